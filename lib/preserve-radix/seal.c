@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The preserve map: sealing.
+ *
+ * What lives here: bringing the checksums up to date, from the leaves to the
+ * root. Only pages changed since the last time are read.
+ */
+#include "internal.h"
+
+u64 prmap_root_sum(const struct prmap_root_ser *root)
+{
+	return xxh64(root, offsetof(struct prmap_root_ser, sum), 0);
+}
+
+/* A page is dirty when any page below it is. Recursion ends with @level. */
+static u64 seal_page(void *page, u32 level, bool bitmap)
+{
+	struct prmap_inner *node = page;
+	struct prmap_entry *entry;
+	u32 i;
+
+	for (i = 0; level && i < node->head.nr; i++) {
+		entry = &node->entry[i];
+		if (!entry->dirty)
+			continue;
+		entry->sum = seal_page(phys_to_virt(entry->child), level - 1,
+				       entry->type == PRMAP_BITMAP);
+		entry->dirty = 0;
+	}
+	return prmap_page_sum(page, bitmap);
+}
+
+void prmap_seal(struct prmap *map, struct prmap_root_ser *root)
+{
+	prmap_finger_drop(map);
+	if (map->top_dirty) {
+		map->top_sum = seal_page(map->top, map->height - 1, false);
+		map->top_dirty = 0;
+	}
+	memset(root, 0, sizeof(*root));
+	root->magic = PRMAP_MAGIC;
+	root->version = PRMAP_VERSION;
+	root->kind = map->kind;
+	root->height = map->height;
+	root->top = map->top ? virt_to_phys(map->top) : 0;
+	root->top_sum = map->top_sum;
+	root->nr_keys = map->nr_keys;
+	root->nr_runs = map->nr_runs;
+	root->nr_pages = map->nr_pages;
+	root->page_size = PRMAP_PAGE_SIZE;
+	root->sum = prmap_root_sum(root);
+}

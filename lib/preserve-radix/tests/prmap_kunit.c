@@ -1,0 +1,925 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Unit tests of the preserve map.
+ *
+ * What lives here: one test for each promise of the interface, sizes of the
+ * shapes that matter, running out of pages at every point, and maps from a
+ * hostile kernel: a case of the table damages one thing, repairs all checksums
+ * where it says so, and names the reason for which the map must be refused.
+ * Runs as KUnit and, with other page sizes too, natively.
+ */
+#include <kunit/test.h>
+#include "../internal.h"
+
+#ifdef __KERNEL__
+#include <linux/gfp.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+
+static void *page_alloc(void)
+{
+	return (void *)__get_free_page(GFP_KERNEL);
+}
+
+static void page_free(void *page)
+{
+	free_page((unsigned long)page);
+}
+#else
+static void *page_alloc(void)
+{
+	void *page;
+
+	return posix_memalign(&page, PRMAP_PAGE_SIZE, PRMAP_PAGE_SIZE) ? NULL :
+									  page;
+}
+
+static void page_free(void *page)
+{
+	free(page);
+}
+#endif
+
+#define MAX_PAGES	1024
+#define BAD_PFN		3333331
+
+/* Pages in use, so that page_ok() can say yes once for each of them. */
+static struct {
+	void *page[MAX_PAGES];
+	bool claimed[MAX_PAGES];
+	u32 nr;
+	u32 fail_at;
+} used;
+
+static void *test_get(void *ctx)
+{
+	if (used.fail_at && !--used.fail_at)
+		return NULL;
+	if (used.nr == MAX_PAGES)
+		return NULL;
+	used.page[used.nr] = page_alloc();
+	if (used.page[used.nr])
+		memset(used.page[used.nr], 0x5a, PRMAP_PAGE_SIZE);
+	return used.page[used.nr++];
+}
+
+static void test_put(void *ctx, void *page)
+{
+	u32 i;
+
+	for (i = 0; i < used.nr && used.page[i] != page; i++)
+		;
+	if (WARN_ON_ONCE(i == used.nr))
+		return;
+	used.page[i] = used.page[--used.nr];
+	page_free(page);
+}
+
+static const struct prmap_ops test_ops = {
+	.page_get = test_get,
+	.page_put = test_put,
+};
+
+static bool test_page_ok(void *ctx, u64 phys)
+{
+	u32 i;
+
+	for (i = 0; i < used.nr; i++) {
+		if (virt_to_phys(used.page[i]) != phys || used.claimed[i])
+			continue;
+		used.claimed[i] = true;
+		return true;
+	}
+	return false;
+}
+
+static bool test_pfn_ok(void *ctx, u64 pfn, u64 nr)
+{
+	return pfn != BAD_PFN;
+}
+
+static struct prmap_limits test_limits(void)
+{
+	memset(used.claimed, 0, sizeof(used.claimed));
+	return (struct prmap_limits){
+		.max_index = PRMAP_INDEX_END - 1,
+		.max_pfn = PRMAP_PFN_END - 1,
+		.max_order = PRMAP_MAX_ORDER,
+		.pfn_ok = test_pfn_ok,
+		.page_ok = test_page_ok,
+	};
+}
+
+static int set_run(struct prmap *map, u64 index, u64 pfn, u64 nr, u8 order,
+		   u8 flags)
+{
+	struct prmap_run run = {
+		.index = index,
+		.pfn = pfn,
+		.nr = nr,
+		.order = order,
+		.flags = flags,
+	};
+
+	return prmap_set(map, &run);
+}
+
+static int set(struct prmap *map, u64 index, u64 nr)
+{
+	return set_run(map, index, index, nr, 0, 0);
+}
+
+static void expect_empty(struct kunit *test, struct prmap *map)
+{
+	struct prmap_run run;
+
+	KUNIT_EXPECT_EQ(test, prmap_nr_keys(map), 0);
+	KUNIT_EXPECT_EQ(test, prmap_nr_runs(map), 0);
+	KUNIT_EXPECT_EQ(test, prmap_nr_pages(map), 0);
+	KUNIT_EXPECT_EQ(test, used.nr, 0);
+	KUNIT_EXPECT_FALSE(test, prmap_next(map, 0, &run));
+}
+
+static void set_and_clear(struct kunit *test)
+{
+	struct prmap_run run;
+	struct prmap map;
+	u64 index, nr;
+
+	prmap_init(&map, PRMAP_SET, &test_ops, NULL);
+	expect_empty(test, &map);
+	KUNIT_EXPECT_EQ(test, set(&map, 100, 50), 0);
+	KUNIT_EXPECT_EQ(test, set(&map, 150, 50), 0);
+	KUNIT_EXPECT_EQ(test, prmap_nr_runs(&map), 1);
+	KUNIT_EXPECT_EQ(test, set(&map, 199, 2), -EEXIST);
+	KUNIT_EXPECT_EQ(test, prmap_clear(&map, 120, 10), 0);
+	KUNIT_EXPECT_EQ(test, prmap_nr_runs(&map), 2);
+	KUNIT_EXPECT_EQ(test, prmap_nr_keys(&map), 90);
+	KUNIT_ASSERT_EQ(test, prmap_lookup(&map, 199, &run), 0);
+	KUNIT_EXPECT_EQ(test, run.index, 130);
+	KUNIT_EXPECT_EQ(test, run.nr, 70);
+	KUNIT_EXPECT_EQ(test, run.pfn, 130);
+	KUNIT_EXPECT_EQ(test, prmap_lookup(&map, 125, &run), -ENOENT);
+	KUNIT_EXPECT_TRUE(test, prmap_next_absent(&map, 110, &index, &nr));
+	KUNIT_EXPECT_EQ(test, index, 120);
+	KUNIT_EXPECT_EQ(test, nr, 10);
+	KUNIT_EXPECT_TRUE(test, prmap_test_range(&map, 130, 70));
+	KUNIT_EXPECT_FALSE(test, prmap_test_range(&map, 130, 71));
+	KUNIT_EXPECT_EQ(test, prmap_clear(&map, 0, PRMAP_PFN_END), 0);
+	expect_empty(test, &map);
+}
+
+static void bad_arguments(struct kunit *test)
+{
+	struct prmap map;
+
+	prmap_init(&map, PRMAP_SET, &test_ops, NULL);
+	KUNIT_EXPECT_EQ(test, set(&map, 1, 0), -EINVAL);
+	KUNIT_EXPECT_EQ(test, set(&map, PRMAP_PFN_END, 1), -EINVAL);
+	KUNIT_EXPECT_EQ(test, set(&map, PRMAP_PFN_END - 1, 2), -EINVAL);
+	KUNIT_EXPECT_EQ(test, set(&map, 1, U64_MAX), -EINVAL);
+	KUNIT_EXPECT_EQ(test, set_run(&map, 1, 2, 1, 0, 0), -EINVAL);
+	KUNIT_EXPECT_EQ(test, set_run(&map, 1, 1, 2, 1, 0), -EINVAL);
+	KUNIT_EXPECT_EQ(test, set_run(&map, 2, 2, 3, 1, 0), -EINVAL);
+	KUNIT_EXPECT_EQ(test, set_run(&map, 0, 0, 1ULL << 32, 32, 0), -EINVAL);
+	KUNIT_EXPECT_EQ(test, prmap_clear(&map, U64_MAX, 2), -EINVAL);
+	expect_empty(test, &map);
+	prmap_init(&map, PRMAP_FILE, &test_ops, NULL);
+	KUNIT_EXPECT_EQ(test, set_run(&map, 0, PRMAP_PFN_END, 1, 0, 0),
+			-EINVAL);
+	KUNIT_EXPECT_EQ(test, set_run(&map, PRMAP_INDEX_END, 0, 1, 0, 0),
+			-EINVAL);
+	KUNIT_EXPECT_EQ(test, set_run(&map, 2, 3, 2, 1, 0), -EINVAL);
+	KUNIT_EXPECT_EQ(test, set_run(&map, PRMAP_INDEX_END - 1, 7, 1, 0, 0), 0);
+	KUNIT_EXPECT_TRUE(test, prmap_test(&map, PRMAP_INDEX_END - 1));
+	prmap_destroy(&map);
+	expect_empty(test, &map);
+}
+
+static void folios_stay_whole(struct kunit *test)
+{
+	struct prmap map;
+
+	prmap_init(&map, PRMAP_FILE, &test_ops, NULL);
+	KUNIT_EXPECT_EQ(test, set_run(&map, 512, 1024, 2048, 9, 3), 0);
+	KUNIT_EXPECT_EQ(test, prmap_clear(&map, 600, 10), -EINVAL);
+	KUNIT_EXPECT_EQ(test, prmap_clear(&map, 600, 5000), -EINVAL);
+	KUNIT_EXPECT_EQ(test, prmap_clear(&map, 0, 600), -EINVAL);
+	KUNIT_EXPECT_EQ(test, prmap_nr_keys(&map), 2048);
+	KUNIT_EXPECT_EQ(test, prmap_clear(&map, 1024, 512), 0);
+	KUNIT_EXPECT_EQ(test, prmap_nr_runs(&map), 2);
+	KUNIT_EXPECT_EQ(test, set_run(&map, 1024, 1536, 512, 8, 3), 0);
+	KUNIT_EXPECT_EQ(test, prmap_nr_runs(&map), 3);
+	KUNIT_EXPECT_EQ(test, prmap_clear(&map, 1024, 256), 0);
+	KUNIT_EXPECT_EQ(test, set_run(&map, 1024, 9216, 256, 8, 3), 0);
+	KUNIT_EXPECT_EQ(test, prmap_nr_runs(&map), 4);
+	prmap_destroy(&map);
+	expect_empty(test, &map);
+}
+
+/* Runs longer than a piece, in both kinds; several leaves of tiny pages. */
+static void huge_runs(struct kunit *test)
+{
+	u64 nr = PRMAP_PFN_END / 4;
+	struct prmap_run run;
+	struct prmap map;
+
+	prmap_init(&map, PRMAP_SET, &test_ops, NULL);
+	KUNIT_EXPECT_EQ(test, set(&map, 0, PRMAP_PFN_END), 0);
+	KUNIT_EXPECT_EQ(test, prmap_nr_runs(&map), 1);
+	KUNIT_EXPECT_EQ(test, prmap_clear(&map, nr, 1), 0);
+	KUNIT_ASSERT_EQ(test, prmap_lookup(&map, nr + 1, &run), 0);
+	KUNIT_EXPECT_EQ(test, run.index, nr + 1);
+	KUNIT_EXPECT_EQ(test, run.nr, PRMAP_PFN_END - nr - 1);
+	KUNIT_ASSERT_EQ(test, prmap_lookup(&map, 1, &run), 0);
+	KUNIT_EXPECT_EQ(test, run.nr, nr);
+	prmap_destroy(&map);
+	prmap_init(&map, PRMAP_FILE, &test_ops, NULL);
+	nr = 1ULL << 30;
+	KUNIT_EXPECT_EQ(test, set_run(&map, 77, 99, nr, 0, 0), 0);
+	KUNIT_EXPECT_EQ(test, prmap_nr_runs(&map), 1);
+	KUNIT_ASSERT_EQ(test, prmap_lookup(&map, nr / 2, &run), 0);
+	KUNIT_EXPECT_EQ(test, run.index, 77);
+	KUNIT_EXPECT_EQ(test, run.nr, nr);
+	KUNIT_EXPECT_EQ(test, prmap_clear(&map, nr / 2, 1), 0);
+	KUNIT_EXPECT_EQ(test, prmap_nr_runs(&map), 2);
+	KUNIT_EXPECT_EQ(test, prmap_nr_keys(&map), nr - 1);
+	KUNIT_EXPECT_EQ(test, prmap_clear(&map, 77, nr), 0);
+	expect_empty(test, &map);
+}
+
+static void iterate(struct kunit *test)
+{
+	struct prmap_run runs[3];
+	struct prmap_iter it;
+	struct prmap map;
+	u64 i;
+
+	prmap_init(&map, PRMAP_SET, &test_ops, NULL);
+	for (i = 0; i < 5; i++)
+		KUNIT_EXPECT_EQ(test, set(&map, 10 * i, 3), 0);
+	prmap_iter_init(&it, &map, 1);
+	KUNIT_ASSERT_EQ(test, prmap_iter_read(&it, runs, 3), 3);
+	KUNIT_EXPECT_EQ(test, runs[0].index, 1);
+	KUNIT_EXPECT_EQ(test, runs[0].nr, 2);
+	/* What changes ahead of the iterator is seen. */
+	KUNIT_EXPECT_EQ(test, prmap_clear(&map, 30, 1), 0);
+	KUNIT_ASSERT_EQ(test, prmap_iter_read(&it, runs, 3), 2);
+	KUNIT_EXPECT_EQ(test, runs[0].index, 31);
+	KUNIT_EXPECT_EQ(test, runs[1].index, 40);
+	KUNIT_EXPECT_EQ(test, prmap_iter_read(&it, runs, 3), 0);
+	prmap_destroy(&map);
+}
+
+/* What the issue asks of sizes, where the page is the kernel's. */
+static void sizes(struct kunit *test)
+{
+	struct prmap map;
+	u64 i;
+
+	if (PRMAP_SHIFT != 12)
+		return;
+	prmap_init(&map, PRMAP_SET, &test_ops, NULL);
+	KUNIT_EXPECT_EQ(test, set(&map, 0, 1ULL << 28), 0);
+	KUNIT_EXPECT_EQ(test, prmap_nr_pages(&map), 1);
+	prmap_destroy(&map);
+	for (i = 0; i < 1ULL << 18; i += 2)
+		KUNIT_EXPECT_EQ(test, set(&map, i, 1), 0);
+	KUNIT_EXPECT_EQ(test, prmap_nr_pages(&map), 9);
+	KUNIT_EXPECT_LE(test, prmap_bytes(&map), 8 * 4096 + 512);
+	prmap_destroy(&map);
+	for (i = 0; i < 1000; i++)
+		KUNIT_EXPECT_EQ(test, set(&map, i * 268435, 1), 0);
+	KUNIT_EXPECT_LE(test, prmap_nr_pages(&map), 3);
+	KUNIT_EXPECT_LE(test, prmap_bytes(&map), 8300);
+	prmap_destroy(&map);
+}
+
+static void fill_scattered(struct prmap *map, u64 nr)
+{
+	u64 i;
+
+	for (i = 0; i < nr; i++)
+		set_run(map, i * 977, i * 977, 1, 0, i & 1);
+}
+
+static void fill_dense(struct prmap *map, u64 nr)
+{
+	u64 i;
+
+	for (i = 0; i < nr; i++)
+		set_run(map, 2 * i, 2 * i, 1, 0, 0);
+}
+
+static u64 digest(const struct prmap *map)
+{
+	u64 sum = prmap_nr_keys(map) ^ prmap_nr_runs(map) << 32, from = 0;
+	struct prmap_run run;
+
+	for (; prmap_next(map, from, &run); from = run.index + run.nr) {
+		u64 part[4] = { run.index, run.pfn, run.nr,
+				prmap_attr(run.order, run.flags) };
+
+		sum = xxh64(part, sizeof(part), sum);
+	}
+	return sum;
+}
+
+/* Updates that need pages: a split, a carve, a cut, a run over many pieces. */
+static int update(struct prmap *map, int which)
+{
+	switch (which) {
+	case 0:
+		return set(map, 20 * 977 + 5, 1);
+	case 1:
+		return set_run(map, 3 * PRMAP_BITS / 4 + 1,
+			       3 * PRMAP_BITS / 4 + 1, 1, 0, 9);
+	case 2:
+		return prmap_clear(map, 1ULL << 36, 1);
+	case 3:
+		return set(map, 1ULL << 37, 1ULL << 39);
+	}
+	return -ENOENT;
+}
+
+static void no_pages_left(struct kunit *test)
+{
+	u32 caps[] = { PRMAP_LEAF_CAP, PRMAP_BITS / 2 }, nr_used, n, i;
+	struct prmap map;
+	int which, err;
+	u64 before;
+
+	for (i = 0; i < ARRAY_SIZE(caps) * 4; i++) {
+		which = i % 4;
+		prmap_init(&map, PRMAP_SET, &test_ops, NULL);
+		set(&map, (1ULL << 36) - 5000, 10000);
+		if (i < 4)
+			fill_scattered(&map, caps[0] - 2);
+		else
+			fill_dense(&map, caps[1]);
+		before = digest(&map);
+		nr_used = used.nr;
+		for (n = 1;; n++) {
+			used.fail_at = n;
+			err = update(&map, which);
+			used.fail_at = 0;
+			if (err != -ENOMEM)
+				break;
+			KUNIT_EXPECT_EQ(test, digest(&map), before);
+			KUNIT_EXPECT_EQ(test, used.nr, nr_used);
+		}
+		KUNIT_EXPECT_EQ(test, err, 0);
+		KUNIT_EXPECT_EQ(test, prmap_nr_pages(&map), used.nr);
+		prmap_destroy(&map);
+	}
+	expect_empty(test, &map);
+}
+
+static void seal_and_open(struct kunit *test)
+{
+	struct prmap_limits lim;
+	struct prmap_root_ser root, again;
+	struct prmap map, other;
+	const char *reason = "";
+	u64 before;
+
+	prmap_init(&map, PRMAP_SET, &test_ops, NULL);
+	prmap_seal(&map, &root);
+	lim = test_limits();
+	KUNIT_EXPECT_EQ(test, prmap_check(&root, PRMAP_SET, &lim, &reason), 0);
+	fill_dense(&map, PRMAP_BITS);
+	fill_scattered(&map, 4 * PRMAP_LEAF_CAP);
+	before = digest(&map);
+	prmap_seal(&map, &root);
+	prmap_seal(&map, &again);
+	KUNIT_EXPECT_EQ(test, memcmp(&root, &again, sizeof(root)), 0);
+	lim = test_limits();
+	KUNIT_ASSERT_EQ(test, prmap_open(&other, &root, PRMAP_SET, &test_ops,
+					 NULL, &lim, &reason), 0);
+	KUNIT_EXPECT_EQ(test, digest(&other), before);
+	/* A change makes the old root stale and shows in the new one. */
+	KUNIT_EXPECT_EQ(test, prmap_clear(&other, 2, 1), 0);
+	lim = test_limits();
+	KUNIT_EXPECT_TRUE(test, prmap_check(&root, PRMAP_SET, &lim, NULL));
+	prmap_seal(&other, &root);
+	lim = test_limits();
+	KUNIT_EXPECT_EQ(test, prmap_check(&root, PRMAP_SET, &lim, NULL), 0);
+	prmap_destroy(&other);
+	expect_empty(test, &other);
+}
+
+/* Compute all checksums anew, whatever the pages say. */
+static u64 repair(u64 phys, u32 level, bool bitmap, int depth)
+{
+	struct prmap_inner *node = phys_to_virt(phys);
+	u32 i;
+
+	if (depth > 8 || (!bitmap && node->head.nr > PRMAP_LEAF_CAP))
+		return 0;
+	for (i = 0; level && i < min((size_t)node->head.nr, PRMAP_INNER_CAP); i++) {
+		struct prmap_entry *entry = &node->entry[i];
+		u64 own = entry->child;
+
+		if (own && own % PRMAP_PAGE_SIZE == 0)
+			entry->sum = repair(own, level - 1,
+					    entry->type == PRMAP_BITMAP,
+					    depth + 1);
+	}
+	if (!bitmap && level && node->head.nr > PRMAP_INNER_CAP)
+		return 0;
+	return prmap_page_sum(node, bitmap);
+}
+
+static void repair_root(struct prmap_root_ser *root)
+{
+	if (root->height && root->height <= PRMAP_MAX_HEIGHT && root->top &&
+	    root->top % PRMAP_PAGE_SIZE == 0)
+		root->top_sum = repair(root->top, root->height - 1, false, 0);
+	root->sum = prmap_root_sum(root);
+}
+
+static struct prmap_inner *top_of(struct prmap_root_ser *root)
+{
+	return phys_to_virt(root->top);
+}
+
+/* First leaf of a type. */
+static void *leaf_of(struct prmap_root_ser *root, u8 type)
+{
+	struct prmap_inner *node = top_of(root);
+	u32 level, i;
+
+	for (level = root->height - 1; level > 1; level--)
+		node = phys_to_virt(node->entry[0].child);
+	for (i = 0; level && i < node->head.nr; i++)
+		if (node->entry[i].type == type)
+			return phys_to_virt(node->entry[i].child);
+	return node;
+}
+
+static struct prmap_entry *entry_of(struct prmap_root_ser *root, u8 type)
+{
+	struct prmap_inner *node = top_of(root);
+	u32 level, i;
+
+	for (level = root->height - 1; level > 1; level--)
+		node = phys_to_virt(node->entry[0].child);
+	for (i = 0; i < node->head.nr; i++)
+		if (node->entry[i].type == type)
+			return &node->entry[i];
+	return &node->entry[0];
+}
+
+static void bad_magic(struct prmap_root_ser *root)
+{
+	root->magic++;
+}
+
+static void bad_version(struct prmap_root_ser *root)
+{
+	root->version++;
+}
+
+static void bad_kind(struct prmap_root_ser *root)
+{
+	root->kind = PRMAP_FILE;
+}
+
+static void bad_page_size(struct prmap_root_ser *root)
+{
+	root->page_size *= 2;
+}
+
+static void bad_root_sum(struct prmap_root_ser *root)
+{
+	root->nr_keys++;
+}
+
+static void bad_height(struct prmap_root_ser *root)
+{
+	root->height = 255;
+}
+
+static void bad_root_reserved(struct prmap_root_ser *root)
+{
+	root->reserved = 1;
+}
+
+static void bad_empty(struct prmap_root_ser *root)
+{
+	root->height = 0;
+}
+
+static void bad_level(struct prmap_root_ser *root)
+{
+	root->height--;
+}
+
+static void bad_keys(struct prmap_root_ser *root)
+{
+	root->nr_keys++;
+}
+
+static void bad_runs(struct prmap_root_ser *root)
+{
+	root->nr_runs--;
+}
+
+static void bad_more_pages(struct prmap_root_ser *root)
+{
+	root->nr_pages--;
+}
+
+static void bad_fewer_pages(struct prmap_root_ser *root)
+{
+	root->nr_pages++;
+}
+
+static void bad_top(struct prmap_root_ser *root)
+{
+	root->top = 0;
+}
+
+static void bad_alignment(struct prmap_root_ser *root)
+{
+	entry_of(root, PRMAP_RUNS)->child += 8;
+}
+
+static void bad_address(struct prmap_root_ser *root)
+{
+	static u64 page[2 * PRMAP_PAGE_SIZE / 8];
+	u64 phys = virt_to_phys(page) + PRMAP_PAGE_SIZE - 1;
+
+	root->top = phys & ~(u64)(PRMAP_PAGE_SIZE - 1);
+}
+
+static void bad_bit(struct prmap_root_ser *root)
+{
+	u64 *bits = leaf_of(root, PRMAP_BITMAP);
+
+	bits[3] ^= 2;
+}
+
+static void bad_word(struct prmap_root_ser *root)
+{
+	struct prmap_leaf *leaf = leaf_of(root, PRMAP_RUNS);
+
+	leaf->word[0] ^= 1;
+}
+
+static void bad_page_version(struct prmap_root_ser *root)
+{
+	struct prmap_leaf *leaf = leaf_of(root, PRMAP_RUNS);
+
+	leaf->head.version = 7;
+}
+
+static void bad_page_magic(struct prmap_root_ser *root)
+{
+	top_of(root)->head.magic = 0;
+}
+
+static void bad_page_level(struct prmap_root_ser *root)
+{
+	top_of(root)->head.level = 5;
+}
+
+static void bad_nr_zero(struct prmap_root_ser *root)
+{
+	struct prmap_leaf *leaf = leaf_of(root, PRMAP_RUNS);
+
+	leaf->head.nr = 0;
+}
+
+static void bad_nr_many(struct prmap_root_ser *root)
+{
+	struct prmap_leaf *leaf = leaf_of(root, PRMAP_RUNS);
+
+	leaf->head.nr = 0x10000000;
+}
+
+static void bad_loop(struct prmap_root_ser *root)
+{
+	top_of(root)->entry[0].child = root->top;
+}
+
+static void bad_shared_bitmap(struct prmap_root_ser *root)
+{
+	struct prmap_entry *entry = entry_of(root, PRMAP_BITMAP);
+
+	entry[1].child = entry[0].child;
+	entry[1].nr_keys = entry[0].nr_keys;
+	entry[1].nr_runs = entry[0].nr_runs;
+}
+
+static void bad_order_of_runs(struct prmap_root_ser *root)
+{
+	struct prmap_leaf *leaf = leaf_of(root, PRMAP_RUNS);
+	u64 word = leaf->word[1];
+
+	leaf->word[1] = leaf->word[2];
+	leaf->word[2] = word;
+}
+
+static void bad_overlap(struct prmap_root_ser *root)
+{
+	struct prmap_leaf *leaf = leaf_of(root, PRMAP_RUNS);
+
+	leaf->word[0] |= 0x3ffULL << 13;
+}
+
+static void bad_extension(struct prmap_root_ser *root)
+{
+	struct prmap_leaf *leaf = leaf_of(root, PRMAP_RUNS);
+
+	leaf->word[0] |= 1ULL << 23;
+}
+
+static void bad_length(struct prmap_root_ser *root)
+{
+	struct prmap_leaf *leaf = leaf_of(root, PRMAP_RUNS);
+	u32 last = leaf->head.nr - 1;
+
+	/* Order 31 and all the length there is: more than 64 bits. */
+	leaf->word[last - 1] |= 0x3ffULL << 13 | 31 << 8;
+	leaf->word[last] = (leaf->word[last - 1] & ~0xffffffULL) | 0xffffff;
+}
+
+static void bad_misaligned(struct prmap_root_ser *root)
+{
+	struct prmap_leaf *leaf = leaf_of(root, PRMAP_RUNS);
+
+	leaf->word[1] |= 1 << 8;
+}
+
+static void bad_coverage(struct prmap_root_ser *root)
+{
+	struct prmap_inner *node = top_of(root);
+
+	node->entry[1].key = node->entry[0].key + 1;
+}
+
+static void bad_key_order(struct prmap_root_ser *root)
+{
+	struct prmap_inner *node = top_of(root);
+
+	node->entry[1].key = U64_MAX;
+}
+
+static void bad_type(struct prmap_root_ser *root)
+{
+	top_of(root)->entry[0].type = 9;
+}
+
+static void bad_dirty(struct prmap_root_ser *root)
+{
+	top_of(root)->entry[0].dirty = 1;
+}
+
+static void bad_bitmap_counts(struct prmap_root_ser *root)
+{
+	entry_of(root, PRMAP_BITMAP)->nr_keys++;
+}
+
+static void bad_bitmap_delta(struct prmap_root_ser *root)
+{
+	entry_of(root, PRMAP_BITMAP)->delta = 5;
+}
+
+static void bad_bitmap_order(struct prmap_root_ser *root)
+{
+	entry_of(root, PRMAP_BITMAP)->order = 3;
+}
+
+static void limit_index(struct prmap_limits *lim)
+{
+	lim->max_index = 40;
+}
+
+static void limit_max_pfn(struct prmap_limits *lim)
+{
+	lim->max_pfn = 40;
+}
+
+static void limit_min_pfn(struct prmap_limits *lim)
+{
+	lim->min_pfn = 1;
+}
+
+struct hostile {
+	const char *name;
+	void (*fill)(struct prmap *map, u64 nr);
+	u64 nr;
+	void (*damage)(struct prmap_root_ser *root);
+	void (*limit)(struct prmap_limits *lim);
+	bool repair;
+	int err;
+	const char *reason;
+};
+
+#define ONE	fill_scattered, PRMAP_LEAF_CAP / 2
+#define RUNS	fill_scattered, 2 * PRMAP_LEAF_CAP
+#define BITS	fill_dense, 2 * PRMAP_BITS
+
+static const struct hostile hostile[] = {
+	{ "magic", RUNS, bad_magic, NULL, true, -EINVAL, "not a map" },
+	{ "version", RUNS, bad_version, NULL, true, -EPROTO,
+	  "unknown version of the map" },
+	{ "kind", RUNS, bad_kind, NULL, true, -EPROTO, "map of another kind" },
+	{ "page size", RUNS, bad_page_size, NULL, true, -EPROTO,
+	  "unknown page size" },
+	{ "root sum", RUNS, bad_root_sum, NULL, false, -EBADMSG,
+	  "wrong checksum of the root" },
+	{ "height", RUNS, bad_height, NULL, true, -EINVAL, "tree too high" },
+	{ "root reserved", RUNS, bad_root_reserved, NULL, true, -EINVAL,
+	  "reserved field in use" },
+	{ "empty", RUNS, bad_empty, NULL, true, -EINVAL,
+	  "empty map with a page" },
+	{ "level", RUNS, bad_level, NULL, true, -EINVAL,
+	  "page of another kind or level" },
+	{ "keys", RUNS, bad_keys, NULL, true, -EINVAL, "wrong number of keys" },
+	{ "runs", RUNS, bad_runs, NULL, true, -EINVAL, "wrong number of runs" },
+	{ "more pages", RUNS, bad_more_pages, NULL, true, -EINVAL,
+	  "more pages than counted" },
+	{ "fewer pages", RUNS, bad_fewer_pages, NULL, true, -EINVAL,
+	  "fewer pages than counted" },
+	{ "no top", RUNS, bad_top, NULL, true, -EINVAL,
+	  "misaligned page address" },
+	{ "alignment", RUNS, bad_alignment, NULL, true, -EINVAL,
+	  "misaligned page address" },
+	{ "address", ONE, bad_address, NULL, true, -EINVAL,
+	  "page address not allowed" },
+	{ "bit", BITS, bad_bit, NULL, false, -EBADMSG,
+	  "wrong checksum of a page" },
+	{ "word", RUNS, bad_word, NULL, false, -EBADMSG,
+	  "wrong checksum of a page" },
+	{ "page version", RUNS, bad_page_version, NULL, true, -EPROTO,
+	  "unknown version of a page" },
+	{ "page magic", RUNS, bad_page_magic, NULL, true, -EINVAL,
+	  "not a map page" },
+	{ "page level", RUNS, bad_page_level, NULL, true, -EINVAL,
+	  "page of another kind or level" },
+	{ "no words", ONE, bad_nr_zero, NULL, true, -EINVAL,
+	  "number of entries out of bounds" },
+	{ "truncated", RUNS, bad_nr_many, NULL, true, -EINVAL,
+	  "number of entries out of bounds" },
+	{ "loop", RUNS, bad_loop, NULL, true, -EINVAL,
+	  "page address not allowed" },
+	{ "shared bitmap", BITS, bad_shared_bitmap, NULL, true, -EINVAL,
+	  "page address not allowed" },
+	{ "order of runs", ONE, bad_order_of_runs, NULL, true, -EINVAL,
+	  "runs overlap or are out of order" },
+	{ "overlap", ONE, bad_overlap, NULL, true, -EINVAL,
+	  "runs overlap or are out of order" },
+	{ "extension", ONE, bad_extension, NULL, true, -EINVAL,
+	  "malformed run" },
+	{ "length", ONE, bad_length, NULL, true, -EINVAL, "malformed run" },
+	{ "misaligned", ONE, bad_misaligned, NULL, true, -EINVAL,
+	  "misaligned run" },
+	{ "coverage", BITS, bad_coverage, NULL, true, -EINVAL,
+	  "run outside of its leaf" },
+	{ "key order", RUNS, bad_key_order, NULL, true, -EINVAL,
+	  "keys out of order" },
+	{ "type", RUNS, bad_type, NULL, true, -EINVAL, "unknown type of page" },
+	{ "dirty", RUNS, bad_dirty, NULL, true, -EINVAL,
+	  "reserved field in use" },
+	{ "bitmap counts", BITS, bad_bitmap_counts, NULL, true, -EINVAL,
+	  "wrong counts of a bitmap" },
+	{ "bitmap delta", BITS, bad_bitmap_delta, NULL, true, -EINVAL,
+	  "frame differs from index" },
+	{ "bitmap order", BITS, bad_bitmap_order, NULL, true, -EINVAL,
+	  "misaligned run" },
+	{ "index", RUNS, NULL, limit_index, true, -EINVAL,
+	  "index out of bounds" },
+	{ "frame above", RUNS, NULL, limit_max_pfn, true, -EINVAL,
+	  "frame out of bounds" },
+	{ "frame below", BITS, NULL, limit_min_pfn, true, -EINVAL,
+	  "frame out of bounds" },
+};
+
+static void run_hostile(struct kunit *test, const struct hostile *h)
+{
+	struct prmap_root_ser root;
+	struct prmap_limits lim;
+	struct prmap map, other;
+	const char *reason = "";
+	u32 i;
+	int err;
+
+	prmap_init(&map, PRMAP_SET, &test_ops, NULL);
+	h->fill(&map, h->nr);
+	prmap_seal(&map, &root);
+	if (h->damage)
+		h->damage(&root);
+	if (h->repair)
+		repair_root(&root);
+	lim = test_limits();
+	if (h->limit)
+		h->limit(&lim);
+	memset(&other, 0x77, sizeof(other));
+	err = prmap_open(&other, &root, PRMAP_SET, &test_ops, NULL, &lim,
+			 &reason);
+	if (err != h->err || strcmp(reason, h->reason))
+		kunit_info(test, "%s: %d %s", h->name, err, reason);
+	KUNIT_EXPECT_EQ(test, err, h->err);
+	KUNIT_EXPECT_STREQ(test, reason, h->reason);
+	for (i = 0; i < sizeof(other); i++)
+		KUNIT_EXPECT_EQ(test, ((u8 *)&other)[i], 0x77);
+	while (used.nr)
+		test_put(NULL, used.page[0]);
+}
+
+static void hostile_maps(struct kunit *test)
+{
+	u32 i;
+
+	for (i = 0; i < ARRAY_SIZE(hostile); i++)
+		run_hostile(test, &hostile[i]);
+}
+
+static void refused_frame(struct kunit *test)
+{
+	struct prmap_root_ser root;
+	struct prmap_limits lim;
+	const char *reason = "";
+	struct prmap map;
+
+	prmap_init(&map, PRMAP_FILE, &test_ops, NULL);
+	KUNIT_EXPECT_EQ(test, set_run(&map, 5, BAD_PFN, 1, 0, 0), 0);
+	prmap_seal(&map, &root);
+	lim = test_limits();
+	KUNIT_EXPECT_EQ(test, prmap_check(&root, PRMAP_FILE, &lim, &reason),
+			-EINVAL);
+	KUNIT_EXPECT_STREQ(test, reason, "frame not allowed");
+	lim = test_limits();
+	lim.pfn_ok = NULL;
+	KUNIT_EXPECT_EQ(test, prmap_check(&root, PRMAP_FILE, &lim, &reason), 0);
+	prmap_destroy(&map);
+}
+
+static int count_page(void *ctx, u64 phys)
+{
+	u32 *left = ctx;
+
+	return --*left ? 0 : -EINTR;
+}
+
+static void walk_pages(struct kunit *test)
+{
+	struct prmap map;
+	u32 left = MAX_PAGES;
+
+	prmap_init(&map, PRMAP_SET, &test_ops, NULL);
+	fill_scattered(&map, 4 * PRMAP_LEAF_CAP);
+	KUNIT_EXPECT_EQ(test, prmap_walk_pages(&map, count_page, &left), 0);
+	KUNIT_EXPECT_EQ(test, MAX_PAGES - left, prmap_nr_pages(&map));
+	left = 2;
+	KUNIT_EXPECT_EQ(test, prmap_walk_pages(&map, count_page, &left),
+			-EINTR);
+	prmap_destroy(&map);
+}
+
+static void batches(struct kunit *test)
+{
+	struct prmap_run runs[3] = {
+		{ .index = 5, .pfn = 5, .nr = 1 },
+		{ .index = 9, .pfn = 9, .nr = 2 },
+		{ .index = 10, .pfn = 10, .nr = 1 },
+	};
+	struct prmap map;
+	size_t done;
+
+	prmap_init(&map, PRMAP_SET, &test_ops, NULL);
+	KUNIT_EXPECT_EQ(test, prmap_set_many(&map, runs, 3, &done), -EEXIST);
+	KUNIT_EXPECT_EQ(test, done, 2);
+	KUNIT_EXPECT_EQ(test, prmap_nr_keys(&map), 3);
+	KUNIT_EXPECT_EQ(test, prmap_clear_many(&map, runs, 2, &done), 0);
+	KUNIT_EXPECT_EQ(test, done, 2);
+	expect_empty(test, &map);
+}
+
+static struct kunit_case prmap_cases[] = {
+	KUNIT_CASE(set_and_clear),
+	KUNIT_CASE(bad_arguments),
+	KUNIT_CASE(folios_stay_whole),
+	KUNIT_CASE(huge_runs),
+	KUNIT_CASE(iterate),
+	KUNIT_CASE(batches),
+	KUNIT_CASE(walk_pages),
+	KUNIT_CASE(sizes),
+	KUNIT_CASE(no_pages_left),
+	KUNIT_CASE(seal_and_open),
+	KUNIT_CASE(hostile_maps),
+	KUNIT_CASE(refused_frame),
+	{}
+};
+
+static struct kunit_suite prmap_suite = {
+	.name = "prmap",
+	.test_cases = prmap_cases,
+};
+
+kunit_test_suites(&prmap_suite);
+
+MODULE_DESCRIPTION("Unit tests of the preserve map");
+MODULE_LICENSE("GPL");
