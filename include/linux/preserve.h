@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The in-kernel interface of mm/preserve: memory that survives kexec.
+ *
+ * Backends (mm/shmem_lu.c and its like) allocate folios from the pool, keep a
+ * file map with a struct preserve_file, and turn it into a record that the next
+ * kernel accepts. Nothing here knows what kind of file a backend serves.
+ */
+#ifndef _LINUX_PRESERVE_H
+#define _LINUX_PRESERVE_H
+
+#include <linux/gfp_types.h>
+#include <linux/jump_label.h>
+#include <linux/kho/abi/preserve.h>
+#include <linux/mm.h>
+#include <linux/pageblock-flags.h>
+#include <linux/preserve_radix.h>
+#include <linux/types.h>
+
+struct folio;
+struct page;
+struct xarray;
+
+#ifdef CONFIG_PRESERVE
+
+DECLARE_STATIC_KEY_FALSE(preserve_pool_key);
+
+bool __preserve_pool_free(struct page *page, unsigned int order);
+
+/**
+ * preserve_pool_free - Take a freed page back into the pool if it came from it.
+ * @page:  First page, reference count zero, prepared for freeing.
+ * @order: Its order.
+ *
+ * Context: Any. The page allocator calls it last, in place of its free lists.
+ * Return: True if the pool has taken the page.
+ */
+static inline bool preserve_pool_free(struct page *page, unsigned int order)
+{
+	return static_branch_unlikely(&preserve_pool_key) &&
+	       __preserve_pool_free(page, order);
+}
+
+/**
+ * preserve_pool_block - Does this page's block belong to the pool?
+ * @page: Any page.
+ *
+ * Context: Any.
+ * Return: True if it does.
+ */
+static inline bool preserve_pool_block(const struct page *page)
+{
+	return static_branch_unlikely(&preserve_pool_key) &&
+	       get_pfnblock_bit(page, page_to_pfn(page), PB_preserve);
+}
+
+/**
+ * struct preserve_file - What mm/preserve keeps for one file.
+ * @map:      The file map, kept as folios come and go.
+ * @i_pages:  The page cache that @map follows. Its xa_lock, interrupts off,
+ *            covers every field here.
+ * @lo:       With @hi, the window of page indices whose frames are claimed:
+ *            empty while the file is not preserved, everything while it is, and
+ *            moving while preserve or unpreserve walk the map.
+ * @hi:       End of the window, exclusive.
+ * @changes:  Counts folios added and removed while the map is stale.
+ * @claimed:  The map's own pages are claimed as they come.
+ * @stale:    An update of the map failed for want of a page. Preserve rebuilds
+ *            the map from the page cache.
+ * @sealed:   The kernel is about to be replaced: the map may not change. A change
+ *            of the file makes it stale.
+ * @restoring: The map is already complete and folios are put under it.
+ * @record:   The record, while preserved. A page of the pool.
+ *
+ * Owned by the backend's inode.
+ */
+struct preserve_file {
+	struct prmap map;
+	struct xarray *i_pages;
+	u64 lo;
+	u64 hi;
+	unsigned long changes;
+	bool claimed;
+	bool stale;
+	bool sealed;
+	bool restoring;
+	struct preserve_file_ser *record;
+};
+
+bool preserve_available(void);
+
+struct folio *preserve_alloc_folio(gfp_t gfp, unsigned int order, int nid,
+				   unsigned long goal);
+
+void preserve_file_init(struct preserve_file *pf, struct xarray *i_pages);
+void preserve_file_destroy(struct preserve_file *pf);
+unsigned long preserve_file_goal(struct preserve_file *pf, pgoff_t index);
+void preserve_file_add(struct preserve_file *pf, pgoff_t index,
+		       struct folio *folio);
+void preserve_file_del(struct preserve_file *pf, pgoff_t index,
+		       struct folio *folio);
+struct preserve_file_ser *preserve_file_claim(struct preserve_file *pf);
+void preserve_file_unclaim(struct preserve_file *pf);
+int preserve_file_seal(struct preserve_file *pf, bool final);
+void preserve_file_unseal(struct preserve_file *pf);
+
+struct preserve_file_ser *preserve_record_take(u64 phys, u32 kind,
+					       struct prmap *map);
+void preserve_record_free(struct preserve_file_ser *rec);
+int preserve_file_restore(struct preserve_file *pf, struct prmap *map,
+			  int (*insert)(void *arg, struct folio *folio,
+					pgoff_t index),
+			  void *arg);
+void preserve_map_release(struct prmap *map);
+
+#else /* !CONFIG_PRESERVE */
+
+static inline bool preserve_pool_free(struct page *page, unsigned int order)
+{
+	return false;
+}
+
+static inline bool preserve_pool_block(const struct page *page)
+{
+	return false;
+}
+
+#endif /* CONFIG_PRESERVE */
+
+#endif /* _LINUX_PRESERVE_H */

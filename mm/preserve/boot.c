@@ -1,0 +1,487 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * From one kernel to the next: the header, the block map, and adoption.
+ *
+ * Outgoing: one header page, known to KHO by name, with the roots of the block
+ * map and of preserve_out. Each pool block is a key of KHO's own, so the next
+ * kernel's early boot reserves the blocks whether or not it knows our format.
+ * The header is valid at all times but while preserve_header_lock is held:
+ * whoever changes one of the two maps publishes before letting go.
+ *
+ * Incoming: an initcall checks the header and both maps, takes the blocks from
+ * KHO, and gives them to the pool with the live frames marked as used. The
+ * incoming frame map stays, as preserve_in. A header that fails a check is
+ * refused as a whole: its blocks stay reserved and untouched, boot goes on.
+ *
+ * The pool is then brought to the size that preserve_pool= asks for; without
+ * that parameter it stays as handed over.
+ */
+#define pr_fmt(fmt) "preserve: " fmt
+
+#include <linux/init.h>
+#include <linux/io.h>
+#include <linux/kexec_handover.h>
+#include <linux/liveupdate.h>
+#include <linux/memory.h>
+#include <linux/mm.h>
+#include <linux/preserve.h>
+#include <linux/slab.h>
+
+#include <trace/events/preserve.h>
+
+#include "internal.h"
+
+/*
+ * What KHO leaves in page->private of the first page of a key that it has
+ * reserved: its magic in the upper half, the order in the lower.
+ */
+#define KHO_PRIVATE	(0x4b484f50UL << 32)
+
+static DEFINE_MUTEX(preserve_header_lock);
+static struct preserve_header_ser *header;
+static struct prmap block_map;
+
+/* Pages; 0 without preserve_pool=. */
+static unsigned long pool_size;
+static bool pool_size_set;
+
+static int __init parse_pool_size(char *arg)
+{
+	char *end;
+	u64 size = memparse(arg, &end);
+
+	if (end == arg || *end) {
+		pr_warn("preserve_pool=%s is no size; give bytes, with K, M or G\n",
+			arg);
+		return -EINVAL;
+	}
+	pool_size = PHYS_PFN(size);
+	pool_size_set = true;
+	return 0;
+}
+early_param("preserve_pool", parse_pool_size);
+
+/**
+ * preserve_available - Can memory be preserved on this system?
+ *
+ * Return: False if KHO or LUO are switched off, or their set-up has failed.
+ */
+bool preserve_available(void)
+{
+	return header;
+}
+
+static void publish(void)
+{
+	lockdep_assert_held(&preserve_header_lock);
+	prmap_seal(&block_map, &header->blocks);
+	scoped_guard(spinlock_irqsave, &preserve_out.lock)
+		prmap_seal(&preserve_out.map, &header->frames);
+	preserve_header_seal(header);
+}
+
+/**
+ * preserve_publish - Bring the outgoing header up to date.
+ *
+ * Context: Process context; takes preserve_header_lock.
+ */
+void preserve_publish(void)
+{
+	guard(mutex)(&preserve_header_lock);
+	publish();
+}
+
+static struct prmap_run block_run(unsigned long pfn)
+{
+	return (struct prmap_run) {
+		.index = pfn,
+		.pfn = pfn,
+		.nr = pageblock_nr_pages,
+		.order = pageblock_order,
+	};
+}
+
+/**
+ * preserve_block_publish - Tell the next kernel of a pool block.
+ * @pfn: The block, in the pool.
+ *
+ * Context: Process context, preserve_header_lock held; the caller publishes.
+ * Return: 0 or -ENOMEM.
+ */
+int preserve_block_publish(unsigned long pfn)
+{
+	const struct prmap_run run = block_run(pfn);
+	int err;
+
+	lockdep_assert_held(&preserve_header_lock);
+	err = kho_preserve_pages(pfn_to_page(pfn), pageblock_nr_pages);
+	if (err)
+		return err;
+	err = prmap_set(&block_map, &run);
+	if (err)
+		kho_unpreserve_pages(pfn_to_page(pfn), pageblock_nr_pages);
+	return err;
+}
+
+/**
+ * preserve_block_withdraw - Undo preserve_block_publish().
+ * @pfn: The block, with no frame in use.
+ *
+ * Context: As preserve_block_publish().
+ * Return: 0 or -ENOMEM, the block is then still published.
+ */
+int preserve_block_withdraw(unsigned long pfn)
+{
+	int err;
+
+	lockdep_assert_held(&preserve_header_lock);
+	err = prmap_clear(&block_map, pfn, pageblock_nr_pages);
+	if (!err)
+		kho_unpreserve_pages(pfn_to_page(pfn), pageblock_nr_pages);
+	return err;
+}
+
+/* Has KHO reserved this block as a key of its own, and nobody taken it yet? */
+static bool block_handed_over(unsigned long pfn)
+{
+	struct page *page;
+
+	if (!pageblock_aligned(pfn))
+		return false;
+	page = pfn_to_online_page(pfn);
+	return page && page->private == (KHO_PRIVATE | pageblock_order) &&
+	       !kho_scratch_overlap(PFN_PHYS(pfn),
+				    PAGE_SIZE << pageblock_order);
+}
+
+static bool blocks_ok(void *ctx, u64 pfn, u64 nr)
+{
+	u64 end = pfn + nr;
+
+	for (; pfn < end; pfn += pageblock_nr_pages)
+		if (!block_handed_over(pfn))
+			return false;
+	return true;
+}
+
+static bool map_page_ok(void *ctx, u64 phys)
+{
+	return PAGE_ALIGNED(phys) && PHYS_PFN(phys) < max_pfn &&
+	       block_handed_over(pageblock_start_pfn(PHYS_PFN(phys)));
+}
+
+/* Frames and the frame map's pages lie in blocks of the header's block map. */
+static bool frames_ok(void *ctx, u64 pfn, u64 nr)
+{
+	return prmap_test_range(ctx, pfn, nr);
+}
+
+static bool frame_page_ok(void *ctx, u64 phys)
+{
+	return map_page_ok(NULL, phys) && prmap_test(ctx, PHYS_PFN(phys));
+}
+
+/* Opens both maps, or neither. Nothing is taken yet. */
+static int __init open_maps(const struct preserve_header_ser *hdr,
+			    struct prmap *blocks, struct prmap *frames,
+			    const char **reason)
+{
+	struct prmap_limits lim = {
+		.max_index = max_pfn - 1,
+		.min_pfn = 1,
+		.max_pfn = max_pfn - 1,
+		.max_order = pageblock_order,
+		.pfn_ok = blocks_ok,
+		.page_ok = map_page_ok,
+	};
+	int err;
+
+	err = prmap_open(blocks, &hdr->blocks, PRMAP_SET,
+			 &preserve_pool_map_ops, NULL, &lim, reason);
+	if (err)
+		return err;
+
+	lim.max_order = 0;
+	lim.pfn_ok = frames_ok;
+	lim.page_ok = frame_page_ok;
+	lim.ctx = blocks;
+	return prmap_open(frames, &hdr->frames, PRMAP_SET,
+			  &preserve_pool_map_ops, NULL, &lim, reason);
+}
+
+static void __init mark_used(struct preserve_block *block,
+			     const struct prmap *frames)
+{
+	unsigned long end = block->pfn + pageblock_nr_pages;
+	struct prmap_run run;
+	u64 from = block->pfn;
+
+	while (prmap_next(frames, from, &run) && run.index < end) {
+		run.nr = min(run.nr, end - run.index);
+		bitmap_set(block->used, run.index - block->pfn, run.nr);
+		from = run.index + run.nr;
+	}
+}
+
+/* The incoming blocks while they are being adopted, by pfn. */
+static struct xarray incoming __initdata =
+	XARRAY_INIT(incoming, 0);
+
+static int __init mark_map_page(void *ctx, u64 phys)
+{
+	unsigned long pfn = PHYS_PFN(phys);
+	struct preserve_block *block = xa_load(&incoming,
+					       pfn >> pageblock_order);
+
+	return test_and_set_bit(pfn - block->pfn, block->used) ? -EBADMSG : 0;
+}
+
+/* Allocates what adoption needs, so that it cannot fail half-way. */
+static int __init describe_blocks(const struct prmap *blocks,
+				  const struct prmap *frames)
+{
+	struct preserve_block *block;
+	struct prmap_run run;
+	u64 from, pfn;
+	int err;
+
+	for (from = 0; prmap_next(blocks, from, &run); from = run.index + run.nr) {
+		for (pfn = run.pfn; pfn < run.pfn + run.nr;
+		     pfn += pageblock_nr_pages) {
+			block = preserve_block_alloc(pfn);
+			if (!block)
+				return -ENOMEM;
+			err = xa_err(xa_store(&incoming, pfn >> pageblock_order,
+					      block, GFP_KERNEL));
+			if (err) {
+				kfree(block);
+				return err;
+			}
+			mark_used(block, frames);
+		}
+	}
+	err = prmap_walk_pages(blocks, mark_map_page, NULL);
+	return err ?: prmap_walk_pages(frames, mark_map_page, NULL);
+}
+
+/*
+ * Takes a block from KHO. Its frames end with reference count zero: the free
+ * ones as the pool keeps them, the live ones until they are restored.
+ */
+static int __init adopt_block(struct preserve_block *block)
+{
+	struct page *page = kho_restore_pages(PFN_PHYS(block->pfn),
+					      pageblock_nr_pages);
+	unsigned long i;
+
+	if (!page)
+		return -EBADMSG;
+	for (i = 0; i < pageblock_nr_pages; i++)
+		set_page_count(page + i, 0);
+	return preserve_block_insert(block);
+}
+
+static int __init page_to_refcounted(void *ctx, u64 phys)
+{
+	preserve_frames_to_folio(PHYS_PFN(phys), 0);
+	return 0;
+}
+
+static int __init adopt_blocks(void)
+{
+	struct preserve_block *block;
+	unsigned long index;
+	int err;
+
+	xa_for_each(&incoming, index, block) {
+		xa_erase(&incoming, index);
+		err = adopt_block(block);
+		if (err) {
+			kfree(block);
+			return err;
+		}
+	}
+	return 0;
+}
+
+static void __init forget_blocks(void)
+{
+	struct preserve_block *block;
+	unsigned long index;
+
+	xa_for_each(&incoming, index, block)
+		kfree(block);
+	xa_destroy(&incoming);
+}
+
+/*
+ * Hands the blocks of the adopted block map on to the kernel after this one. A
+ * block that KHO has no memory to note stays in this kernel's pool but is taken
+ * off the map.
+ */
+static int __init republish(void)
+{
+	struct prmap_run run;
+	u64 from, pfn;
+	int err = 0;
+
+	for (from = 0; prmap_next(&block_map, from, &run);
+	     from = run.index + run.nr)
+		for (pfn = run.pfn; pfn < run.pfn + run.nr;
+		     pfn += pageblock_nr_pages)
+			if (kho_preserve_pages(pfn_to_page(pfn),
+					       pageblock_nr_pages)) {
+				prmap_clear(&block_map, pfn, pageblock_nr_pages);
+				err = -ENOMEM;
+			}
+	return err;
+}
+
+static int __init adopt(const struct preserve_header_ser *hdr, size_t size,
+			const char **reason)
+{
+	struct prmap blocks, frames;
+	u64 nr_live;
+	int err;
+
+	err = preserve_header_check(hdr, size, reason);
+	if (err)
+		return err;
+	err = open_maps(hdr, &blocks, &frames, reason);
+	if (err)
+		return err;
+
+	*reason = "the maps' own pages are not free frames, or no memory";
+	err = describe_blocks(&blocks, &frames);
+	if (!err)
+		err = adopt_blocks();
+	forget_blocks();
+	if (err)
+		return err;
+
+	prmap_walk_pages(&blocks, page_to_refcounted, NULL);
+	prmap_walk_pages(&frames, page_to_refcounted, NULL);
+	preserve_in.map = frames;
+	block_map = blocks;
+	preserve_pool_enable();
+
+	err = republish();
+	if (err)
+		pr_err("some adopted blocks cannot be handed on: no memory\n");
+	nr_live = prmap_nr_keys(&frames);
+	trace_preserve_adopt(prmap_nr_keys(&blocks) >> pageblock_order, nr_live,
+			     err);
+	pr_info("adopted %llu MiB of pool, %llu KiB of it live\n",
+		prmap_nr_keys(&blocks) >> (20 - PAGE_SHIFT),
+		nr_live << (PAGE_SHIFT - 10));
+	return 0;
+}
+
+static void __init adopt_incoming(void)
+{
+	const char *reason = NULL;
+	phys_addr_t phys;
+	size_t size;
+	int err;
+
+	if (kho_retrieve_subtree(PRESERVE_KHO_NAME, &phys, &size))
+		return;
+
+	err = adopt(phys_to_virt(phys), size, &reason);
+	if (err)
+		pr_err("handed-over pool refused: %s (%pe); its memory stays reserved until the next cold boot\n",
+		       reason, ERR_PTR(err));
+	kho_restore_free(phys_to_virt(phys));
+}
+
+/*
+ * Brings the pool to a size. -ENOMEM if there is no such memory; -EBUSY if the
+ * pool cannot shrink so far because too many of its blocks are in use.
+ */
+static int pool_resize(unsigned long nr_blocks)
+{
+	struct preserve_pool_stat stat = {};
+	unsigned long have, done;
+	int nid;
+
+	lockdep_assert_held(&preserve_header_lock);
+	for_each_online_node(nid)
+		preserve_pool_stat(nid, &stat);
+	have = stat.nr_blocks;
+
+	if (nr_blocks > have)
+		return preserve_pool_grow(nr_blocks - have);
+	done = preserve_pool_shrink(have - nr_blocks);
+	return done < have - nr_blocks ? -EBUSY : 0;
+}
+
+static void __init size_pool(void)
+{
+	unsigned long want = DIV_ROUND_UP(pool_size, pageblock_nr_pages);
+	int err;
+
+	if (!pool_size_set)
+		return;
+	err = pool_resize(want);
+	if (err)
+		pr_warn("preserve_pool=%luM not reached: %s\n",
+			pool_size >> (20 - PAGE_SHIFT),
+			err == -EBUSY ? "blocks are in use, the pool stays larger" :
+					"no contiguous memory, the pool stays smaller");
+}
+
+/* A pageblock of the pool cannot be taken offline. */
+static int preserve_memory_notify(struct notifier_block *nb,
+				  unsigned long action, void *data)
+{
+	const struct memory_notify *arg = data;
+	unsigned long pfn, end = arg->start_pfn + arg->nr_pages;
+
+	if (action != MEM_GOING_OFFLINE)
+		return NOTIFY_OK;
+	for (pfn = arg->start_pfn; pfn < end; pfn += pageblock_nr_pages)
+		if (preserve_pool_owns(pfn, 1))
+			return notifier_from_errno(-EBUSY);
+	return NOTIFY_OK;
+}
+
+static int __init preserve_init(void)
+{
+	struct preserve_header_ser *page;
+	int err;
+
+	if (!kho_is_enabled() || !liveupdate_enabled()) {
+		if (pool_size_set)
+			pr_warn("preserve_pool= ignored: boot with kho=on liveupdate=on\n");
+		return 0;
+	}
+
+	preserve_pool_init();
+	preserve_frames_init(&preserve_out);
+	preserve_frames_init(&preserve_in);
+	prmap_init(&block_map, PRMAP_SET, &preserve_pool_map_ops, NULL);
+
+	page = kho_alloc_preserve(sizeof(*page));
+	if (IS_ERR(page))
+		return PTR_ERR(page);
+
+	mutex_lock(&preserve_header_lock);
+	header = page;
+	adopt_incoming();
+	preserve_pool_enable();
+	size_pool();
+	publish();
+	mutex_unlock(&preserve_header_lock);
+
+	err = kho_add_subtree(PRESERVE_KHO_NAME, page, sizeof(*page));
+	if (err) {
+		pr_err("no place in KHO's root (%pe): nothing can be preserved\n",
+		       ERR_PTR(err));
+		header = NULL;
+		kho_unpreserve_free(page);
+		return err;
+	}
+	hotplug_memory_notifier(preserve_memory_notify, 0);
+	return preserve_sysfs_init();
+}
+device_initcall(preserve_init);

@@ -1,0 +1,494 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The file map of a live file, and what preserve and unpreserve do with it.
+ *
+ * The map follows the page cache: a backend reports each folio that comes and
+ * goes, under the xa_lock of i_pages. So at preserve time nothing is collected:
+ * the runs of the map are claimed in the frame map, the map is sealed, and the
+ * record points to it.
+ *
+ * Folios may still come while a file is preserved (a fault into a hole), so the
+ * claimed part of the file is a window of page indices [lo, hi): preserve moves
+ * hi up in steps, unpreserve moves lo up, and a folio inside the window is
+ * claimed as it comes and unclaimed as it goes. The map's own pages follow the
+ * same rule, by the flag "claimed".
+ *
+ * Updating the map can fail, when the pool has no page left to split a run with.
+ * The page cache must not fail for that, so the map turns stale instead and
+ * preserve (or, for a file that is preserved already, freeze) rebuilds it.
+ */
+#define pr_fmt(fmt) "preserve: " fmt
+
+#include <linux/io.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/preserve.h>
+#include <linux/xarray.h>
+
+#include <trace/events/preserve.h>
+
+#include "internal.h"
+
+/* Runs handled before the lock is let go. */
+#define BATCH	64
+
+/* Attempts to rebuild a map whose file keeps changing. */
+#define REBUILD_TRIES	3
+
+atomic_long_t preserve_nr_files;
+atomic_long_t preserve_nr_rebuilt;
+
+static unsigned long page_pfn(void *page)
+{
+	return PHYS_PFN(virt_to_phys(page));
+}
+
+static void *file_page_get(void *ctx)
+{
+	struct preserve_file *pf = ctx;
+	void *page = preserve_page_get();
+
+	if (page && pf->claimed &&
+	    preserve_claim(&preserve_out, page_pfn(page), 1)) {
+		preserve_page_put(page);
+		return NULL;
+	}
+	return page;
+}
+
+static void file_page_put(void *ctx, void *page)
+{
+	struct preserve_file *pf = ctx;
+
+	if (pf->claimed)
+		preserve_unclaim(&preserve_out, page_pfn(page), 1);
+	preserve_page_put(page);
+}
+
+static const struct prmap_ops file_map_ops = {
+	.page_get = file_page_get,
+	.page_put = file_page_put,
+};
+
+/**
+ * preserve_file_init - Start to keep a file map.
+ * @pf:      Zeroed.
+ * @i_pages: The page cache it follows, empty.
+ *
+ * Context: Before the file has a user.
+ */
+void preserve_file_init(struct preserve_file *pf, struct xarray *i_pages)
+{
+	pf->i_pages = i_pages;
+	prmap_init(&pf->map, PRMAP_FILE, &file_map_ops, pf);
+}
+
+/**
+ * preserve_file_destroy - Give the map's pages back.
+ * @pf: Its file is going away and is not preserved.
+ */
+void preserve_file_destroy(struct preserve_file *pf)
+{
+	prmap_destroy(&pf->map);
+}
+
+static bool in_window(const struct preserve_file *pf, u64 index)
+{
+	return index >= pf->lo && index < pf->hi;
+}
+
+static void file_map_failed(struct preserve_file *pf)
+{
+	pf->stale = true;
+	pf->changes++;
+}
+
+/**
+ * preserve_file_goal - The pfn that would continue the run before @index.
+ * @pf:    The file.
+ * @index: Page index.
+ *
+ * Context: May not hold the xa_lock of i_pages.
+ * Return: A pfn, which need not be free, or 0.
+ */
+unsigned long preserve_file_goal(struct preserve_file *pf, pgoff_t index)
+{
+	struct prmap_run run;
+	unsigned long goal = 0;
+
+	if (!index)
+		return 0;
+	xa_lock_irq(pf->i_pages);
+	if (!pf->stale && !prmap_lookup(&pf->map, index - 1, &run))
+		goal = run.pfn + (index - run.index);
+	xa_unlock_irq(pf->i_pages);
+	return goal;
+}
+
+/**
+ * preserve_file_add - A folio of the pool has come into the page cache.
+ * @pf:    The file.
+ * @index: The folio's page index.
+ * @folio: The folio.
+ *
+ * Context: xa_lock of i_pages held, interrupts off.
+ */
+void preserve_file_add(struct preserve_file *pf, pgoff_t index,
+		       struct folio *folio)
+{
+	const struct prmap_run run = {
+		.index = index,
+		.pfn = folio_pfn(folio),
+		.nr = folio_nr_pages(folio),
+		.order = folio_order(folio),
+	};
+
+	if (pf->restoring)
+		return;
+	if (pf->stale || pf->sealed) {
+		file_map_failed(pf);
+		return;
+	}
+	if (prmap_set(&pf->map, &run)) {
+		file_map_failed(pf);
+		return;
+	}
+	if (in_window(pf, index) &&
+	    preserve_claim(&preserve_out, run.pfn, run.nr))
+		file_map_failed(pf);
+}
+
+/**
+ * preserve_file_del - A folio of the pool leaves the page cache.
+ * @pf:    The file.
+ * @index: The folio's page index.
+ * @folio: The folio. A part of a folio that was split counts as well: the map
+ *         then holds the larger one, cannot be cut and turns stale.
+ *
+ * Context: xa_lock of i_pages held, interrupts off.
+ */
+void preserve_file_del(struct preserve_file *pf, pgoff_t index,
+		       struct folio *folio)
+{
+	unsigned long nr = folio_nr_pages(folio);
+
+	if (pf->restoring)
+		return;
+	if (pf->stale || pf->sealed) {
+		file_map_failed(pf);
+		return;
+	}
+	if (prmap_clear(&pf->map, index, nr)) {
+		file_map_failed(pf);
+		return;
+	}
+	if (in_window(pf, index) &&
+	    preserve_unclaim(&preserve_out, folio_pfn(folio), nr))
+		file_map_failed(pf);
+}
+
+/*
+ * Moves one edge of the window up to @end, claiming or unclaiming the runs it
+ * passes. Stops at the first error.
+ */
+static int window_move(struct preserve_file *pf, u64 *edge, u64 end,
+		       int (*pass)(unsigned long pfn, unsigned long nr))
+{
+	struct prmap_run run;
+	int err = 0;
+	int i;
+
+	while (!err && *edge < end) {
+		xa_lock_irq(pf->i_pages);
+		for (i = 0; i < BATCH && !err && *edge < end; i++) {
+			if (!prmap_next(&pf->map, *edge, &run) ||
+			    run.index >= end) {
+				*edge = end;
+				break;
+			}
+			run.nr = min(run.nr, end - run.index);
+			err = pass(run.pfn, run.nr);
+			if (!err)
+				*edge = run.index + run.nr;
+		}
+		xa_unlock_irq(pf->i_pages);
+		cond_resched();
+	}
+	return err;
+}
+
+static int claim_run(unsigned long pfn, unsigned long nr)
+{
+	return preserve_claim(&preserve_out, pfn, nr);
+}
+
+/*
+ * Where the frame map is short of a page to split a run, the frames stay
+ * claimed: the next kernel keeps them in vain until it, too, is replaced.
+ * Nothing is lost and nothing is handed out twice.
+ */
+static int unclaim_run(unsigned long pfn, unsigned long nr)
+{
+	preserve_unclaim(&preserve_out, pfn, nr);
+	return 0;
+}
+
+static int claim_map_page(void *ctx, u64 phys)
+{
+	return preserve_claim(&preserve_out, PHYS_PFN(phys), 1);
+}
+
+static int unclaim_map_page(void *ctx, u64 phys)
+{
+	preserve_unclaim(&preserve_out, PHYS_PFN(phys), 1);
+	return 0;
+}
+
+/* Claims the map's own pages, and from then on each page as it comes. */
+static int map_claim(struct preserve_file *pf)
+{
+	int err;
+
+	xa_lock_irq(pf->i_pages);
+	err = prmap_walk_pages(&pf->map, claim_map_page, NULL);
+	if (err)
+		prmap_walk_pages(&pf->map, unclaim_map_page, NULL);
+	else
+		pf->claimed = true;
+	xa_unlock_irq(pf->i_pages);
+	return err;
+}
+
+static void map_unclaim(struct preserve_file *pf)
+{
+	xa_lock_irq(pf->i_pages);
+	if (pf->claimed)
+		prmap_walk_pages(&pf->map, unclaim_map_page, NULL);
+	pf->claimed = false;
+	xa_unlock_irq(pf->i_pages);
+}
+
+/* Fills @map from the page cache. The file may change meanwhile. */
+static int map_collect(struct preserve_file *pf, struct prmap *map)
+{
+	XA_STATE(xas, pf->i_pages, 0);
+	struct folio *folio;
+	int err = 0, nr = 0;
+
+	xas_lock_irq(&xas);
+	xas_for_each(&xas, folio, ULONG_MAX) {
+		struct prmap_run run;
+
+		if (xas_retry(&xas, folio) || xa_is_value(folio))
+			continue;
+		run = (struct prmap_run) {
+			.index = folio->index,
+			.pfn = folio_pfn(folio),
+			.nr = folio_nr_pages(folio),
+			.order = folio_order(folio),
+		};
+		err = prmap_set(map, &run);
+		if (err)
+			break;
+		if (++nr % XA_CHECK_SCHED)
+			continue;
+		xas_pause(&xas);
+		xas_unlock_irq(&xas);
+		cond_resched();
+		xas_lock_irq(&xas);
+	}
+	xas_unlock_irq(&xas);
+	return err;
+}
+
+/*
+ * Replaces a stale map by one made from the page cache.
+ * Context: the window is empty and the map's pages are not claimed.
+ */
+static int map_rebuild(struct preserve_file *pf)
+{
+	struct prmap fresh, old;
+	unsigned long changes;
+	int tries, err;
+
+	for (tries = 0; tries < REBUILD_TRIES; tries++) {
+		changes = READ_ONCE(pf->changes);
+		prmap_init(&fresh, PRMAP_FILE, &file_map_ops, pf);
+		err = map_collect(pf, &fresh);
+
+		xa_lock_irq(pf->i_pages);
+		if (!err && pf->changes == changes) {
+			old = pf->map;
+			pf->map = fresh;
+			fresh = old;
+			pf->stale = false;
+			xa_unlock_irq(pf->i_pages);
+			prmap_destroy(&fresh);
+			atomic_long_inc(&preserve_nr_rebuilt);
+			return 0;
+		}
+		changes = pf->changes - changes;
+		xa_unlock_irq(pf->i_pages);
+		prmap_destroy(&fresh);
+		if (err && !changes)
+			return err;
+	}
+	return -EBUSY;
+}
+
+static void unclaim_all(struct preserve_file *pf)
+{
+	window_move(pf, &pf->lo, pf->hi, unclaim_run);
+	map_unclaim(pf);
+	xa_lock_irq(pf->i_pages);
+	pf->lo = 0;
+	pf->hi = 0;
+	xa_unlock_irq(pf->i_pages);
+}
+
+/* Claims data and map. On error nothing stays claimed. */
+static int claim_all(struct preserve_file *pf)
+{
+	int err;
+
+	if (pf->stale) {
+		err = map_rebuild(pf);
+		if (err)
+			return err;
+	}
+	err = map_claim(pf);
+	if (!err)
+		err = window_move(pf, &pf->hi, U64_MAX, claim_run);
+	if (err)
+		unclaim_all(pf);
+	return err == -ENOMEM ? -ENOSPC : err;
+}
+
+/**
+ * preserve_file_claim - Make a file's memory part of what the next kernel keeps.
+ * @pf: The file; the backend has frozen its size and its holes are final but for
+ *      faults.
+ *
+ * Work is proportional to the runs of the file map, not to its pages.
+ *
+ * Context: Process context, the inode locked.
+ * Return: A zeroed record, owned by @pf, for the backend to fill in before it
+ *         calls preserve_file_seal(); or an ERR_PTR: -ENOSPC if the pool has no
+ *         page for the metadata, -EBUSY if the file keeps changing. On error
+ *         the file is as it was.
+ */
+struct preserve_file_ser *preserve_file_claim(struct preserve_file *pf)
+{
+	struct preserve_file_ser *rec = preserve_page_get();
+	int err = -ENOSPC;
+
+	if (!rec)
+		goto out;
+	if (preserve_claim(&preserve_out, page_pfn(rec), 1))
+		goto free;
+	err = claim_all(pf);
+	if (err)
+		goto unclaim;
+
+	pf->record = rec;
+	atomic_long_inc(&preserve_nr_files);
+	trace_preserve_claim(virt_to_phys(rec), prmap_nr_keys(&pf->map),
+			     prmap_nr_runs(&pf->map), 0);
+	return rec;
+
+unclaim:
+	preserve_unclaim(&preserve_out, page_pfn(rec), 1);
+free:
+	preserve_page_put(rec);
+out:
+	trace_preserve_claim(0, prmap_nr_keys(&pf->map),
+			     prmap_nr_runs(&pf->map), err);
+	preserve_publish();
+	return ERR_PTR(err);
+}
+
+/**
+ * preserve_file_unclaim - Undo preserve_file_claim().
+ * @pf: The file. Its record is gone afterwards.
+ *
+ * Context: Process context, the inode locked.
+ */
+void preserve_file_unclaim(struct preserve_file *pf)
+{
+	struct preserve_file_ser *rec = pf->record;
+
+	trace_preserve_unclaim(virt_to_phys(rec), prmap_nr_keys(&pf->map),
+			       prmap_nr_runs(&pf->map), 0);
+	unclaim_all(pf);
+	preserve_unclaim(&preserve_out, page_pfn(rec), 1);
+	preserve_page_put(rec);
+	pf->record = NULL;
+	atomic_long_dec(&preserve_nr_files);
+	preserve_publish();
+}
+
+/**
+ * preserve_file_seal - Make record, file map and header valid as they stand.
+ * @pf:    A claimed file; the backend has filled in its record.
+ * @final: The kernel is about to be replaced: from now on the map stays as it
+ *         is, whatever other CPUs still do to the file.
+ *
+ * Cheap when nothing has changed: only pages of maps that were written since
+ * the last time are looked at.
+ *
+ * Context: Process context; also in the reboot path.
+ * Return: 0, or as preserve_file_claim() if the map was stale and cannot be
+ *         rebuilt: the file must then not be handed over.
+ */
+int preserve_file_seal(struct preserve_file *pf, bool final)
+{
+	int err;
+
+	if (pf->stale) {
+		unclaim_all(pf);
+		err = claim_all(pf);
+		if (err) {
+			pr_warn_ratelimited("a file cannot be handed over: no map can be made for it (%pe); grow the pool or drop the file\n",
+					    ERR_PTR(err));
+			return err;
+		}
+	}
+	xa_lock_irq(pf->i_pages);
+	pf->sealed = final;
+	prmap_seal(&pf->map, &pf->record->map);
+	xa_unlock_irq(pf->i_pages);
+	preserve_record_seal(pf->record);
+	preserve_publish();
+	return 0;
+}
+
+/**
+ * preserve_file_unseal - Let the map follow the file again: no kexec came.
+ * @pf: A file sealed with @final.
+ *
+ * Context: Process context.
+ */
+void preserve_file_unseal(struct preserve_file *pf)
+{
+	xa_lock_irq(pf->i_pages);
+	pf->sealed = false;
+	xa_unlock_irq(pf->i_pages);
+}
+
+/**
+ * preserve_file_adopt - Make a handed-over map the map of a new file.
+ * @pf:  The file, its map empty.
+ * @map: From preserve_record_take(). Its pages belong to @pf afterwards.
+ *
+ * Until preserve_file_restored(), folios come without being reported.
+ *
+ * Context: Nobody else knows the file.
+ */
+void preserve_file_adopt(struct preserve_file *pf, struct prmap *map)
+{
+	prmap_destroy(&pf->map);
+	pf->map = *map;
+	pf->map.ops = &file_map_ops;
+	pf->map.ctx = pf;
+	pf->restoring = true;
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Handed-over headers and records: sealing, and validation before any use.
+ *
+ * Pure: reads the bytes it is given and nothing else, so that KUnit can feed it
+ * anything. What the maps inside point to is checked by prmap_open() with limits
+ * that the callers set.
+ */
+#include <linux/errno.h>
+#include <linux/fcntl.h>
+#include <linux/fs.h>
+#include <linux/kho/abi/preserve.h>
+#include <linux/mm.h>
+#include <linux/pageblock-flags.h>
+#include <linux/xxhash.h>
+
+#include "internal.h"
+
+/* What fcntl(F_SETFL) can set on a memory file, and so a record can carry. */
+#define RECORD_F_FLAGS	(O_APPEND | O_NONBLOCK | O_NOATIME)
+
+static u64 header_sum(const struct preserve_header_ser *hdr)
+{
+	return xxh64(hdr, offsetof(struct preserve_header_ser, csum), 0);
+}
+
+static u64 record_sum(const struct preserve_file_ser *rec)
+{
+	return xxh64(rec, offsetof(struct preserve_file_ser, csum), 0);
+}
+
+/**
+ * preserve_header_seal - Fill in the fields that make a header valid.
+ * @hdr: Its two roots are sealed.
+ */
+void preserve_header_seal(struct preserve_header_ser *hdr)
+{
+	hdr->magic = PRESERVE_HEADER_MAGIC;
+	hdr->version = PRESERVE_HEADER_VERSION;
+	hdr->size = sizeof(*hdr);
+	hdr->block_order = pageblock_order;
+	hdr->page_shift = PAGE_SHIFT;
+	hdr->csum = header_sum(hdr);
+}
+
+/**
+ * preserve_header_check - Can this header be used?
+ * @hdr:    The handed-over bytes.
+ * @size:   How many there are.
+ * @reason: Says why not, on error.
+ *
+ * Return: 0; -EPROTO for another version or geometry; -EBADMSG for a damaged
+ *         header.
+ */
+int preserve_header_check(const struct preserve_header_ser *hdr, size_t size,
+			  const char **reason)
+{
+	if (size < sizeof(*hdr)) {
+		*reason = "header truncated";
+		return -EBADMSG;
+	}
+	if (hdr->magic != PRESERVE_HEADER_MAGIC) {
+		*reason = "no header";
+		return -EBADMSG;
+	}
+	if (hdr->version != PRESERVE_HEADER_VERSION ||
+	    hdr->size != sizeof(*hdr)) {
+		*reason = "header version unknown";
+		return -EPROTO;
+	}
+	if (hdr->csum != header_sum(hdr)) {
+		*reason = "header checksum wrong";
+		return -EBADMSG;
+	}
+	if (hdr->block_order != pageblock_order ||
+	    hdr->page_shift != PAGE_SHIFT) {
+		*reason = "page or block size differs";
+		return -EPROTO;
+	}
+	return 0;
+}
+
+/**
+ * preserve_record_seal - Fill in the fields that make a record valid.
+ * @rec: Everything else is filled in, its root is sealed.
+ */
+void preserve_record_seal(struct preserve_file_ser *rec)
+{
+	rec->magic = PRESERVE_FILE_MAGIC;
+	rec->version = PRESERVE_FILE_VERSION;
+	rec->size = sizeof(*rec);
+	rec->csum = record_sum(rec);
+}
+
+static const char *record_fields_bad(const struct preserve_file_ser *rec)
+{
+	if (rec->i_size > MAX_LFS_FILESIZE)
+		return "file size out of range";
+	if (rec->pos > MAX_LFS_FILESIZE)
+		return "file position out of range";
+	if (rec->f_flags & ~RECORD_F_FLAGS)
+		return "file flags unknown";
+	if (rec->mode & ~07777)
+		return "mode out of range";
+	if (rec->name_len > PRESERVE_FILE_MAX_NAME ||
+	    strnlen(rec->name, sizeof(rec->name)) != rec->name_len ||
+	    strchr(rec->name, '/'))
+		return "name broken";
+	if (rec->reserved)
+		return "reserved field in use";
+	return NULL;
+}
+
+/**
+ * preserve_record_check - Can this record be used?
+ * @rec:    The handed-over bytes, a whole page.
+ * @kind:   The kind that the caller restores.
+ * @reason: Says why not, on error.
+ *
+ * Seals belong to the backend, which knows them.
+ *
+ * Return: 0; -EPROTO for another version or kind; -EBADMSG for damage.
+ */
+int preserve_record_check(const struct preserve_file_ser *rec, u32 kind,
+			  const char **reason)
+{
+	if (rec->magic != PRESERVE_FILE_MAGIC) {
+		*reason = "no record";
+		return -EBADMSG;
+	}
+	if (rec->version != PRESERVE_FILE_VERSION ||
+	    rec->size != sizeof(*rec)) {
+		*reason = "record version unknown";
+		return -EPROTO;
+	}
+	if (rec->csum != record_sum(rec)) {
+		*reason = "record checksum wrong";
+		return -EBADMSG;
+	}
+	if (rec->kind != kind) {
+		*reason = "record of another kind";
+		return -EPROTO;
+	}
+	*reason = record_fields_bad(rec);
+	return *reason ? -EBADMSG : 0;
+}

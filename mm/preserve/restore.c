@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Accepting a handed-over record, and making folios of its frames.
+ *
+ * Acceptance is one decision: the record's bytes are checked, then its file map
+ * as a whole, with every frame and every map page required to be live and
+ * untaken, and then all of them are taken out of preserve_in. A record that
+ * fails is refused with one message; its frames stay set aside, untouched, until
+ * the next kexec, so that a mistake in the check loses nothing.
+ *
+ * An accepted record's map becomes the new file's map as it is.
+ */
+#define pr_fmt(fmt) "preserve: " fmt
+
+#include <linux/io.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/preserve.h>
+
+#include <trace/events/preserve.h>
+
+#include "internal.h"
+
+atomic_long_t preserve_nr_retrieved;
+atomic_long_t preserve_nr_refused;
+
+static bool frames_untaken(void *ctx, u64 pfn, u64 nr)
+{
+	return preserve_claimed(&preserve_in, pfn, nr);
+}
+
+static bool page_untaken(void *ctx, u64 phys)
+{
+	return PAGE_ALIGNED(phys) &&
+	       preserve_claimed(&preserve_in, PHYS_PFN(phys), 1);
+}
+
+/* Calls @fn for every run of frames that belongs to the record. */
+static int record_for_each(u64 phys, const struct prmap *map,
+			   int (*fn)(unsigned long pfn, unsigned long nr))
+{
+	struct prmap_run run;
+	u64 from = 0;
+	int err = fn(PHYS_PFN(phys), 1);
+
+	while (!err && prmap_next(map, from, &run)) {
+		err = fn(run.pfn, run.nr);
+		from = run.index + run.nr;
+	}
+	return err;
+}
+
+static int take_run(unsigned long pfn, unsigned long nr)
+{
+	return preserve_take(&preserve_in, pfn, nr);
+}
+
+static int take_page(void *ctx, u64 phys)
+{
+	return preserve_take(&preserve_in, PHYS_PFN(phys), 1);
+}
+
+/* Puts back; what is in the map already was not taken, and ends the walk. */
+static int untake_run(unsigned long pfn, unsigned long nr)
+{
+	return preserve_claim(&preserve_in, pfn, nr);
+}
+
+static int record_take_frames(u64 phys, const struct prmap *map,
+			      const char **reason)
+{
+	int err = record_for_each(phys, map, take_run);
+
+	if (err) {
+		record_for_each(phys, map, untake_run);
+		goto bad;
+	}
+	/*
+	 * The open checked that these pages are live and visited once; only a
+	 * map page that is data as well can be missing now.
+	 */
+	err = prmap_walk_pages(map, take_page, NULL);
+	if (!err)
+		return 0;
+bad:
+	*reason = err == -ENOENT ? "frame with two owners" :
+				   "no page in the pool to take its frames";
+	return err == -ENOENT ? -EBADMSG : -ENOSPC;
+}
+
+static int record_accept(u64 phys, struct preserve_file_ser *rec, u32 kind,
+			 struct prmap *map, const char **reason)
+{
+	const struct prmap_limits lim = {
+		.max_index = MAX_LFS_FILESIZE >> PAGE_SHIFT,
+		.min_pfn = 1,
+		.max_pfn = max_pfn - 1,
+		.max_order = pageblock_order,
+		.pfn_ok = frames_untaken,
+		.page_ok = page_untaken,
+	};
+	int err;
+
+	err = preserve_record_check(rec, kind, reason);
+	if (err)
+		return err;
+	err = prmap_open(map, &rec->map, PRMAP_FILE, &preserve_pool_map_ops,
+			 NULL, &lim, reason);
+	if (err)
+		return err;
+	return record_take_frames(phys, map, reason);
+}
+
+/**
+ * preserve_record_take - Accept a handed-over record.
+ * @phys: LUO's data handle: the record's physical address, not trusted.
+ * @kind: PRESERVE_FILE_*.
+ * @map:  On success, the file map; its pages belong to the caller.
+ *
+ * Context: Process context.
+ * Return: The record, to be freed with preserve_record_free(); ERR_PTR(-EBADMSG)
+ *         or ERR_PTR(-EPROTO) for a record that is refused, with a message that
+ *         says why; ERR_PTR(-ENOSPC) if the pool has no page for the
+ *         bookkeeping.
+ */
+struct preserve_file_ser *preserve_record_take(u64 phys, u32 kind,
+					       struct prmap *map)
+{
+	const char *reason = "not a live page of the pool";
+	struct preserve_file_ser *rec;
+	int err = -EBADMSG;
+
+	if (!page_untaken(NULL, phys))
+		goto refuse;
+	rec = phys_to_virt(phys);
+	err = record_accept(phys, rec, kind, map, &reason);
+	if (err)
+		goto refuse;
+	return rec;
+
+refuse:
+	atomic_long_inc(&preserve_nr_refused);
+	trace_preserve_restore(phys, 0, 0, err);
+	pr_err_ratelimited("record at %#llx refused: %s (%pe); its memory stays set aside until the next kexec\n",
+			   phys, reason, ERR_PTR(err));
+	return ERR_PTR(err);
+}
+
+/**
+ * preserve_record_free - Give an accepted record's page back to the pool.
+ * @rec: From preserve_record_take().
+ */
+void preserve_record_free(struct preserve_file_ser *rec)
+{
+	preserve_frames_put(PHYS_PFN(virt_to_phys(rec)), 1);
+}
+
+/* Frees all frames of @map from @index on. */
+static void map_put_frames(struct prmap *map, u64 index)
+{
+	struct prmap_run run;
+
+	while (prmap_next(map, index, &run)) {
+		preserve_frames_put(run.pfn, run.nr);
+		index = run.index + run.nr;
+		cond_resched();
+	}
+}
+
+static int page_to_refcounted(void *ctx, u64 phys)
+{
+	preserve_frames_to_folio(PHYS_PFN(phys), 0);
+	return 0;
+}
+
+/**
+ * preserve_map_release - Free an accepted map and all that it points to.
+ * @map: From preserve_record_take().
+ */
+void preserve_map_release(struct prmap *map)
+{
+	map_put_frames(map, 0);
+	prmap_walk_pages(map, page_to_refcounted, NULL);
+	prmap_destroy(map);
+}
+
+/**
+ * preserve_file_restore - Put the folios of an accepted map into a new file.
+ * @pf:     The file's, fresh.
+ * @map:    From preserve_record_take(); belongs to @pf afterwards.
+ * @insert: Puts a locked-by-nobody folio at a page index and takes over its
+ *          reference, also on error.
+ * @arg:    For @insert.
+ *
+ * Context: Process context; nobody else knows the file.
+ * Return: 0, or what @insert returned. On error, frames that had not become
+ *         folios are freed; dropping the file frees the rest.
+ */
+int preserve_file_restore(struct preserve_file *pf, struct prmap *map,
+			  int (*insert)(void *arg, struct folio *folio,
+					pgoff_t index),
+			  void *arg)
+{
+	struct prmap_run run;
+	u64 index = 0, done;
+	int err = 0;
+
+	prmap_walk_pages(map, page_to_refcounted, NULL);
+	preserve_file_adopt(pf, map);
+
+	while (!err && prmap_next(&pf->map, index, &run)) {
+		for (done = 0; !err && done < run.nr; done += 1UL << run.order)
+			err = insert(arg,
+				     preserve_frames_to_folio(run.pfn + done,
+							      run.order),
+				     run.index + done);
+		index = run.index + done;
+		cond_resched();
+	}
+	trace_preserve_restore(0, prmap_nr_keys(&pf->map),
+			       prmap_nr_runs(&pf->map), err);
+	if (err) {
+		map_put_frames(&pf->map, index);
+		return err;
+	}
+	pf->restoring = false;
+	atomic_long_inc(&preserve_nr_retrieved);
+	return 0;
+}

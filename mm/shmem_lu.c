@@ -1,0 +1,375 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The memfd backend of mm/preserve: memfd_create(MFD_PRESERVE).
+ */
+
+/**
+ * DOC: memfds that are made to be preserved
+ *
+ * A memfd made with MFD_PRESERVE takes its folios from the preserve pool. They
+ * stay where they are for as long as they live: they are not reclaimed, not
+ * swapped, not migrated and not collapsed into larger ones. Holes stay holes.
+ * While the file lives, its file map is kept as folios come and go.
+ *
+ * Preserving freezes the file's size, allows no fallocate, and claims the runs
+ * of the file map. Writing goes on as before, also into holes: the content that
+ * counts is the one at the kexec. Freeze notes the file position and seals the
+ * map, which has usually not changed since.
+ *
+ * Retrieving makes a memfd with the same content, holes, size, position, seals,
+ * status flags, mode, owner and name. It is an MFD_PRESERVE memfd again, its map
+ * is the one that was handed over, and it can be preserved anew.
+ *
+ * A file that is finished without having been retrieved is freed to the pool.
+ */
+#define pr_fmt(fmt) "preserve: memfd: " fmt
+
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/io.h>
+#include <linux/liveupdate.h>
+#include <linux/memcontrol.h>
+#include <linux/memfd.h>
+#include <linux/pagemap.h>
+#include <linux/preserve.h>
+#include <linux/seq_file.h>
+#include <linux/shmem_fs.h>
+#include <linux/slab.h>
+#include <uapi/linux/memfd.h>
+
+#include "internal.h"
+#include "shmem_lu.h"
+
+/* Status flags that cross; the access mode of a memfd is always O_RDWR. */
+#define SHMEM_LU_F_FLAGS	(O_APPEND | O_NONBLOCK | O_NOATIME)
+
+/* Seals this version knows. An unknown one would be lost: refuse it. */
+#define SHMEM_LU_SEALS		(F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | \
+				 F_SEAL_WRITE | F_SEAL_FUTURE_WRITE | \
+				 F_SEAL_EXEC)
+
+/* A kernel that changes one of these must have us looked at. */
+static_assert(__same_type(shmem_add_to_page_cache,
+			  int(struct folio *, struct address_space *, pgoff_t,
+			      void *, gfp_t)));
+static_assert(__same_type(shmem_inode_acct_blocks, int(struct inode *, long)));
+static_assert(__same_type(shmem_recalc_inode,
+			  bool(struct inode *, long, long)));
+static_assert(__same_type(memfd_alloc_file,
+			  struct file *(const char *, unsigned int)));
+
+static struct preserve_file *inode_pf(struct inode *inode)
+{
+	return SHMEM_I(inode)->preserve;
+}
+
+struct folio *__shmem_lu_alloc_folio(struct inode *inode, gfp_t gfp, int order,
+				     pgoff_t index)
+{
+	struct preserve_file *pf = inode_pf(inode);
+
+	return preserve_alloc_folio(gfp, order, numa_node_id(),
+				    preserve_file_goal(pf, index));
+}
+
+void __shmem_lu_folio_added(struct address_space *mapping, struct folio *folio)
+{
+	preserve_file_add(inode_pf(mapping->host), folio->index, folio);
+}
+
+void __shmem_lu_folio_removed(struct address_space *mapping,
+			      struct folio *folio)
+{
+	preserve_file_del(inode_pf(mapping->host), folio->index, folio);
+}
+
+void __shmem_lu_evict(struct inode *inode)
+{
+	struct preserve_file *pf = inode_pf(inode);
+
+	preserve_file_destroy(pf);
+	SHMEM_I(inode)->preserve = NULL;
+	kfree(pf);
+}
+
+/**
+ * shmem_lu_memfd_create - Make a new, empty memfd a preserved one.
+ * @file: From shmem_file_setup(); nobody else knows it.
+ *
+ * Context: Process context.
+ * Return: 0; -EOPNOTSUPP without KHO or LUO, and for hugetlb files; -ENOMEM.
+ */
+int shmem_lu_memfd_create(struct file *file)
+{
+	struct inode *inode = file_inode(file);
+	struct preserve_file *pf;
+
+	if (!preserve_available() || !shmem_file(file))
+		return -EOPNOTSUPP;
+
+	pf = kzalloc_obj(*pf, GFP_KERNEL_ACCOUNT);
+	if (!pf)
+		return -ENOMEM;
+	preserve_file_init(pf, &inode->i_mapping->i_pages);
+	SHMEM_I(inode)->preserve = pf;
+	set_bit(AS_PRESERVE, &inode->i_mapping->flags);
+	mapping_set_unevictable(inode->i_mapping);
+	return 0;
+}
+
+void shmem_lu_show_fdinfo(struct seq_file *m, struct file *file)
+{
+	struct inode *inode = file_inode(file);
+	struct preserve_file *pf = inode_pf(inode);
+
+	if (!shmem_lu_mapping(inode->i_mapping))
+		return;
+
+	xa_lock_irq(pf->i_pages);
+	seq_printf(m, "preserve:\t%s\n", pf->record ? "preserved" : "live");
+	seq_printf(m, "preserve-pages:\t%llu\n", prmap_nr_keys(&pf->map));
+	seq_printf(m, "preserve-runs:\t%llu\n", prmap_nr_runs(&pf->map));
+	seq_printf(m, "preserve-map-pages:\t%llu\n", prmap_nr_pages(&pf->map));
+	seq_printf(m, "preserve-map-stale:\t%d\n", pf->stale);
+	xa_unlock_irq(pf->i_pages);
+}
+
+static bool shmem_lu_can_preserve(struct liveupdate_file_handler *handler,
+				  struct file *file)
+{
+	return shmem_file(file) && shmem_lu_mapping(file->f_mapping);
+}
+
+static unsigned long shmem_lu_get_id(struct file *file)
+{
+	return (unsigned long)file_inode(file);
+}
+
+/* What cannot change any more once the file is preserved. Inode locked. */
+static void record_fill(struct preserve_file_ser *rec, struct file *file,
+			unsigned int seals)
+{
+	const char *name = file_dentry(file)->d_name.name;
+	struct inode *inode = file_inode(file);
+
+	rec->kind = PRESERVE_FILE_MEMFD;
+	rec->i_size = i_size_read(inode);
+	rec->seals = seals;
+	strscpy(rec->name, name, sizeof(rec->name));
+	rec->name_len = strlen(rec->name);
+}
+
+/* What can change until the kexec. */
+static void record_update(struct preserve_file_ser *rec, struct file *file)
+{
+	struct inode *inode = file_inode(file);
+
+	rec->pos = file->f_pos;
+	rec->f_flags = file->f_flags & SHMEM_LU_F_FLAGS;
+	rec->seals = memfd_get_seals(file);
+	rec->mode = inode->i_mode & 07777;
+	rec->uid = from_kuid(&init_user_ns, inode->i_uid);
+	rec->gid = from_kgid(&init_user_ns, inode->i_gid);
+}
+
+static int shmem_lu_preserve(struct liveupdate_file_op_args *args)
+{
+	struct inode *inode = file_inode(args->file);
+	struct preserve_file *pf = inode_pf(inode);
+	struct preserve_file_ser *rec;
+	int seals, err;
+
+	inode_lock(inode);
+	seals = memfd_get_seals(args->file);
+	if (seals & ~SHMEM_LU_SEALS) {
+		err = -EOPNOTSUPP;
+		goto unlock;
+	}
+
+	shmem_freeze(inode, true);
+	rec = preserve_file_claim(pf);
+	if (IS_ERR(rec)) {
+		err = PTR_ERR(rec);
+		goto unfreeze;
+	}
+	record_fill(rec, args->file, seals);
+	record_update(rec, args->file);
+	err = preserve_file_seal(pf, false);
+	if (err)
+		goto unclaim;
+	inode_unlock(inode);
+
+	args->serialized_data = virt_to_phys(rec);
+	return 0;
+
+unclaim:
+	preserve_file_unclaim(pf);
+unfreeze:
+	shmem_freeze(inode, false);
+unlock:
+	inode_unlock(inode);
+	return err;
+}
+
+static void shmem_lu_unpreserve(struct liveupdate_file_op_args *args)
+{
+	struct inode *inode = file_inode(args->file);
+
+	inode_lock(inode);
+	preserve_file_unclaim(inode_pf(inode));
+	shmem_freeze(inode, false);
+	inode_unlock(inode);
+}
+
+static int shmem_lu_freeze(struct liveupdate_file_op_args *args)
+{
+	struct preserve_file *pf = inode_pf(file_inode(args->file));
+
+	record_update(pf->record, args->file);
+	return preserve_file_seal(pf, true);
+}
+
+static void shmem_lu_unfreeze(struct liveupdate_file_op_args *args)
+{
+	preserve_file_unseal(inode_pf(file_inode(args->file)));
+}
+
+/* Puts one restored folio into the file; takes over its reference. */
+static int folio_insert(void *arg, struct folio *folio, pgoff_t index)
+{
+	struct inode *inode = arg;
+	struct address_space *mapping = inode->i_mapping;
+	gfp_t gfp = mapping_gfp_mask(mapping);
+	long nr_pages = folio_nr_pages(folio);
+	int err;
+
+	__folio_set_locked(folio);
+	__folio_set_swapbacked(folio);
+
+	err = mem_cgroup_charge(folio, NULL, gfp);
+	if (err)
+		goto unlock;
+	err = shmem_add_to_page_cache(folio, mapping, index, NULL, gfp);
+	if (err)
+		goto unlock;
+	folio_mark_uptodate(folio);
+	folio_mark_dirty(folio);
+	err = shmem_inode_acct_blocks(inode, nr_pages);
+	if (err) {
+		filemap_remove_folio(folio);
+		goto unlock;
+	}
+	shmem_recalc_inode(inode, nr_pages, 0);
+	folio_add_lru(folio);
+unlock:
+	folio_unlock(folio);
+	folio_put(folio);
+	return err;
+}
+
+static struct file *file_from_record(const struct preserve_file_ser *rec)
+{
+	struct inode *inode;
+	struct file *file;
+	int err;
+
+	file = memfd_alloc_file(rec->name, MFD_ALLOW_SEALING | MFD_PRESERVE);
+	if (IS_ERR(file))
+		return file;
+
+	/* Refuses seals that this kernel does not know. */
+	err = memfd_add_seals(file, rec->seals);
+	if (err) {
+		fput(file);
+		return ERR_PTR(err);
+	}
+
+	inode = file_inode(file);
+	inode->i_mode = (inode->i_mode & S_IFMT) | rec->mode;
+	inode->i_uid = make_kuid(&init_user_ns, rec->uid);
+	inode->i_gid = make_kgid(&init_user_ns, rec->gid);
+	i_size_write(inode, rec->i_size);
+	vfs_setpos(file, rec->pos, MAX_LFS_FILESIZE);
+	file->f_flags |= rec->f_flags;
+	file->f_iocb_flags = iocb_flags(file);
+	return file;
+}
+
+static int shmem_lu_retrieve(struct liveupdate_file_op_args *args)
+{
+	struct preserve_file_ser *rec;
+	struct prmap map;
+	struct file *file;
+	int err;
+
+	rec = preserve_record_take(args->serialized_data, PRESERVE_FILE_MEMFD,
+				   &map);
+	if (IS_ERR(rec))
+		return PTR_ERR(rec);
+
+	file = file_from_record(rec);
+	if (IS_ERR(file)) {
+		err = PTR_ERR(file);
+		preserve_map_release(&map);
+		goto out;
+	}
+	err = preserve_file_restore(inode_pf(file_inode(file)), &map,
+				    folio_insert, file_inode(file));
+	if (err)
+		fput(file);
+	else
+		args->file = file;
+out:
+	if (err)
+		pr_err_ratelimited("%s cannot be retrieved (%pe)\n", rec->name,
+				   ERR_PTR(err));
+	preserve_record_free(rec);
+	return err;
+}
+
+static void shmem_lu_finish(struct liveupdate_file_op_args *args)
+{
+	struct preserve_file_ser *rec;
+	struct prmap map;
+
+	/* Retrieved, or tried to: nothing is left then. */
+	if (args->retrieve_status)
+		return;
+
+	rec = preserve_record_take(args->serialized_data, PRESERVE_FILE_MEMFD,
+				   &map);
+	if (IS_ERR(rec))
+		return;
+	preserve_map_release(&map);
+	preserve_record_free(rec);
+}
+
+static const struct liveupdate_file_ops shmem_lu_ops = {
+	.can_preserve	= shmem_lu_can_preserve,
+	.preserve	= shmem_lu_preserve,
+	.unpreserve	= shmem_lu_unpreserve,
+	.freeze		= shmem_lu_freeze,
+	.unfreeze	= shmem_lu_unfreeze,
+	.retrieve	= shmem_lu_retrieve,
+	.finish		= shmem_lu_finish,
+	.get_id		= shmem_lu_get_id,
+	.owner		= THIS_MODULE,
+};
+
+static struct liveupdate_file_handler shmem_lu_handler = {
+	.ops		= &shmem_lu_ops,
+	.compatible	= PRESERVE_MEMFD_COMPATIBLE,
+};
+
+static int __init shmem_lu_init(void)
+{
+	int err;
+
+	if (!preserve_available())
+		return 0;
+	err = liveupdate_register_file_handler(&shmem_lu_handler);
+	if (err)
+		pr_err("cannot register with LUO (%pe)\n", ERR_PTR(err));
+	return err;
+}
+late_initcall(shmem_lu_init);
