@@ -36,24 +36,34 @@ as_root()
 }
 
 # step NAME COMMAND...: runs the command with its output in a log file and a
-# line that shows that it is alive.
+# line that shows that it is alive: rewritten on a terminal, one in 30 s if not.
+# $hint is the next step when it fails.
 step()
 {
-	local name=$1 log start pid rc=0
+	local name=$1 log start pid rc=0 said tty=
 	shift
+	[ ! -t 2 ] || tty=1
 	log=$LOGS/$(tr -cs 'a-zA-Z0-9._\n' - <<<"$name").log
 	start=$SECONDS
+	said=$start
 	"$@" >"$log" 2>&1 </dev/null &
 	pid=$!
-	while [ -t 2 ] && kill -0 "$pid" 2>/dev/null; do
-		printf '\r  %-44s %4d s ' "$name" $((SECONDS - start)) >&2
-		sleep 1
+	# A job in the background ignores the interrupt key.
+	trap 'kill "$pid" 2>/dev/null; exit 130' INT TERM
+	while kill -0 "$pid" 2>/dev/null; do
+		if [ -n "$tty" ]; then
+			printf '\r  %-44s %4d s ' "$name" $((SECONDS - start)) >&2
+		elif [ $((SECONDS - said)) -ge 30 ]; then
+			printf '  %-44s %4d s ...\n' "$name" $((SECONDS - start)) >&2
+			said=$SECONDS
+		fi
+		sleep 0.2
 	done
 	wait "$pid" || rc=$?
-	[ ! -t 2 ] || printf '\r' >&2
-	if [ "$rc" != 0 ]; then
-		tail -n 5 "$log" | sed 's/^/    /' >&2
-		die "$name failed (exit $rc)" "read $log"
-	fi
+	trap - INT TERM
+	[ -z "$tty" ] || printf '\r' >&2
+	[ "$rc" = 0 ] ||
+		die "$name failed: $(grep -vE '^[[:space:]]*$' "$log" | tail -n 1); log: $log" \
+		    "${hint:-read the log}"
 	printf '  %-44s %4d s\n' "$name" $((SECONDS - start)) >&2
 }

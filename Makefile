@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Every target does its own set-up: packages, kernel source, tree, kernels.
+# Variables: LINUX_SRC=DIR builds from a Linux 7.3 tree of your own.
+
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+S := scripts
+export BUILD ?= $(CURDIR)/build
+export LINUX_SRC KERNEL TEST PATCHES
+unexport DIR
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | \
+		while IFS='	' read -r t d; do printf '  make %-14s %s\n' "$$t" "$$d"; done
+
+demo: kernel ## a SQLite database in a memfd survives a real kexec
+	@$S/demo
+
+check: deps ## all tests; KERNEL=normal|stock|debug or TEST=NAME for a part
+	@$S/check
+
+check-native: deps ## the map's tests and the scripts' own, without a VM: seconds
+	@$S/check native
+
+check-style: deps ## checkpatch --strict, sparse, kernel-doc, codespell
+	@$S/check style
+
+kernel: deps ## our kernel: build/bzImage
+	@$S/build-kernel normal
+
+kernel-debug: deps ## with KASAN, lockdep, fault injection: build/debug/bzImage
+	@$S/build-kernel debug
+
+stock: deps ## the same source and configuration without our code: build/stock/bzImage
+	@$S/build-kernel stock
+
+tree: deps ## the kernel tree with our files and hooks: build/linux
+	@$S/tree
+
+bench: kernel stock ## the figures: the map beside CRoaring, memfds beside stock
+	@$(MAKE) -f lib/preserve-radix/native.mk bench-map
+	@$(MAKE) -C bench
+	@bench/run
+
+series: deps ## DIR=... exports hooks and files as patches for git am
+	@$S/series "$(or $(DIR),$(error say where to: make series DIR=...))"
+
+docs: deps ## kernel-doc and pages to build/docs, a warning is an error
+	@$S/docs
+
+clean: ## removes what was built; the kernel source and the compiler cache stay
+	rm -rf $(BUILD)
+
+distclean: clean ## removes the cache of this user too: source, downloads, objects
+	rm -rf "$${PRESERVE_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/preserve}"
+
+deps:
+	@$S/deps
+
+.PHONY: help demo check check-native check-style kernel kernel-debug stock tree \
+	bench series docs clean distclean deps

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The options of a test's VM, and the table of tests that names them."""
+
+import configparser
+import dataclasses
+from pathlib import Path
+
+KERNELS = ("normal", "debug", "stock")
+LISTS = ("next_append", "next_kernel", "expect", "file", "program_file")
+WORDS = ("kernels",)
+NUMBERS = ("cpus", "numa", "stages", "timeout")
+
+
+@dataclasses.dataclass
+class Spec:
+    """One run of one test."""
+    name: str
+    program: str = ""
+    args: str = ""
+    kernel: str = "normal"
+    kernels: tuple = ("normal", "debug")
+    next_kernel: list = dataclasses.field(default_factory=list)
+    memory: str = "1G"
+    cpus: int = 2
+    numa: int = 1
+    icount: bool = False
+    append: str = ""
+    next_append: list = dataclasses.field(default_factory=list)
+    stages: int = 1
+    timeout: int = 0
+    expect: list = dataclasses.field(default_factory=list)
+    file: list = dataclasses.field(default_factory=list)
+    program_file: list = dataclasses.field(default_factory=list)
+
+    def kernel_at(self, stage):
+        """The last one named counts for all stages after it."""
+        if not stage or not self.next_kernel:
+            return self.kernel
+        return self.next_kernel[min(stage, len(self.next_kernel)) - 1]
+
+    def append_at(self, stage):
+        if not stage or not self.next_append:
+            return self.append
+        return self.next_append[min(stage, len(self.next_append)) - 1]
+
+    def label(self):
+        kernel = self.kernel
+        if kernel not in KERNELS:
+            kernel = "other"
+        return f"{self.name}-{kernel}"
+
+
+class TableError(Exception):
+    """The table says something that it cannot mean."""
+
+
+def _value(key, text):
+    if key in NUMBERS:
+        return int(text)
+    if key in WORDS:
+        return tuple(text.split())
+    if key in LISTS:
+        # An empty line of a list is an empty value: "" says so.
+        return [line.strip().replace('""', "") for line in text.splitlines()
+                if line.strip()]
+    if key == "icount":
+        return text.strip() in ("yes", "true", "1")
+    return " ".join(text.split())
+
+
+def load(path):
+    """Name -> section of the table, checked for unknown keys."""
+    parser = configparser.ConfigParser(interpolation=None,
+                                       delimiters=("=",),
+                                       comment_prefixes=("#",))
+    parser.read_string(Path(path).read_text())
+    fields = {field.name for field in dataclasses.fields(Spec)}
+    table = {}
+    for name in parser.sections():
+        table[name] = {}
+        for key, text in parser[name].items():
+            plain = key.replace("-", "_")
+            kernel, dot, tail = plain.rpartition(".")
+            if tail not in fields or (dot and kernel not in KERNELS):
+                raise TableError(f"{path}: [{name}] has unknown key {key}")
+            table[name][plain] = text
+    return table
+
+
+def spec(table, name, kernel="normal"):
+    """What to run for a name on a kernel; KERNEL.KEY overrides KEY."""
+    section = table.get(name, {})
+    result = Spec(name=name, kernel=kernel)
+    for key, text in section.items():
+        if "." not in key:
+            setattr(result, key, _value(key, text))
+    for key, text in section.items():
+        owner, dot, tail = key.rpartition(".")
+        if dot and owner == kernel:
+            setattr(result, tail, _value(tail, text))
+    result.program = result.program or name
+    return result
