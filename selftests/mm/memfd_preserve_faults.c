@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Every allocation on the way is made to fail in turn: of writing, preserving
+ * and retrieving. Each failure is a clean error, the file is as it was, and in
+ * the end the pool's counters are where they began.
+ *
+ * Uses the kernel's fault injection, so it runs on the debug kernel.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "liveupdate.h"
+#include "memory.h"
+#include "stage.h"
+
+#define SESSION		"faults"
+#define FILE_SIZE	MIB(1)
+#define NR_RETRIEVE	120	/* more than one retrieve has allocations */
+#define MAX_NTH		400
+
+enum { TOKEN_FIRST = 1000 };
+
+static int fail_fd = -1;
+
+static void fault_setup(void)
+{
+	static const char * const settings[][2] = {
+		{ "/sys/kernel/debug/failslab/ignore-gfp-wait", "N" },
+		{ "/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait", "N" },
+		{ "/sys/kernel/debug/fail_page_alloc/ignore-gfp-highmem", "N" },
+		{ "/sys/kernel/debug/fail_page_alloc/min-order", "0" },
+		{ "/sys/kernel/debug/failslab/verbose", "0" },
+		{ "/sys/kernel/debug/fail_page_alloc/verbose", "0" },
+	};
+
+	for (size_t i = 0; i < STAGE_COUNT(settings); i++)
+		require(!text_write(settings[i][0], settings[i][1]),
+			"%s: no fault injection in this kernel?",
+			settings[i][0]);
+	fail_fd = open("/proc/thread-self/fail-nth", O_RDWR);
+	require(fail_fd >= 0, "/proc/thread-self/fail-nth");
+}
+
+/* The @nth allocation from now on fails. */
+static void fault_arm(unsigned int nth)
+{
+	char text[16];
+	int len = snprintf(text, sizeof(text), "%u", nth);
+
+	require(pwrite(fail_fd, text, len, 0) == len, "arm");
+}
+
+/* Was there an @nth one? */
+static bool fault_disarm(void)
+{
+	char text[16] = "";
+
+	require(pread(fail_fd, text, sizeof(text) - 1, 0) > 0, "disarm");
+	fault_arm(0);
+	return !atoi(text);
+}
+
+static int make(const char *name, __u64 seed)
+{
+	int fd = preserve_memfd_create(name, MFD_CLOEXEC);
+
+	require(fd >= 0, "memfd_create: %d", fd);
+	/* Every second page, so that the map has something to hold. */
+	for (off_t at = 0; at < (off_t)FILE_SIZE; at += KIB(8))
+		require(!pattern_write(fd, seed, at, KIB(4)), "fill");
+	return fd;
+}
+
+static bool intact(int fd, __u64 seed)
+{
+	for (off_t at = 0; at < (off_t)FILE_SIZE; at += KIB(8))
+		if (pattern_check(fd, seed, at, KIB(4)))
+			return false;
+	return true;
+}
+
+static void write_faults(void)
+{
+	int fd = make("write", 3);
+	unsigned int nth, failed = 0;
+
+	for (nth = 1; nth < MAX_NTH; nth++) {
+		char byte = 1;
+		bool hit;
+		int err;
+
+		fault_arm(nth);
+		err = pwrite(fd, &byte, 1, FILE_SIZE + nth * KIB(8)) == 1 ?
+			0 : errno;
+		hit = fault_disarm();
+		if (err)
+			failed++;
+		require(!err || err == ENOMEM || err == ENOSPC,
+			"write, allocation %u: %s", nth, strerror(err));
+		if (!hit)
+			break;
+	}
+	check(nth < MAX_NTH && failed, "writing: %u allocations, %u errors",
+	      nth - 1, failed);
+	check(intact(fd, 3), "the rest of the file is intact");
+	close(fd);
+}
+
+static void preserve_faults(void)
+{
+	int fd = make("preserve", 4);
+	__s64 used = pool_counter("used");
+	unsigned int nth, failed = 0;
+
+	for (nth = 1; nth < MAX_NTH; nth++) {
+		int session = stage_session_create("preserve-faults");
+		bool hit;
+		int err;
+
+		fault_arm(nth);
+		err = preserve_session_add_fd(session, fd, 1);
+		hit = fault_disarm();
+		if (err)
+			failed++;
+		require(err == 0 || err == -ENOMEM || err == -ENOSPC,
+			"preserve, allocation %u: %d", nth, err);
+		close(session);
+		require(pool_counter("preserved") == 0,
+			"allocation %u leaves %lld bytes claimed", nth,
+			(long long)pool_counter("preserved"));
+		require(pool_counter("files") == 0, "files after %u", nth);
+		if (!hit)
+			break;
+	}
+	check(nth < MAX_NTH && failed, "preserving: %u allocations, %u errors",
+	      nth - 1, failed);
+	check(pool_counter("used") == used, "no page is leaked: %lld, %lld",
+	      (long long)pool_counter("used"), (long long)used);
+	check(intact(fd, 4), "the file is intact");
+	check(!pattern_write(fd, 4, FILE_SIZE, KIB(4)),
+	      "and is not frozen");
+	close(fd);
+}
+
+static void before(void)
+{
+	int session;
+
+	fault_setup();
+	write_faults();
+	preserve_faults();
+
+	session = stage_session_create(SESSION);
+	for (unsigned int i = 0; i < NR_RETRIEVE; i++) {
+		int fd = make("retrieve", i);
+
+		require(!preserve_session_add_fd(session, fd, TOKEN_FIRST + i),
+			"preserve file %u", i);
+		close(fd);
+	}
+}
+
+static void after(void)
+{
+	int session = stage_session_retrieve(SESSION);
+	unsigned int failed = 0, good = 0, injected = 0;
+
+	fault_setup();
+	for (unsigned int i = 0; i < NR_RETRIEVE; i++) {
+		bool hit;
+		int fd;
+
+		fault_arm(i + 1);
+		fd = preserve_session_get_fd(session, TOKEN_FIRST + i);
+		hit = fault_disarm();
+		injected += hit;
+		if (fd < 0) {
+			failed++;
+			require(hit, "file %u without a fault: %d", i, fd);
+			require(fd == -ENOMEM || fd == -ENOSPC,
+				"file %u: %d", i, fd);
+			continue;
+		}
+		require(intact(fd, i), "content of file %u", i);
+		good++;
+		close(fd);
+	}
+	check(injected && injected < NR_RETRIEVE,
+	      "retrieving: %u allocations", injected);
+	check(failed, "%u files refused", failed);
+	check(good, "%u files whole", good);
+	stage_session_finish(session);
+	close(session);
+	check(!pool_counter("unclaimed"), "nothing stays set aside: %lld",
+	      (long long)pool_counter("unclaimed"));
+	/* What is left is the metadata of an empty pool. */
+	check(pool_counter("used") <= (__s64)KIB(64),
+	      "no page is leaked: %lld bytes used",
+	      (long long)pool_counter("used"));
+}
+
+static const stage_fn stages[] = { before, after };
+
+int main(void)
+{
+	return stage_run(stages, STAGE_COUNT(stages));
+}

@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Damaged records: each of several preserved files has its record or file map
+ * changed, through /dev/mem, after the kexec and before it is retrieved. Each is
+ * refused with the right error, the untouched file next to it comes back whole,
+ * the memory of the refused ones stays set aside, and the kexec after that has
+ * it free again.
+ *
+ * The layouts are those of <linux/kho/abi/preserve.h> and of the preserve map's
+ * pages; checksums are made right again where a deeper check is the target.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "liveupdate.h"
+#include "memory.h"
+#include "stage.h"
+
+#define SESSION		"hostile"
+#define PAGE		4096
+#define FILE_SIZE	KIB(256)
+#define RECORD_MAGIC	0x4543455256535250ULL
+
+struct root {
+	__u32 magic;
+	__u16 version;
+	__u8 kind;
+	__u8 height;
+	__u64 top;
+	__u64 top_sum;
+	__u64 nr_keys;
+	__u64 nr_runs;
+	__u64 nr_pages;
+	__u32 page_size;
+	__u32 reserved;
+	__u64 sum;
+};
+
+struct record {
+	__u64 magic;
+	__u32 version;
+	__u32 size;
+	__u32 kind;
+	__u32 f_flags;
+	__u64 i_size;
+	__u64 pos;
+	__u32 seals;
+	__u32 mode;
+	__u32 uid;
+	__u32 gid;
+	__u32 name_len;
+	__u32 reserved;
+	struct root map;
+	char name[256];
+	__u64 csum;
+};
+
+/* A run leaf of a file map. */
+struct leaf {
+	__u32 magic;
+	__u16 version;
+	__u8 level;
+	__u8 kind;
+	__u32 nr;	/* words */
+	__u32 reserved;
+	__u64 word[510];
+};
+
+#define LEAF_PFN_SHIFT	24
+
+/* What is under attack: the record, its map's only page, their addresses. */
+struct victim {
+	struct record *rec;
+	struct leaf *leaf;
+};
+
+static void reseal_record(const struct victim *victim)
+{
+	struct record *rec = victim->rec;
+
+	rec->csum = XXH64(rec, offsetof(struct record, csum), 0);
+}
+
+static void reseal_root(const struct victim *victim)
+{
+	struct root *root = &victim->rec->map;
+
+	root->sum = XXH64(root, offsetof(struct root, sum), 0);
+	reseal_record(victim);
+}
+
+static void reseal_leaf(const struct victim *victim)
+{
+	struct root *root = &victim->rec->map;
+
+	root->top_sum = XXH64(victim->leaf, 16 + victim->leaf->nr * 8,
+			      root->top);
+	reseal_root(victim);
+}
+
+static void hurt_nothing(const struct victim *victim)
+{
+	reseal_leaf(victim);	/* proves that resealing does it right */
+}
+
+static void hurt_version(const struct victim *victim)
+{
+	victim->rec->version++;
+}
+
+static void hurt_record_sum(const struct victim *victim)
+{
+	victim->rec->i_size ^= 1;
+}
+
+static void hurt_name(const struct victim *victim)
+{
+	victim->rec->name_len = 255;
+	reseal_record(victim);
+}
+
+static void hurt_size(const struct victim *victim)
+{
+	victim->rec->i_size = ~0ULL;
+	reseal_record(victim);
+}
+
+static void hurt_root_sum(const struct victim *victim)
+{
+	victim->rec->map.nr_keys++;
+	reseal_record(victim);
+}
+
+static void hurt_map_version(const struct victim *victim)
+{
+	victim->rec->map.version++;
+	reseal_root(victim);
+}
+
+static void hurt_leaf_sum(const struct victim *victim)
+{
+	victim->leaf->word[1] ^= 1ULL << 40;
+}
+
+static void hurt_count(const struct victim *victim)
+{
+	victim->rec->map.nr_keys++;
+	reseal_root(victim);
+}
+
+static void hurt_truncated(const struct victim *victim)
+{
+	victim->leaf->nr -= 2;
+	reseal_leaf(victim);
+}
+
+static void hurt_outside(const struct victim *victim)
+{
+	victim->leaf->word[1] |= 0xffffffULL << (LEAF_PFN_SHIFT + 16);
+	reseal_leaf(victim);
+}
+
+static void hurt_kernel_memory(const struct victim *victim)
+{
+	/* Somewhere in the first 16 MiB: no memory of the pool. */
+	victim->leaf->word[1] &= (1ULL << LEAF_PFN_SHIFT) - 1;
+	victim->leaf->word[1] |= 0x800ULL << LEAF_PFN_SHIFT;
+	reseal_leaf(victim);
+}
+
+static void hurt_overlap(const struct victim *victim)
+{
+	/* The second run claims the first one's frames. */
+	victim->leaf->word[3] = victim->leaf->word[1];
+	reseal_leaf(victim);
+}
+
+static void hurt_order(const struct victim *victim)
+{
+	/* The second run starts before the first. */
+	victim->leaf->word[2] = victim->leaf->word[0];
+	reseal_leaf(victim);
+}
+
+static void hurt_loop(const struct victim *victim)
+{
+	/* The leaf says that it is an inner page, above itself. */
+	victim->leaf->level = 1;
+	victim->leaf->nr = 1;
+	victim->leaf->word[0] = 0;
+	victim->leaf->word[1] = victim->rec->map.top;
+	victim->rec->map.height = 2;
+	reseal_leaf(victim);
+}
+
+static void hurt_top(const struct victim *victim)
+{
+	/* The map's page is data of this very file. */
+	victim->rec->map.top = (victim->leaf->word[1] >> LEAF_PFN_SHIFT) * PAGE;
+	reseal_root(victim);
+}
+
+static const struct attack {
+	const char *name;
+	void (*hurt)(const struct victim *victim);
+	int err;
+} attacks[] = {
+	{ "nothing",	hurt_nothing,		0 },
+	{ "version",	hurt_version,		-EPROTO },
+	{ "record-sum",	hurt_record_sum,	-EBADMSG },
+	{ "name",	hurt_name,		-EBADMSG },
+	{ "size",	hurt_size,		-EBADMSG },
+	{ "root-sum",	hurt_root_sum,		-EBADMSG },
+	{ "map-version", hurt_map_version,	-EPROTO },
+	{ "leaf-sum",	hurt_leaf_sum,		-EBADMSG },
+	{ "count",	hurt_count,		-1 },
+	{ "truncated",	hurt_truncated,		-1 },
+	{ "outside",	hurt_outside,		-1 },
+	{ "kernel",	hurt_kernel_memory,	-1 },
+	{ "overlap",	hurt_overlap,		-1 },
+	{ "order",	hurt_order,		-1 },
+	{ "loop",	hurt_loop,		-1 },
+	{ "top",	hurt_top,		-1 },
+};
+
+static void before(void)
+{
+	int session = stage_session_create(SESSION);
+
+	for (size_t i = 0; i < STAGE_COUNT(attacks); i++) {
+		int fd = preserve_memfd_create(attacks[i].name, MFD_CLOEXEC);
+
+		require(fd >= 0, "memfd_create: %d", fd);
+		/* Backwards, so that the runs do not merge. */
+		for (off_t at = FILE_SIZE; at; at -= KIB(8))
+			require(!pattern_write(fd, i, at - KIB(4), KIB(4)),
+				"fill");
+		require(!preserve_session_add_fd(session, fd, i), "preserve");
+		close(fd);
+	}
+}
+
+static void *map_phys(int mem, __u64 phys, size_t size)
+{
+	void *window = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, mem,
+			    phys);
+
+	return window == MAP_FAILED ? NULL : window;
+}
+
+/* The attack that a record found in memory is the victim of, or -1. */
+static int victim_of(const struct record *rec)
+{
+	if (rec->magic != RECORD_MAGIC)
+		return -1;
+	for (size_t i = 0; i < STAGE_COUNT(attacks); i++)
+		if (!strcmp(rec->name + strlen("memfd:"), attacks[i].name))
+			return i;
+	return -1;
+}
+
+/* Looks for all records in all of memory and attacks each. */
+static size_t victims_attack(int mem)
+{
+	__u64 end = meminfo_bytes("MemTotal") + MIB(512);
+	size_t found = 0;
+
+	for (__u64 phys = MIB(2); phys < end; phys += MIB(2)) {
+		char *window = map_phys(mem, phys, MIB(2));
+
+		for (size_t at = 0; window && at < MIB(2); at += PAGE) {
+			struct victim victim = {
+				.rec = (struct record *)(window + at),
+			};
+			int i = victim_of(victim.rec);
+
+			if (i < 0)
+				continue;
+			require(victim.rec->map.height == 1,
+				"the map of %s is one page", attacks[i].name);
+			victim.leaf = map_phys(mem, victim.rec->map.top, PAGE);
+			require(victim.leaf && victim.leaf->nr >= 4,
+				"it has two runs or more");
+			attacks[i].hurt(&victim);
+			munmap(victim.leaf, PAGE);
+			found++;
+		}
+		if (window)
+			munmap(window, MIB(2));
+	}
+	return found;
+}
+
+static void after(void)
+{
+	int mem = open("/dev/mem", O_RDWR);
+	__s64 refused = 0;
+	int session;
+
+	require(mem >= 0, "/dev/mem: %s", strerror(errno));
+	require(victims_attack(mem) == STAGE_COUNT(attacks),
+		"the records of all files");
+
+	session = stage_session_retrieve(SESSION);
+	for (size_t i = 0; i < STAGE_COUNT(attacks); i++) {
+		int fd = preserve_session_get_fd(session, i);
+
+		if (attacks[i].err) {
+			check(attacks[i].err == -1 ? fd < 0 :
+			      fd == attacks[i].err, "%s is refused: %s",
+			      attacks[i].name, strerror(-fd));
+			refused++;
+			continue;
+		}
+		check(fd >= 0, "%s is accepted: %d", attacks[i].name, fd);
+		for (off_t at = FILE_SIZE; at; at -= KIB(8))
+			require(!pattern_check(fd, i, at - KIB(4), KIB(4)),
+				"content of %s", attacks[i].name);
+		close(fd);
+	}
+	check(pool_counter("refused") == refused, "%lld records are refused",
+	      (long long)pool_counter("refused"));
+	check(pool_counter("unclaimed") >= refused * (__s64)FILE_SIZE / 2,
+	      "their memory is set aside: %lld bytes",
+	      (long long)pool_counter("unclaimed"));
+	stage_session_finish(session);
+	close(session);
+}
+
+static void afterwards(void)
+{
+	check(pool_counter("unclaimed") == 0, "nothing is set aside");
+	check(pool_counter("used") <= (__s64)KIB(64), "nothing is leaked: %lld",
+	      (long long)pool_counter("used"));
+}
+
+static const stage_fn stages[] = { before, after, afterwards };
+
+int main(void)
+{
+	return stage_run(stages, STAGE_COUNT(stages));
+}

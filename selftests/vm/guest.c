@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The guest side of a test VM's stages; see guest.h.
+ */
+
+#include "guest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "liveupdate.h"
+
+#define NEXT	"/vm/next/%d"
+#define INITRD	"/sys/firmware/initrd"
+
+int vm_stage(void)
+{
+	const char *stage = getenv("PRESERVE_STAGE");
+
+	return stage && getenv("PRESERVE_TOKEN") ? atoi(stage) : -1;
+}
+
+static void next_path(char *path, size_t size)
+{
+	snprintf(path, size, NEXT, vm_stage() + 1);
+}
+
+bool vm_has_next(void)
+{
+	char path[64];
+
+	next_path(path, sizeof(path));
+	return !access(path, R_OK);
+}
+
+/* Reads one line without its end. */
+static int read_line(FILE *file, char *line, size_t size)
+{
+	if (!fgets(line, size, file))
+		return -EINVAL;
+	line[strcspn(line, "\n")] = '\0';
+	return 0;
+}
+
+int vm_load_next(void)
+{
+	char path[64], kernel[256], append[2048], cmdline[2304];
+	FILE *file;
+	int err;
+
+	next_path(path, sizeof(path));
+	file = fopen(path, "re");
+	if (!file)
+		return -errno;
+	err = read_line(file, kernel, sizeof(kernel));
+	if (!err)
+		err = read_line(file, append, sizeof(append));
+	fclose(file);
+	if (err)
+		return err;
+
+	snprintf(cmdline, sizeof(cmdline),
+		 "%s preserve.token=%s preserve.stage=%d", append,
+		 getenv("PRESERVE_TOKEN"), vm_stage() + 1);
+	return preserve_kexec_load(kernel, INITRD, cmdline);
+}
+
+void vm_mark_log(void)
+{
+	struct timespec pause = { 0, 50000000 };
+	char mark[256];
+	int fd;
+
+	snprintf(mark, sizeof(mark), "<5>preserve-vm: %s stage %d ends\n",
+		 getenv("PRESERVE_TOKEN"), vm_stage());
+	fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	if (write(fd, mark, strlen(mark)) > 0)
+		/* The console prints from a thread of its own. */
+		nanosleep(&pause, NULL);
+	close(fd);
+}

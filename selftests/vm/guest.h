@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What a program inside a test VM asks of it: the number of its stage and the
+ * way into the next kernel. scripts/vm puts one file per later stage into the
+ * initial file system, /vm/next/N, with the kernel's path on its first line
+ * and its command line on the second.
+ */
+
+#ifndef VM_GUEST_H
+#define VM_GUEST_H
+
+#include <stdbool.h>
+
+/**
+ * vm_stage() - the stage of this run
+ *
+ * Return: 0 in the first kernel, one more in each further one, -1 outside a
+ * test VM.
+ */
+int vm_stage(void);
+
+/**
+ * vm_has_next() - is there a stage after this one?
+ */
+bool vm_has_next(void);
+
+/**
+ * vm_load_next() - load the next stage's kernel
+ *
+ * The rest of the initial file system's bytes are this kernel's own, so every
+ * stage has the same programs.
+ *
+ * Return: 0, or a negative errno.
+ */
+int vm_load_next(void);
+
+/**
+ * vm_mark_log() - close this stage's part of the kernel log
+ *
+ * The host sees by the mark that it got the whole of it.
+ */
+void vm_mark_log(void);
+
+#endif /* VM_GUEST_H */
