@@ -18,9 +18,9 @@ typedef unsigned long long u64;
 typedef u64 phys_addr_t;
 
 #define PAGE_SHIFT		12
-#define PAGE_SIZE		(1UL << PAGE_SHIFT)
+#define PAGE_SIZE		4096UL
 #define BITS_PER_BYTE		8
-#define DIV_ROUND_UP(n, d)	(((n) + (d) - 1) / (d))
+#define DIV_ROUND_UP(n, d)	(1 + ((n) - 1) / (d))
 #define const_ilog2(n)		(63 - __builtin_clzll(n))
 #define DECLARE_BITMAP(n, bits)	unsigned long n[(bits) / 64]
 #define WARN_ON_ONCE(x)		(x)
@@ -76,10 +76,12 @@ int main(int argc, char **argv)
 		nr = 1000;
 		stride = (1ULL << 28) / nr;
 	}
-	for (i = 0; i < nr; i++)
-		if (kho_radix_add_key(&tree, kho_encode_radix_key(
-				((1ULL << 18) + i * stride) << PAGE_SHIFT, 0)))
+	for (i = 0; i < nr; i++) {
+		u64 phys = ((1 << 18) + i * stride) * PAGE_SIZE;
+
+		if (kho_radix_add_key(&tree, kho_encode_radix_key(phys, 0)))
 			return 1;
+	}
 	if (!strcmp(argv[1], "lone"))
 		printf("%llu\n", nr_nodes * PAGE_SIZE);
 	return 0;

@@ -41,6 +41,7 @@ ROOMS = (
     ("mm", "mm"),
     ("virt", "virt"),
     ("selftests/mm", "tools/testing/selftests/preserve"),
+    ("selftests/vm", "tools/testing/selftests/preserve/vm"),
     ("tools/lib", "tools/testing/selftests/preserve/lib"),
     ("Documentation", "Documentation"),
 )
@@ -195,7 +196,7 @@ class Patch:
 
 
 def patches():
-    where = os.environ.get("PATCHES", os.path.join(TOP, "patches"))
+    where = os.environ.get("PATCHES") or os.path.join(TOP, "patches")
     series = os.path.join(where, "series")
     if os.path.exists(series):
         with open(series, encoding="utf-8") as f:

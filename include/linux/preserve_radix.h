@@ -38,8 +38,8 @@
 #define PRMAP_MAGIC		0x50414d50U	/* "PMAP" in memory */
 
 /* First index that a PRMAP_FILE cannot hold, first frame number nobody can. */
-#define PRMAP_INDEX_END		(1ULL << 52)
-#define PRMAP_PFN_END		(1ULL << 40)
+#define PRMAP_INDEX_END		0x10000000000000ULL	/* 2^52 */
+#define PRMAP_PFN_END		0x10000000000ULL	/* 2^40 */
 #define PRMAP_MAX_ORDER		31
 
 /**
@@ -93,6 +93,7 @@ struct prmap_finger {
 	u64 hi;
 	void *leaf;
 	void *entry;		/* NULL when the leaf is the top page */
+	u64 delta;		/* of a bitmap: pfn - index */
 	u32 bitmap;
 	u32 attr;
 };
@@ -200,8 +201,8 @@ struct prmap_iter {
 	const struct prmap *map;
 	u64 from;		/* everything below is already reported */
 	u64 generation;
-	u64 lo;
 	u64 hi;
+	u64 word;		/* what is left of the word at pos of a bitmap */
 	void *leaf;		/* NULL: descend from the top */
 	const void *entry;
 	u32 bitmap;

@@ -39,6 +39,18 @@ void prmap_bits_clear(u64 *bits, u32 from, u32 end)
 	bits[w] &= ~(mask & mask_until(end));
 }
 
+/* Is any bit in [from, end) set? */
+bool prmap_bits_any(const u64 *bits, u32 from, u32 end)
+{
+	u32 w = from / 64, last = (end - 1) / 64;
+	u64 mask = mask_from(from);
+
+	for (; w < last; w++, mask = ~0ULL)
+		if (bits[w] & mask)
+			return true;
+	return bits[w] & mask & mask_until(end);
+}
+
 /* First bit at or after @from that differs from @invert's bits, or PRMAP_BITS. */
 static __always_inline u32 next_bit(const u64 *bits, u32 from, u64 invert)
 {

@@ -13,7 +13,7 @@
  * Nothing is allocated or changed. The recursion is as deep as the tree is
  * high, PRMAP_MAX_HEIGHT at most.
  */
-#include "internal.h"
+#include "piece.h"
 
 struct check {
 	const struct prmap_root_ser *root;
@@ -172,7 +172,7 @@ static int check_page(struct check *check, u64 phys, u64 sum, u32 level,
 		      bool bitmap)
 {
 	const struct prmap_limits *lim = check->lim;
-	const void *page;
+	void *page;
 	int err;
 
 	if (check->nr_pages++ >= check->root->nr_pages)

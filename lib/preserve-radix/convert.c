@@ -13,9 +13,9 @@
  * Turning into a bitmap and back have limits far apart, so that a map that
  * changes around one of them does not pay for a conversion each time.
  */
-#include "internal.h"
+#include "piece.h"
 
-static void runs_entry(struct prmap_entry *entry, u64 key, const void *leaf)
+static void runs_entry(struct prmap_entry *entry, u64 key, void *leaf)
 {
 	memset(entry, 0, sizeof(*entry));
 	entry->key = key;
@@ -24,7 +24,7 @@ static void runs_entry(struct prmap_entry *entry, u64 key, const void *leaf)
 	entry->dirty = 1;
 }
 
-static void bitmap_entry(struct prmap_entry *entry, u64 key, const u64 *bits,
+static void bitmap_entry(struct prmap_entry *entry, u64 key, u64 *bits,
 			 const struct prmap_piece *like)
 {
 	memset(entry, 0, sizeof(*entry));

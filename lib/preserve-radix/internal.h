@@ -60,9 +60,10 @@
  * Coverage. An entry is responsible for the indexes from its key to the key of
  * the next one, the last for all up to where its page's responsibility ends.
  * The first entry of a page begins where its page begins, whatever its key
- * says; of its key only the window of a bitmap counts. What a leaf stores lies inside its coverage, a bitmap also inside the
- * window that its key is in, so a run that crosses the border between leaves
- * is stored in pieces. No leaf and no inner page is ever empty.
+ * says; of its key only the window of a bitmap counts. What a leaf stores lies
+ * inside its coverage, a bitmap also inside the window that its key is in, so a
+ * run that crosses the border between leaves is stored in pieces. No leaf and
+ * no inner page is ever empty.
  *
  * Locals: @x an index, @pos a position in words of a run leaf, @path the way
  * from the top to a leaf, @lo and @hi a coverage, @end one past the last.
@@ -73,7 +74,7 @@
 #include "env.h"
 #include <linux/preserve_radix.h>
 
-#define PRMAP_PAGE_SIZE		(1UL << PRMAP_SHIFT)
+#define PRMAP_PAGE_SIZE		((size_t)1 << PRMAP_SHIFT)
 #define PRMAP_BITS		(PRMAP_PAGE_SIZE * 8)
 #define PRMAP_BIT_WORDS		(PRMAP_PAGE_SIZE / 8)
 
@@ -236,26 +237,24 @@ void prmap_pages_unreserve(struct prmap *map);
 void *prmap_page_take(struct prmap *map);
 void prmap_page_give(struct prmap *map, void *page);
 size_t prmap_page_used(const void *page, bool bitmap);
-u64 prmap_page_sum(const void *page, bool bitmap);
+u64 prmap_page_sum(void *page, bool bitmap);
 
 /* leaf.c: run leaves */
 u64 prmap_piece_max(enum prmap_kind kind, u32 attr);
 u32 prmap_piece_encode(enum prmap_kind kind, const struct prmap_piece *piece,
 		       u64 *word);
-u32 prmap_leaf_piece(const struct prmap_leaf *leaf, u32 pos,
-		     struct prmap_piece *piece);
 int prmap_leaf_find(const struct prmap_leaf *leaf, u64 x);
 u32 prmap_leaf_find_from(const struct prmap_leaf *leaf, u64 x);
 int prmap_leaf_add(struct prmap_leaf *leaf, const struct prmap_piece *piece);
 void prmap_leaf_push(struct prmap_leaf *leaf, const struct prmap_piece *piece);
 int prmap_leaf_del(struct prmap_leaf *leaf, u64 from, u64 end, u64 *keys,
 		   u64 *runs);
-u64 prmap_leaf_start(const struct prmap_leaf *leaf, u32 pos);
 void prmap_leaf_concat(struct prmap_leaf *leaf, const struct prmap_leaf *right);
 
 /* bitmap.c: bitmap leaves; positions are relative to the window */
 void prmap_bits_set(u64 *bits, u32 from, u32 end);
 void prmap_bits_clear(u64 *bits, u32 from, u32 end);
+bool prmap_bits_any(const u64 *bits, u32 from, u32 end);
 u32 prmap_bits_next_set(const u64 *bits, u32 from);
 u32 prmap_bits_next_clear(const u64 *bits, u32 from);
 u32 prmap_bits_run_start(const u64 *bits, u32 at);
@@ -273,7 +272,12 @@ static __always_inline u32 prmap_inner_slot(const struct prmap_inner *node,
 {
 	const struct prmap_entry *base = node->entry;
 	u32 nr = node->head.nr;
+	u64 guess = (x - base->key) >> (PRMAP_SHIFT + 3);
 
+	/* Often all children are bitmaps, one window after the other. */
+	if (guess < nr && (!guess || base[guess].key <= x) &&
+	    (guess + 1 == nr || base[guess + 1].key > x))
+		return guess;
 	while (nr > 1) {
 		u32 half = nr / 2;
 

@@ -2,21 +2,11 @@
 /*
  * The preserve map: run leaves.
  *
- * What lives here: encoding of pieces, and finding, adding and removing them in
+ * What lives here: encoding pieces, and finding, adding and removing them in
  * one leaf. An operation that does not fit fails without a change; splitting
  * leaves is done in convert.c.
  */
-#include "internal.h"
-
-#define SET_SHIFT	24
-#define SET_EXT		0x800000ULL
-#define SET_LO_BITS	10
-#define SET_HI_BITS	23
-#define FILE_SHIFT	12
-#define FILE_LO_BITS	16
-#define FILE_HI_BITS	7
-
-#define BITS(nr)	((1ULL << (nr)) - 1)
+#include "piece.h"
 
 /* Longest piece, in pages. A longer run is stored in several. */
 u64 prmap_piece_max(enum prmap_kind kind, u32 attr)
@@ -47,53 +37,6 @@ u32 prmap_piece_encode(enum prmap_kind kind, const struct prmap_piece *piece,
 		return 1;
 	word[1] = piece->index << SET_SHIFT | SET_EXT | more >> SET_LO_BITS;
 	return 2;
-}
-
-/* Decode what is at @pos. Returns how many words it takes. */
-static __always_inline u32 decode(const struct prmap_leaf *leaf, u32 pos,
-				  struct prmap_piece *piece)
-{
-	u64 w0 = leaf->word[pos], w1, order, more;
-
-	if (leaf->head.kind == PRMAP_FILE) {
-		w1 = leaf->word[pos + 1];
-		order = w0 >> FILE_HI_BITS & BITS(5);
-		more = (w0 & BITS(FILE_HI_BITS)) << FILE_LO_BITS |
-		       (w1 >> 8 & BITS(FILE_LO_BITS));
-		piece->index = w0 >> FILE_SHIFT;
-		piece->end = piece->index + ((more + 1) << order);
-		piece->delta = (w1 >> SET_SHIFT) - piece->index;
-		piece->attr = order << 8 | (w1 & 0xff);
-		return 2;
-	}
-	order = w0 >> 8 & BITS(5);
-	more = w0 >> 13 & BITS(SET_LO_BITS);
-	piece->index = w0 >> SET_SHIFT;
-	piece->delta = 0;
-	piece->attr = order << 8 | (w0 & 0xff);
-	if (pos + 1 < leaf->head.nr) {
-		w1 = leaf->word[pos + 1];
-		if (w1 & SET_EXT) {
-			more |= (w1 & BITS(SET_HI_BITS)) << SET_LO_BITS;
-			piece->end = piece->index + ((more + 1) << order);
-			return 2;
-		}
-	}
-	piece->end = piece->index + ((more + 1) << order);
-	return 1;
-}
-
-u32 prmap_leaf_piece(const struct prmap_leaf *leaf, u32 pos,
-		     struct prmap_piece *piece)
-{
-	return decode(leaf, pos, piece);
-}
-
-/* Index of the piece that the word at @pos belongs to. */
-u64 prmap_leaf_start(const struct prmap_leaf *leaf, u32 pos)
-{
-	return leaf->word[pos] >>
-	       (leaf->head.kind == PRMAP_FILE ? FILE_SHIFT : SET_SHIFT);
 }
 
 /* Last of @nr words, @stride apart, that is not above @key, or -1. */
@@ -141,7 +84,7 @@ u32 prmap_leaf_find_from(const struct prmap_leaf *leaf, u64 x)
 
 	if (pos < 0)
 		return 0;
-	words = decode(leaf, pos, &piece);
+	words = prmap_leaf_piece(leaf, pos, &piece);
 	return piece.end > x ? pos : pos + words;
 }
 
@@ -174,12 +117,15 @@ int prmap_leaf_add(struct prmap_leaf *leaf, const struct prmap_piece *piece)
 {
 	enum prmap_kind kind = leaf->head.kind;
 	struct prmap_piece new = *piece, other;
-	int pos = prmap_leaf_find(leaf, piece->index), joined = 0;
 	u32 from = 0, end = 0, words, nr;
 	u64 word[PRMAP_PIECE_WORDS];
+	int pos, joined = 0;
 
+	if (prmap_leaf_append(leaf, piece->index, piece->end, piece->attr))
+		return 1;
+	pos = prmap_leaf_find(leaf, piece->index);
 	if (pos >= 0) {
-		from = pos + decode(leaf, pos, &other);
+		from = pos + prmap_leaf_piece(leaf, pos, &other);
 		end = from;
 		if (other.end > piece->index)
 			return -EEXIST;
@@ -190,7 +136,7 @@ int prmap_leaf_add(struct prmap_leaf *leaf, const struct prmap_piece *piece)
 		}
 	}
 	if (end < leaf->head.nr) {
-		words = decode(leaf, end, &other);
+		words = prmap_leaf_piece(leaf, end, &other);
 		if (other.index < piece->end)
 			return -EEXIST;
 		joined += prmap_joins(&new, &other);
@@ -236,7 +182,7 @@ int prmap_leaf_del(struct prmap_leaf *leaf, u64 from, u64 end, u64 *keys,
 	*keys = 0;
 	*runs = 0;
 	if (pos >= 0) {
-		first = pos + decode(leaf, pos, &prev);
+		first = pos + prmap_leaf_piece(leaf, pos, &prev);
 		if (prev.end > from) {
 			if (cuts_folio(&prev, from))
 				return -EINVAL;
@@ -247,7 +193,7 @@ int prmap_leaf_del(struct prmap_leaf *leaf, u64 from, u64 end, u64 *keys,
 		}
 	}
 	for (last = first; last < leaf->head.nr; last += words) {
-		words = decode(leaf, last, &piece);
+		words = prmap_leaf_piece(leaf, last, &piece);
 		if (piece.index >= end) {
 			/* A run that goes on right behind the range stays. */
 			if (last != first && prmap_joins(&prev, &piece))
@@ -280,7 +226,7 @@ int prmap_leaf_del(struct prmap_leaf *leaf, u64 from, u64 end, u64 *keys,
 void prmap_leaf_concat(struct prmap_leaf *leaf, const struct prmap_leaf *right)
 {
 	struct prmap_piece piece;
-	u32 words = decode(right, 0, &piece);
+	u32 words = prmap_leaf_piece(right, 0, &piece);
 
 	/* Neither does that grow the sum, nor can it fail. */
 	prmap_leaf_add(leaf, &piece);

@@ -10,7 +10,7 @@
  * takes the slow way: it checks, counts, takes the pages it may need, and then
  * cannot fail.
  */
-#include "internal.h"
+#include "piece.h"
 
 #define FAST_NO		1	/* the slow way decides */
 
@@ -63,6 +63,7 @@ static bool finger_seek(struct prmap *map, u64 x)
 		finger->lo = max(path.lo, window);
 		finger->hi = min(path.hi, window + PRMAP_BITS);
 		finger->attr = prmap_entry_attr(path.entry);
+		finger->delta = path.entry->delta;
 	}
 	return finger->lo < finger->hi && x >= finger->lo && x < finger->hi;
 }
@@ -75,7 +76,7 @@ static int set_fast_bits(struct prmap *map, const struct prmap_piece *piece)
 	u32 end = from + (piece->end - piece->index);
 	int runs;
 
-	if (piece->attr != map->finger.attr || piece->delta != entry->delta)
+	if (piece->attr != map->finger.attr || piece->delta != map->finger.delta)
 		return FAST_NO;
 	if (end == from + 1) {
 		mask = 1ULL << (from % 64);
@@ -83,7 +84,7 @@ static int set_fast_bits(struct prmap *map, const struct prmap_piece *piece)
 			return -EEXIST;
 		bits[from / 64] |= mask;
 	} else {
-		if (prmap_bits_next_set(bits, from) < end)
+		if (prmap_bits_any(bits, from, end))
 			return -EEXIST;
 		prmap_bits_set(bits, from, end);
 	}
@@ -299,8 +300,61 @@ static bool run_is_valid(const struct prmap *map, const struct prmap_run *run)
 	return !((run->index | run->pfn | run->nr) & mask);
 }
 
-static __always_inline int set_one(struct prmap *map,
-				   const struct prmap_run *run)
+/* A run of order 0 that fits into a word of the bitmap of the last update. */
+static __always_inline bool set_word(struct prmap *map,
+				     const struct prmap_run *run)
+{
+	struct prmap_finger *finger = &map->finger;
+	struct prmap_entry *entry = finger->entry;
+	u32 from = run->index & (PRMAP_BITS - 1), nr = run->nr;
+	u64 *bits = finger->leaf, mask, word;
+	int runs;
+
+	if (finger->attr != run->flags || from % 64 + nr > 64 ||
+	    run->pfn - run->index != finger->delta ||
+	    entry->nr_runs <= PRMAP_MAX_SPARSE)
+		return false;
+	mask = ~0ULL >> (64 - nr) << (from % 64);
+	word = bits[from / 64];
+	if (word & mask)
+		return false;
+	runs = 1 - prmap_bits_test(bits, from - 1) -
+	       prmap_bits_test(bits, from + nr);
+	bits[from / 64] = word | mask;
+	entry->nr_keys += nr;
+	entry->nr_runs += runs;
+	map->nr_keys += nr;
+	map->nr_runs += runs;
+	map->generation++;
+	return true;
+}
+
+/*
+ * The two cases that have to be fast: some pages of order 0 among others when
+ * memory is fragmented, or right behind the last ones when it is not. What the
+ * leaf can hold, next to what is in it, is valid.
+ */
+static __always_inline bool set_fastest(struct prmap *map,
+					const struct prmap_run *run)
+{
+	const struct prmap_finger *finger = &map->finger;
+
+	if (run->order || run->nr - 1 >= 64 || run->index <= finger->lo ||
+	    run->index >= finger->hi || run->nr >= finger->hi - run->index)
+		return false;
+	if (finger->bitmap)
+		return set_word(map, run);
+	if (run->pfn != run->index ||
+	    !prmap_leaf_append(finger->leaf, run->index, run->index + run->nr,
+			       run->flags))
+		return false;
+	map->nr_keys += run->nr;
+	map->generation++;
+	return true;
+}
+
+/* Kept apart so that the fastest way needs no stack. */
+static noinline int set_any(struct prmap *map, const struct prmap_run *run)
 {
 	struct prmap_piece piece;
 	int ret;
@@ -320,6 +374,14 @@ static __always_inline int set_one(struct prmap *map,
 			return ret;
 	}
 	return set_slow(map, &piece);
+}
+
+static __always_inline int set_one(struct prmap *map,
+				   const struct prmap_run *run)
+{
+	if (likely(set_fastest(map, run)))
+		return 0;
+	return set_any(map, run);
 }
 
 int prmap_set(struct prmap *map, const struct prmap_run *run)
@@ -357,8 +419,8 @@ static int clear_fast_bits(struct prmap *map, u32 from, u32 end)
 	else if (!prmap_bits_test(bits, from))
 		return 0;
 	/* What is left of the first and of the last run stays a run. */
-	runs -= prmap_bits_test(bits, from - 1) & prmap_bits_test(bits, from);
-	runs -= prmap_bits_test(bits, end - 1) & prmap_bits_test(bits, end);
+	runs -= prmap_bits_test(bits, from - 1) && prmap_bits_test(bits, from);
+	runs -= prmap_bits_test(bits, end - 1) && prmap_bits_test(bits, end);
 	prmap_bits_clear(bits, from, end);
 	entry->nr_keys -= keys;
 	entry->nr_runs -= runs;
@@ -409,6 +471,12 @@ static void clear_bits(struct prmap_path *path, u64 from, u64 end)
 	struct prmap_entry *entry = path->entry;
 	u64 window = prmap_window(entry->key);
 
+	/* What is dropped as a whole is not worth clearing. */
+	if (from <= max(path->lo, window) &&
+	    end >= min(path->hi, window + PRMAP_BITS)) {
+		entry->nr_keys = 0;
+		return;
+	}
 	from = max(from, window);
 	end = min(end, window + PRMAP_BITS);
 	if (from >= end)
@@ -429,6 +497,8 @@ static u64 clear_part(struct prmap *map, u64 from, u64 end)
 	next = path.hi;
 	if (path.entry && path.entry->type == PRMAP_BITMAP) {
 		clear_bits(&path, from, end);
+	} else if (from <= path.lo && end >= path.hi) {
+		((struct prmap_head *)path.leaf)->nr = 0;
 	} else if (prmap_leaf_del(path.leaf, from, end, &keys, &runs)) {
 		struct prmap_piece piece;
 

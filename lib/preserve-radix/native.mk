@@ -36,7 +36,7 @@ check-map: $(TESTS:%=$(OUT)/%)
 
 fuzz-map: $(OUT)/fuzz
 	@mkdir -p $(OUT)/corpus
-	@cd $(OUT) && if ./fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=4096 \
+	@cd $(OUT) && if ./fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=512 \
 		-verbosity=0 -print_final_stats=1 corpus >fuzz.log 2>&1; then \
 		sed -n 's/^stat::number_of_executed_units: */# inputs: /p' fuzz.log; \
 		echo "1 passed, 0 failed"; \
@@ -51,11 +51,12 @@ clean-map:
 	rm -rf $(OUT)
 
 
-$(TESTS:%=$(OUT)/%): $(DEP) $(MAP)tests/prmap_kunit.c $(MAP)tests/model.c
+$(TESTS:%=$(OUT)/%): $(DEP) $(wildcard $(MAP)tests/*.[ch])
 	@mkdir -p $(OUT)
 	$(CC) $(FLAGS) $(if $(findstring tiny,$@),$(TINY)) \
 		$(if $(findstring asan,$@),$(SAN)) $(SRC) \
 		$(MAP)tests/$(if $(findstring kunit,$@),prmap_kunit,model).c \
+		$(if $(findstring kunit,$@),$(MAP)tests/prmap_hostile.c) \
 		-lxxhash -o $@
 
 $(OUT)/fuzz: $(DEP) $(MAP)tests/fuzz_open.c
@@ -66,7 +67,7 @@ $(OUT)/fuzz: $(DEP) $(MAP)tests/fuzz_open.c
 
 $(OUT)/map_bench: $(DEP) $(TOP)/bench/map_bench.c
 	@mkdir -p $(OUT)
-	$(CC) $(FLAGS) $(SRC) $(TOP)/bench/map_bench.c -lxxhash -lroaring -o $@
+	$(CC) $(FLAGS) $(SRC) $(TOP)/bench/map_bench.c -lxxhash -lroaring -lm -o $@
 
 $(OUT)/kho_bench: $(KHO) $(TOP)/bench/kho_radix_shim.c \
 		  $(TOP)/bench/kho_radix_extract

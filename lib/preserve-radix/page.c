@@ -81,7 +81,7 @@ size_t prmap_page_used(const void *page, bool bitmap)
 	return sizeof(*head) + head->nr * sizeof(u64);
 }
 
-u64 prmap_page_sum(const void *page, bool bitmap)
+u64 prmap_page_sum(void *page, bool bitmap)
 {
 	return xxh64(page, prmap_page_used(page, bitmap), virt_to_phys(page));
 }

@@ -6,7 +6,7 @@
  * use the leaf that the last update left in the map if it fits, and store
  * nothing there, so that readers may run beside each other.
  */
-#include "internal.h"
+#include "piece.h"
 
 /* Find the leaf that covers @x. Returns false for an empty map. */
 static __always_inline bool view_find(const struct prmap *map, u64 x,
@@ -183,15 +183,28 @@ bool prmap_test(const struct prmap *map, u64 index)
 
 bool prmap_test_range(const struct prmap *map, u64 index, u64 nr)
 {
-	u64 end = index + nr;
+	u64 end = index + nr, stop = prmap_index_end(map->kind);
+	struct prmap_view view;
 	struct prmap_piece piece;
+	u32 border, at;
 
-	if (end < index)
+	if (end < index || end > stop)
 		return false;
-	while (index < end) {
-		if (!prmap_piece_at(map, index, &piece))
+	for (; index < end; index = stop) {
+		if (!view_find(map, index, &view))
 			return false;
-		index = piece.end;
+		if (view.bitmap) {
+			stop = min(end, view.hi);
+			at = index & (PRMAP_BITS - 1);
+			if (index < view.lo || index >= stop ||
+			    prmap_bits_next_clear(view.leaf, at) - at < stop - index)
+				return false;
+			continue;
+		}
+		if (!view_piece_from(&view, index, &piece, &border) ||
+		    piece.index > index)
+			return false;
+		stop = piece.end;
 	}
 	return true;
 }
@@ -242,37 +255,58 @@ bool prmap_next_absent(const struct prmap *map, u64 from, u64 *index, u64 *nr)
 	return false;
 }
 
+/* Count one more piece. */
+static void count_piece(struct prmap_piece *last,
+			const struct prmap_piece *piece, u64 *keys, u64 *runs)
+{
+	*keys += piece->end - piece->index;
+	*runs += !prmap_joins(last, piece);
+	*last = *piece;
+}
+
+static void count_bitmap(const struct prmap_view *view, u64 from, u64 end,
+			 struct prmap_piece *last, u64 *keys, u64 *runs)
+{
+	const struct prmap_entry *entry = view->entry;
+	u64 window = prmap_window(entry->key);
+	u32 keys_here = entry->nr_keys, runs_here = entry->nr_runs, border;
+	struct prmap_piece piece;
+
+	if (!view_piece_from(view, from, &piece, &border) || piece.index >= end)
+		return;
+	if (from > view->lo || end < view->hi) {
+		from = max(from, view->lo);
+		end = min(end, view->hi);
+		prmap_bits_count(view->leaf, from - window, end - window,
+				 &keys_here, &runs_here);
+	}
+	piece.index = max(piece.index, from);
+	*keys += keys_here;
+	*runs += runs_here - prmap_joins(last, &piece);
+	piece.end = window + prmap_bits_prev_set(view->leaf,
+						 min(end, view->hi) - window);
+	*last = piece;
+}
+
 /* Count keys and runs of one leaf in [from, end); @last is where it got to. */
 static void count_leaf(const struct prmap_view *view, u64 from, u64 end,
 		       struct prmap_piece *last, u64 *keys, u64 *runs)
 {
+	const struct prmap_leaf *leaf = view->leaf;
 	struct prmap_piece piece;
-	u32 border, k, r;
+	u32 pos;
 
-	if (view->bitmap && view_piece_from(view, from, &piece, &border) &&
-	    piece.index < end) {
-		u64 window = prmap_window(view->entry->key);
-		u64 stop = min(end, view->hi);
-
-		prmap_bits_count(view->leaf, max(from, view->lo) - window,
-				 stop - window, &k, &r);
-		piece.index = max(piece.index, from);
-		*keys += k;
-		*runs += r - prmap_joins(last, &piece);
-		piece.end = window + prmap_bits_prev_set(view->leaf,
-							 stop - window);
-		*last = piece;
+	if (view->bitmap) {
+		count_bitmap(view, from, end, last, keys, runs);
 		return;
 	}
-	while (!view->bitmap && from < end &&
-	       view_piece_from(view, from, &piece, &border) &&
-	       piece.index < end) {
+	for (pos = prmap_leaf_find_from(leaf, from); pos < leaf->head.nr;) {
+		pos += prmap_leaf_piece(leaf, pos, &piece);
+		if (piece.index >= end)
+			return;
 		piece.index = max(piece.index, from);
 		piece.end = min(piece.end, end);
-		*keys += piece.end - piece.index;
-		*runs += !prmap_joins(last, &piece);
-		*last = piece;
-		from = piece.end;
+		count_piece(last, &piece, keys, runs);
 	}
 }
 
@@ -341,12 +375,14 @@ void prmap_iter_init(struct prmap_iter *it, const struct prmap *map, u64 from)
 {
 	it->map = map;
 	it->from = from;
+	it->word = 0;
 	it->leaf = NULL;
 }
 
 static bool iter_load(struct prmap_iter *it)
 {
 	struct prmap_view view;
+	u64 at;
 
 	if (it->from >= prmap_index_end(it->map->kind) ||
 	    !view_find(it->map, it->from, &view))
@@ -355,61 +391,79 @@ static bool iter_load(struct prmap_iter *it)
 	it->leaf = view.leaf;
 	it->entry = view.entry;
 	it->bitmap = view.bitmap;
-	it->lo = view.lo;
 	it->hi = view.next;
-	it->pos = 0;
-	if (!view.bitmap)
+	if (!view.bitmap) {
 		it->pos = prmap_leaf_find_from(view.leaf, it->from);
+		return true;
+	}
+	at = max(it->from, view.lo) - prmap_window(view.entry->key);
+	it->pos = at / 64;
+	it->word = 0;
+	if (at < PRMAP_BITS)
+		it->word = ((u64 *)view.leaf)[it->pos] & ~0ULL << (at % 64);
 	return true;
 }
 
-/* Runs of a bitmap from it->from on. Returns less than @max at its end. */
+/* A run that reaches the end of its word: find where it ends. */
+static u32 iter_cross(struct prmap_iter *it, u32 at)
+{
+	const u64 *bits = it->leaf;
+	u32 end = prmap_bits_next_clear(bits, at);
+
+	it->pos = end / 64;
+	it->word = end < PRMAP_BITS ? bits[it->pos] & ~0ULL << (end % 64) : 0;
+	return end;
+}
+
+static __always_inline void bits_to_run(u64 delta, u16 attr, u64 index,
+					u64 nr, struct prmap_run *run)
+{
+	run->index = index;
+	run->pfn = index + delta;
+	run->nr = nr;
+	run->order = attr >> 8;
+	run->flags = attr;
+}
+
+/* Runs of a bitmap. Returns less than @max at its end. */
 static size_t iter_bits(struct prmap_iter *it, struct prmap_run *runs,
 			size_t max)
 {
 	const struct prmap_entry *entry = it->entry;
 	u64 window = prmap_window(entry->key), delta = entry->delta;
+	u64 begin, end, base, word;
+	struct prmap_run *run = runs, *stop = runs + max;
 	const u64 *bits = it->leaf;
-	u8 order = entry->order, flags = entry->flags;
-	u64 from = max(it->from, window) - window, word, carry;
-	size_t nr = 0;
-	u32 w;
+	u16 attr = prmap_entry_attr(entry);
+	u32 at, past;
 
-	if (from >= PRMAP_BITS)
-		return 0;
-	w = from / 64;
-	word = bits[w] & ~0ULL << (from % 64);
-	for (;;) {
-		u64 base = window + (u64)w * 64;
-
-		for (; word && nr < max; nr++, runs++) {
-			u32 at = __ffs64(word);
-
-			runs->index = base + at;
-			runs->pfn = base + at + delta;
-			runs->order = order;
-			runs->flags = flags;
-			/* Adding the lowest bit carries through the run. */
-			carry = word + (word & -word);
-			if (unlikely(!carry)) {
-				from = prmap_bits_next_clear(bits, w * 64 + at);
-				runs->nr = window + from - runs->index;
-				w = from / 64;
-				word = w < PRMAP_BIT_WORDS ?
-				       bits[w] & ~0ULL << (from % 64) : 0;
-				base = window + (u64)w * 64;
-				continue;
-			}
-			runs->nr = __ffs64(carry) - at;
-			word &= carry;
+	while (run < stop) {
+		for (word = it->word; !word; word = bits[++it->pos])
+			if (it->pos + 1 >= PRMAP_BIT_WORDS)
+				goto out;
+		/* Where runs begin and end in this word. */
+		begin = word & ~(word << 1);
+		end = ~word & word << 1;
+		base = window + (u64)it->pos * 64;
+		for (; end && run < stop; run++) {
+			at = __ffs64(begin);
+			past = __ffs64(end);
+			bits_to_run(delta, attr, base + at, past - at, run);
+			begin &= begin - 1;
+			end &= end - 1;
 		}
-		if (nr == max || ++w >= PRMAP_BIT_WORDS)
-			break;
-		word = bits[w];
+		it->word = begin ? word & ~0ULL << __ffs64(begin) : 0;
+		if (begin && !end && run < stop) {
+			at = it->pos * 64 + __ffs64(begin);
+			bits_to_run(delta, attr, window + at,
+				    iter_cross(it, at) - at, run++);
+		}
 	}
-	if (nr)
-		it->from = runs[-1].index + runs[-1].nr;
-	return nr;
+out:
+	it->word = run < stop ? 0 : it->word;
+	if (run != runs)
+		it->from = run[-1].index + run[-1].nr;
+	return run - runs;
 }
 
 static size_t iter_runs(struct prmap_iter *it, struct prmap_run *runs,
@@ -466,8 +520,51 @@ static bool iter_at_border(const struct prmap_iter *it, u64 end)
 	return it->pos < leaf->head.nr && prmap_leaf_start(leaf, it->pos) == end;
 }
 
-size_t prmap_iter_read(struct prmap_iter *it, struct prmap_run *runs,
-		       size_t max)
+/* One run that lies inside a word of the bitmap at hand: no border in sight. */
+static __always_inline bool iter_one(struct prmap_iter *it,
+				     struct prmap_run *run)
+{
+	const struct prmap_entry *entry = it->entry;
+	u64 word = it->word, carry = word + (word & -word), index, end;
+
+	if (!it->leaf || !it->bitmap || !carry ||
+	    it->generation != it->map->generation)
+		return false;
+	index = prmap_window(entry->key) + (u64)it->pos * 64;
+	end = index + __ffs64(carry);
+	if (end == it->hi)
+		return false;
+	index += __ffs64(word);
+	bits_to_run(entry->delta, prmap_entry_attr(entry), index, end - index,
+		    run);
+	it->word = word & carry;
+	it->from = end;
+	return true;
+}
+
+/* The same for a run leaf. */
+static bool iter_one_piece(struct prmap_iter *it, struct prmap_run *run)
+{
+	const struct prmap_leaf *leaf = it->leaf;
+	struct prmap_piece piece;
+	u32 pos = it->pos;
+
+	if (!leaf || it->bitmap || it->generation != it->map->generation ||
+	    pos >= leaf->head.nr)
+		return false;
+	pos += prmap_leaf_piece(leaf, pos, &piece);
+	if (piece.index < it->from || piece.end == it->hi ||
+	    (pos < leaf->head.nr && prmap_leaf_start(leaf, pos) == piece.end))
+		return false;
+	piece_to_run(&piece, run);
+	it->pos = pos;
+	it->from = piece.end;
+	return true;
+}
+
+/* Kept apart so that reading one run needs no stack. */
+static noinline size_t iter_read(struct prmap_iter *it, struct prmap_run *runs,
+				 size_t max)
 {
 	struct prmap_piece piece;
 	size_t nr = 0, new;
@@ -502,4 +599,12 @@ size_t prmap_iter_read(struct prmap_iter *it, struct prmap_run *runs,
 		}
 	}
 	return nr;
+}
+
+size_t prmap_iter_read(struct prmap_iter *it, struct prmap_run *runs,
+		       size_t max)
+{
+	if (max == 1 && (iter_one(it, runs) || iter_one_piece(it, runs)))
+		return 1;
+	return iter_read(it, runs, max);
 }

@@ -82,7 +82,7 @@ u32 prmap_tree_need(const struct prmap_path *path, u32 extra)
 	return need + 1;
 }
 
-static void entry_init(struct prmap_entry *entry, u64 key, const void *child,
+static void entry_init(struct prmap_entry *entry, u64 key, void *child,
 		       enum prmap_type type)
 {
 	memset(entry, 0, sizeof(*entry));

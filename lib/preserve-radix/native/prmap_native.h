@@ -32,6 +32,9 @@ typedef u64 phys_addr_t;
 #define PRMAP_SHIFT		12
 #endif
 
+#undef static_assert
+#define static_assert(expr)	_Static_assert(expr, #expr)
+
 #define U32_MAX			((u32)~0U)
 #define U64_MAX			((u64)~0ULL)
 
@@ -42,6 +45,7 @@ typedef u64 phys_addr_t;
 #define noinline		__attribute__((__noinline__))
 #define min(a, b)		((a) < (b) ? (a) : (b))
 #define max(a, b)		((a) > (b) ? (a) : (b))
+#define min_t(t, a, b)		min((t)(a), (t)(b))
 #define ARRAY_SIZE(a)		(sizeof(a) / sizeof((a)[0]))
 
 #define WARN_ON_ONCE(cond)						\
@@ -57,7 +61,7 @@ typedef u64 phys_addr_t;
 
 #define PRMAP_NATIVE_BIAS	(1ULL << 62)
 
-static inline u64 virt_to_phys(const void *virt)
+static inline u64 virt_to_phys(void *virt)
 {
 	return (u64)(uintptr_t)virt + PRMAP_NATIVE_BIAS;
 }

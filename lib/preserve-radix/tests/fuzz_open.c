@@ -167,8 +167,6 @@ static void use(struct prmap *map)
 	prmap_clear(map, 0, prmap_index_end(map->kind) / 2);
 }
 
-int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
-
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 {
 	struct input in = { .data = data, .left = size };

@@ -228,10 +228,12 @@ static void verify_sealed(void)
 
 static void new_mood(void)
 {
+	static const u32 percent[] = { 10, 45, 50, 55, 90, 100 };
+
 	mood.span = 1 + rnd(rnd(2) ? MODEL_KEYS : PRMAP_BITS / 4);
 	mood.lo = rnd(MODEL_KEYS - mood.span + 1);
 	mood.len = rnd(3) ? 1 + rnd(2) : 1 + rnd(rnd(4) ? 40 : mood.span);
-	mood.set = (u32[]){ 10, 45, 50, 55, 90, 100 }[rnd(6)];
+	mood.set = percent[rnd(ARRAY_SIZE(percent))];
 	mood.attrs = rnd(3) ? 1 : 1 + rnd(4);
 	mood.orders = !rnd(3);
 	mood.fail = !rnd(4);

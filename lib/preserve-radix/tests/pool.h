@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define POOL_PAGES	(1U << 20)
+#define POOL_PAGES	1048576
 
 struct pool {
 	void *page[POOL_PAGES];		/* hash of the live pages */

@@ -3,13 +3,12 @@
  * Unit tests of the preserve map.
  *
  * What lives here: one test for each promise of the interface, sizes of the
- * shapes that matter, running out of pages at every point, and maps from a
- * hostile kernel: a case of the table damages one thing, repairs all checksums
- * where it says so, and names the reason for which the map must be refused.
- * Runs as KUnit and, with other page sizes too, natively.
+ * shapes that matter, running out of pages at every point. Maps from a hostile
+ * kernel are in prmap_hostile.c. Runs as KUnit and, with other page sizes too,
+ * natively.
  */
 #include <kunit/test.h>
-#include "../internal.h"
+#include "prmap_test.h"
 
 #ifdef __KERNEL__
 #include <linux/gfp.h>
@@ -40,16 +39,7 @@ static void page_free(void *page)
 }
 #endif
 
-#define MAX_PAGES	1024
-#define BAD_PFN		3333331
-
-/* Pages in use, so that page_ok() can say yes once for each of them. */
-static struct {
-	void *page[MAX_PAGES];
-	bool claimed[MAX_PAGES];
-	u32 nr;
-	u32 fail_at;
-} used;
+struct test_pages used;
 
 static void *test_get(void *ctx)
 {
@@ -63,7 +53,7 @@ static void *test_get(void *ctx)
 	return used.page[used.nr++];
 }
 
-static void test_put(void *ctx, void *page)
+void test_put(void *ctx, void *page)
 {
 	u32 i;
 
@@ -75,7 +65,7 @@ static void test_put(void *ctx, void *page)
 	page_free(page);
 }
 
-static const struct prmap_ops test_ops = {
+const struct prmap_ops test_ops = {
 	.page_get = test_get,
 	.page_put = test_put,
 };
@@ -98,7 +88,7 @@ static bool test_pfn_ok(void *ctx, u64 pfn, u64 nr)
 	return pfn != BAD_PFN;
 }
 
-static struct prmap_limits test_limits(void)
+struct prmap_limits test_limits(void)
 {
 	memset(used.claimed, 0, sizeof(used.claimed));
 	return (struct prmap_limits){
@@ -295,7 +285,7 @@ static void sizes(struct kunit *test)
 	prmap_destroy(&map);
 }
 
-static void fill_scattered(struct prmap *map, u64 nr)
+void fill_scattered(struct prmap *map, u64 nr)
 {
 	u64 i;
 
@@ -303,7 +293,7 @@ static void fill_scattered(struct prmap *map, u64 nr)
 		set_run(map, i * 977, i * 977, 1, 0, i & 1);
 }
 
-static void fill_dense(struct prmap *map, u64 nr)
+void fill_dense(struct prmap *map, u64 nr)
 {
 	u64 i;
 
@@ -408,435 +398,6 @@ static void seal_and_open(struct kunit *test)
 	expect_empty(test, &other);
 }
 
-/* Compute all checksums anew, whatever the pages say. */
-static u64 repair(u64 phys, u32 level, bool bitmap, int depth)
-{
-	struct prmap_inner *node = phys_to_virt(phys);
-	u32 i;
-
-	if (depth > 8 || (!bitmap && node->head.nr > PRMAP_LEAF_CAP))
-		return 0;
-	for (i = 0; level && i < min((size_t)node->head.nr, PRMAP_INNER_CAP); i++) {
-		struct prmap_entry *entry = &node->entry[i];
-		u64 own = entry->child;
-
-		if (own && own % PRMAP_PAGE_SIZE == 0)
-			entry->sum = repair(own, level - 1,
-					    entry->type == PRMAP_BITMAP,
-					    depth + 1);
-	}
-	if (!bitmap && level && node->head.nr > PRMAP_INNER_CAP)
-		return 0;
-	return prmap_page_sum(node, bitmap);
-}
-
-static void repair_root(struct prmap_root_ser *root)
-{
-	if (root->height && root->height <= PRMAP_MAX_HEIGHT && root->top &&
-	    root->top % PRMAP_PAGE_SIZE == 0)
-		root->top_sum = repair(root->top, root->height - 1, false, 0);
-	root->sum = prmap_root_sum(root);
-}
-
-static struct prmap_inner *top_of(struct prmap_root_ser *root)
-{
-	return phys_to_virt(root->top);
-}
-
-/* First leaf of a type. */
-static void *leaf_of(struct prmap_root_ser *root, u8 type)
-{
-	struct prmap_inner *node = top_of(root);
-	u32 level, i;
-
-	for (level = root->height - 1; level > 1; level--)
-		node = phys_to_virt(node->entry[0].child);
-	for (i = 0; level && i < node->head.nr; i++)
-		if (node->entry[i].type == type)
-			return phys_to_virt(node->entry[i].child);
-	return node;
-}
-
-static struct prmap_entry *entry_of(struct prmap_root_ser *root, u8 type)
-{
-	struct prmap_inner *node = top_of(root);
-	u32 level, i;
-
-	for (level = root->height - 1; level > 1; level--)
-		node = phys_to_virt(node->entry[0].child);
-	for (i = 0; i < node->head.nr; i++)
-		if (node->entry[i].type == type)
-			return &node->entry[i];
-	return &node->entry[0];
-}
-
-static void bad_magic(struct prmap_root_ser *root)
-{
-	root->magic++;
-}
-
-static void bad_version(struct prmap_root_ser *root)
-{
-	root->version++;
-}
-
-static void bad_kind(struct prmap_root_ser *root)
-{
-	root->kind = PRMAP_FILE;
-}
-
-static void bad_page_size(struct prmap_root_ser *root)
-{
-	root->page_size *= 2;
-}
-
-static void bad_root_sum(struct prmap_root_ser *root)
-{
-	root->nr_keys++;
-}
-
-static void bad_height(struct prmap_root_ser *root)
-{
-	root->height = 255;
-}
-
-static void bad_root_reserved(struct prmap_root_ser *root)
-{
-	root->reserved = 1;
-}
-
-static void bad_empty(struct prmap_root_ser *root)
-{
-	root->height = 0;
-}
-
-static void bad_level(struct prmap_root_ser *root)
-{
-	root->height--;
-}
-
-static void bad_keys(struct prmap_root_ser *root)
-{
-	root->nr_keys++;
-}
-
-static void bad_runs(struct prmap_root_ser *root)
-{
-	root->nr_runs--;
-}
-
-static void bad_more_pages(struct prmap_root_ser *root)
-{
-	root->nr_pages--;
-}
-
-static void bad_fewer_pages(struct prmap_root_ser *root)
-{
-	root->nr_pages++;
-}
-
-static void bad_top(struct prmap_root_ser *root)
-{
-	root->top = 0;
-}
-
-static void bad_alignment(struct prmap_root_ser *root)
-{
-	entry_of(root, PRMAP_RUNS)->child += 8;
-}
-
-static void bad_address(struct prmap_root_ser *root)
-{
-	static u64 page[2 * PRMAP_PAGE_SIZE / 8];
-	u64 phys = virt_to_phys(page) + PRMAP_PAGE_SIZE - 1;
-
-	root->top = phys & ~(u64)(PRMAP_PAGE_SIZE - 1);
-}
-
-static void bad_bit(struct prmap_root_ser *root)
-{
-	u64 *bits = leaf_of(root, PRMAP_BITMAP);
-
-	bits[3] ^= 2;
-}
-
-static void bad_word(struct prmap_root_ser *root)
-{
-	struct prmap_leaf *leaf = leaf_of(root, PRMAP_RUNS);
-
-	leaf->word[0] ^= 1;
-}
-
-static void bad_page_version(struct prmap_root_ser *root)
-{
-	struct prmap_leaf *leaf = leaf_of(root, PRMAP_RUNS);
-
-	leaf->head.version = 7;
-}
-
-static void bad_page_magic(struct prmap_root_ser *root)
-{
-	top_of(root)->head.magic = 0;
-}
-
-static void bad_page_level(struct prmap_root_ser *root)
-{
-	top_of(root)->head.level = 5;
-}
-
-static void bad_nr_zero(struct prmap_root_ser *root)
-{
-	struct prmap_leaf *leaf = leaf_of(root, PRMAP_RUNS);
-
-	leaf->head.nr = 0;
-}
-
-static void bad_nr_many(struct prmap_root_ser *root)
-{
-	struct prmap_leaf *leaf = leaf_of(root, PRMAP_RUNS);
-
-	leaf->head.nr = 0x10000000;
-}
-
-static void bad_loop(struct prmap_root_ser *root)
-{
-	top_of(root)->entry[0].child = root->top;
-}
-
-static void bad_shared_bitmap(struct prmap_root_ser *root)
-{
-	struct prmap_entry *entry = entry_of(root, PRMAP_BITMAP);
-
-	entry[1].child = entry[0].child;
-	entry[1].nr_keys = entry[0].nr_keys;
-	entry[1].nr_runs = entry[0].nr_runs;
-}
-
-static void bad_order_of_runs(struct prmap_root_ser *root)
-{
-	struct prmap_leaf *leaf = leaf_of(root, PRMAP_RUNS);
-	u64 word = leaf->word[1];
-
-	leaf->word[1] = leaf->word[2];
-	leaf->word[2] = word;
-}
-
-static void bad_overlap(struct prmap_root_ser *root)
-{
-	struct prmap_leaf *leaf = leaf_of(root, PRMAP_RUNS);
-
-	leaf->word[0] |= 0x3ffULL << 13;
-}
-
-static void bad_extension(struct prmap_root_ser *root)
-{
-	struct prmap_leaf *leaf = leaf_of(root, PRMAP_RUNS);
-
-	leaf->word[0] |= 1ULL << 23;
-}
-
-static void bad_length(struct prmap_root_ser *root)
-{
-	struct prmap_leaf *leaf = leaf_of(root, PRMAP_RUNS);
-	u32 last = leaf->head.nr - 1;
-
-	/* Order 31 and all the length there is: more than 64 bits. */
-	leaf->word[last - 1] |= 0x3ffULL << 13 | 31 << 8;
-	leaf->word[last] = (leaf->word[last - 1] & ~0xffffffULL) | 0xffffff;
-}
-
-static void bad_misaligned(struct prmap_root_ser *root)
-{
-	struct prmap_leaf *leaf = leaf_of(root, PRMAP_RUNS);
-
-	leaf->word[1] |= 1 << 8;
-}
-
-static void bad_coverage(struct prmap_root_ser *root)
-{
-	struct prmap_inner *node = top_of(root);
-
-	node->entry[1].key = node->entry[0].key + 1;
-}
-
-static void bad_key_order(struct prmap_root_ser *root)
-{
-	struct prmap_inner *node = top_of(root);
-
-	node->entry[1].key = U64_MAX;
-}
-
-static void bad_type(struct prmap_root_ser *root)
-{
-	top_of(root)->entry[0].type = 9;
-}
-
-static void bad_dirty(struct prmap_root_ser *root)
-{
-	top_of(root)->entry[0].dirty = 1;
-}
-
-static void bad_bitmap_counts(struct prmap_root_ser *root)
-{
-	entry_of(root, PRMAP_BITMAP)->nr_keys++;
-}
-
-static void bad_bitmap_delta(struct prmap_root_ser *root)
-{
-	entry_of(root, PRMAP_BITMAP)->delta = 5;
-}
-
-static void bad_bitmap_order(struct prmap_root_ser *root)
-{
-	entry_of(root, PRMAP_BITMAP)->order = 3;
-}
-
-static void limit_index(struct prmap_limits *lim)
-{
-	lim->max_index = 40;
-}
-
-static void limit_max_pfn(struct prmap_limits *lim)
-{
-	lim->max_pfn = 40;
-}
-
-static void limit_min_pfn(struct prmap_limits *lim)
-{
-	lim->min_pfn = 1;
-}
-
-struct hostile {
-	const char *name;
-	void (*fill)(struct prmap *map, u64 nr);
-	u64 nr;
-	void (*damage)(struct prmap_root_ser *root);
-	void (*limit)(struct prmap_limits *lim);
-	bool repair;
-	int err;
-	const char *reason;
-};
-
-#define ONE	fill_scattered, PRMAP_LEAF_CAP / 2
-#define RUNS	fill_scattered, 2 * PRMAP_LEAF_CAP
-#define BITS	fill_dense, 2 * PRMAP_BITS
-
-static const struct hostile hostile[] = {
-	{ "magic", RUNS, bad_magic, NULL, true, -EINVAL, "not a map" },
-	{ "version", RUNS, bad_version, NULL, true, -EPROTO,
-	  "unknown version of the map" },
-	{ "kind", RUNS, bad_kind, NULL, true, -EPROTO, "map of another kind" },
-	{ "page size", RUNS, bad_page_size, NULL, true, -EPROTO,
-	  "unknown page size" },
-	{ "root sum", RUNS, bad_root_sum, NULL, false, -EBADMSG,
-	  "wrong checksum of the root" },
-	{ "height", RUNS, bad_height, NULL, true, -EINVAL, "tree too high" },
-	{ "root reserved", RUNS, bad_root_reserved, NULL, true, -EINVAL,
-	  "reserved field in use" },
-	{ "empty", RUNS, bad_empty, NULL, true, -EINVAL,
-	  "empty map with a page" },
-	{ "level", RUNS, bad_level, NULL, true, -EINVAL,
-	  "page of another kind or level" },
-	{ "keys", RUNS, bad_keys, NULL, true, -EINVAL, "wrong number of keys" },
-	{ "runs", RUNS, bad_runs, NULL, true, -EINVAL, "wrong number of runs" },
-	{ "more pages", RUNS, bad_more_pages, NULL, true, -EINVAL,
-	  "more pages than counted" },
-	{ "fewer pages", RUNS, bad_fewer_pages, NULL, true, -EINVAL,
-	  "fewer pages than counted" },
-	{ "no top", RUNS, bad_top, NULL, true, -EINVAL,
-	  "misaligned page address" },
-	{ "alignment", RUNS, bad_alignment, NULL, true, -EINVAL,
-	  "misaligned page address" },
-	{ "address", ONE, bad_address, NULL, true, -EINVAL,
-	  "page address not allowed" },
-	{ "bit", BITS, bad_bit, NULL, false, -EBADMSG,
-	  "wrong checksum of a page" },
-	{ "word", RUNS, bad_word, NULL, false, -EBADMSG,
-	  "wrong checksum of a page" },
-	{ "page version", RUNS, bad_page_version, NULL, true, -EPROTO,
-	  "unknown version of a page" },
-	{ "page magic", RUNS, bad_page_magic, NULL, true, -EINVAL,
-	  "not a map page" },
-	{ "page level", RUNS, bad_page_level, NULL, true, -EINVAL,
-	  "page of another kind or level" },
-	{ "no words", ONE, bad_nr_zero, NULL, true, -EINVAL,
-	  "number of entries out of bounds" },
-	{ "truncated", RUNS, bad_nr_many, NULL, true, -EINVAL,
-	  "number of entries out of bounds" },
-	{ "loop", RUNS, bad_loop, NULL, true, -EINVAL,
-	  "page address not allowed" },
-	{ "shared bitmap", BITS, bad_shared_bitmap, NULL, true, -EINVAL,
-	  "page address not allowed" },
-	{ "order of runs", ONE, bad_order_of_runs, NULL, true, -EINVAL,
-	  "runs overlap or are out of order" },
-	{ "overlap", ONE, bad_overlap, NULL, true, -EINVAL,
-	  "runs overlap or are out of order" },
-	{ "extension", ONE, bad_extension, NULL, true, -EINVAL,
-	  "malformed run" },
-	{ "length", ONE, bad_length, NULL, true, -EINVAL, "malformed run" },
-	{ "misaligned", ONE, bad_misaligned, NULL, true, -EINVAL,
-	  "misaligned run" },
-	{ "coverage", BITS, bad_coverage, NULL, true, -EINVAL,
-	  "run outside of its leaf" },
-	{ "key order", RUNS, bad_key_order, NULL, true, -EINVAL,
-	  "keys out of order" },
-	{ "type", RUNS, bad_type, NULL, true, -EINVAL, "unknown type of page" },
-	{ "dirty", RUNS, bad_dirty, NULL, true, -EINVAL,
-	  "reserved field in use" },
-	{ "bitmap counts", BITS, bad_bitmap_counts, NULL, true, -EINVAL,
-	  "wrong counts of a bitmap" },
-	{ "bitmap delta", BITS, bad_bitmap_delta, NULL, true, -EINVAL,
-	  "frame differs from index" },
-	{ "bitmap order", BITS, bad_bitmap_order, NULL, true, -EINVAL,
-	  "misaligned run" },
-	{ "index", RUNS, NULL, limit_index, true, -EINVAL,
-	  "index out of bounds" },
-	{ "frame above", RUNS, NULL, limit_max_pfn, true, -EINVAL,
-	  "frame out of bounds" },
-	{ "frame below", BITS, NULL, limit_min_pfn, true, -EINVAL,
-	  "frame out of bounds" },
-};
-
-static void run_hostile(struct kunit *test, const struct hostile *h)
-{
-	struct prmap_root_ser root;
-	struct prmap_limits lim;
-	struct prmap map, other;
-	const char *reason = "";
-	u32 i;
-	int err;
-
-	prmap_init(&map, PRMAP_SET, &test_ops, NULL);
-	h->fill(&map, h->nr);
-	prmap_seal(&map, &root);
-	if (h->damage)
-		h->damage(&root);
-	if (h->repair)
-		repair_root(&root);
-	lim = test_limits();
-	if (h->limit)
-		h->limit(&lim);
-	memset(&other, 0x77, sizeof(other));
-	err = prmap_open(&other, &root, PRMAP_SET, &test_ops, NULL, &lim,
-			 &reason);
-	if (err != h->err || strcmp(reason, h->reason))
-		kunit_info(test, "%s: %d %s", h->name, err, reason);
-	KUNIT_EXPECT_EQ(test, err, h->err);
-	KUNIT_EXPECT_STREQ(test, reason, h->reason);
-	for (i = 0; i < sizeof(other); i++)
-		KUNIT_EXPECT_EQ(test, ((u8 *)&other)[i], 0x77);
-	while (used.nr)
-		test_put(NULL, used.page[0]);
-}
-
-static void hostile_maps(struct kunit *test)
-{
-	u32 i;
-
-	for (i = 0; i < ARRAY_SIZE(hostile); i++)
-		run_hostile(test, &hostile[i]);
-}
-
 static void refused_frame(struct kunit *test)
 {
 	struct prmap_root_ser root;
@@ -854,6 +415,29 @@ static void refused_frame(struct kunit *test)
 	lim = test_limits();
 	lim.pfn_ok = NULL;
 	KUNIT_EXPECT_EQ(test, prmap_check(&root, PRMAP_FILE, &lim, &reason), 0);
+	prmap_destroy(&map);
+}
+
+static void half_a_run(struct kunit *test)
+{
+	struct prmap_root_ser root;
+	struct prmap_limits lim;
+	const char *reason = "";
+	struct prmap_leaf *leaf;
+	struct prmap map;
+
+	prmap_init(&map, PRMAP_FILE, &test_ops, NULL);
+	KUNIT_EXPECT_EQ(test, set_run(&map, 5, 50, 1, 0, 0), 0);
+	KUNIT_EXPECT_EQ(test, set_run(&map, 7, 70, 1, 0, 0), 0);
+	prmap_seal(&map, &root);
+	leaf = phys_to_virt(root.top);
+	leaf->head.nr = 3;
+	root.top_sum = prmap_page_sum(leaf, false);
+	root.sum = prmap_root_sum(&root);
+	lim = test_limits();
+	KUNIT_EXPECT_EQ(test, prmap_check(&root, PRMAP_FILE, &lim, &reason),
+			-EINVAL);
+	KUNIT_EXPECT_STREQ(test, reason, "half a run");
 	prmap_destroy(&map);
 }
 
@@ -911,6 +495,7 @@ static struct kunit_case prmap_cases[] = {
 	KUNIT_CASE(seal_and_open),
 	KUNIT_CASE(hostile_maps),
 	KUNIT_CASE(refused_frame),
+	KUNIT_CASE(half_a_run),
 	{}
 };
 
