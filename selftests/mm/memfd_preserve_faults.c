@@ -9,12 +9,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "liveupdate.h"
 #include "memory.h"
 #include "stage.h"
@@ -25,46 +24,6 @@
 #define MAX_NTH		400
 
 enum { TOKEN_FIRST = 1000 };
-
-static int fail_fd = -1;
-
-static void fault_setup(void)
-{
-	static const char * const settings[][2] = {
-		{ "/sys/kernel/debug/failslab/ignore-gfp-wait", "N" },
-		{ "/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait", "N" },
-		{ "/sys/kernel/debug/fail_page_alloc/ignore-gfp-highmem", "N" },
-		{ "/sys/kernel/debug/fail_page_alloc/min-order", "0" },
-		{ "/sys/kernel/debug/failslab/verbose", "0" },
-		{ "/sys/kernel/debug/fail_page_alloc/verbose", "0" },
-	};
-
-	for (size_t i = 0; i < STAGE_COUNT(settings); i++)
-		require(!text_write(settings[i][0], settings[i][1]),
-			"%s: no fault injection in this kernel?",
-			settings[i][0]);
-	fail_fd = open("/proc/thread-self/fail-nth", O_RDWR);
-	require(fail_fd >= 0, "/proc/thread-self/fail-nth");
-}
-
-/* The @nth allocation from now on fails. */
-static void fault_arm(unsigned int nth)
-{
-	char text[16];
-	int len = snprintf(text, sizeof(text), "%u", nth);
-
-	require(pwrite(fail_fd, text, len, 0) == len, "arm");
-}
-
-/* Was there an @nth one? */
-static bool fault_disarm(void)
-{
-	char text[16] = "";
-
-	require(pread(fail_fd, text, sizeof(text) - 1, 0) > 0, "disarm");
-	fault_arm(0);
-	return !atoi(text);
-}
 
 static int make(const char *name, __u64 seed)
 {

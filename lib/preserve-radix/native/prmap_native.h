@@ -59,7 +59,7 @@ typedef u64 phys_addr_t;
 	__warn;								\
 })
 
-#define PRMAP_NATIVE_BIAS	(1ULL << 62)
+#define PRMAP_NATIVE_BIAS	0x4000000000000000ULL
 
 static inline u64 virt_to_phys(void *virt)
 {
