@@ -12,9 +12,9 @@
  * While the file lives, its file map is kept as folios come and go.
  *
  * Preserving freezes the file's size, allows no fallocate, and claims the runs
- * of the file map. Writing goes on as before, also into holes: the content that
- * counts is the one at the kexec. Freeze notes the file position and seals the
- * map, which has usually not changed since.
+ * of the file map. Writing goes on as before, also into holes. Freeze notes the
+ * file position and seals the map, which has usually not changed since; who
+ * wants to fill a hole after that waits.
  *
  * Retrieving makes a memfd with the same content, holes, size, position, seals,
  * status flags, mode, owner and name. It is an MFD_PRESERVE memfd again, its map
@@ -68,6 +68,8 @@ struct folio *__shmem_lu_alloc_folio(struct inode *inode, gfp_t gfp, int order,
 {
 	struct preserve_file *pf = inode_pf(inode);
 
+	if (preserve_file_wait(pf))
+		return NULL;
 	return preserve_alloc_folio(gfp, order, numa_node_id(),
 				    preserve_file_goal(pf, index));
 }
@@ -104,7 +106,7 @@ int shmem_lu_memfd_create(struct file *file)
 	struct inode *inode = file_inode(file);
 	struct preserve_file *pf;
 
-	if (!preserve_available() || !shmem_file(file))
+	if (!preserve_ready() || !shmem_file(file))
 		return -EOPNOTSUPP;
 
 	pf = kzalloc_obj(*pf, GFP_KERNEL_ACCOUNT);
@@ -179,6 +181,11 @@ static int shmem_lu_preserve(struct liveupdate_file_op_args *args)
 	struct preserve_file_ser *rec;
 	int seals, err;
 
+	/* Retrieving gives a descriptor for both. */
+	if ((args->file->f_mode & (FMODE_READ | FMODE_WRITE)) !=
+	    (FMODE_READ | FMODE_WRITE))
+		return -EINVAL;
+
 	inode_lock(inode);
 	seals = memfd_get_seals(args->file);
 	if (seals & ~SHMEM_LU_SEALS) {
@@ -234,12 +241,16 @@ static void shmem_lu_unfreeze(struct liveupdate_file_op_args *args)
 	preserve_file_unseal(inode_pf(file_inode(args->file)));
 }
 
-/* Puts one restored folio into the file; takes over its reference. */
+/*
+ * Puts one restored folio into the file; takes over its reference. The memory is
+ * in use already, and LUO does not try a failed retrieve again: so neither a
+ * memcg's limit nor a missing page cache node may fail it.
+ */
 static int folio_insert(void *arg, struct folio *folio, pgoff_t index)
 {
 	struct inode *inode = arg;
 	struct address_space *mapping = inode->i_mapping;
-	gfp_t gfp = mapping_gfp_mask(mapping);
+	gfp_t gfp = mapping_gfp_mask(mapping) | __GFP_NOFAIL;
 	long nr_pages = folio_nr_pages(folio);
 	int err;
 
@@ -277,6 +288,10 @@ static struct file *file_from_record(const struct preserve_file_ser *rec)
 	if (IS_ERR(file))
 		return file;
 
+	/* The mode first: F_SEAL_EXEC on an executable file brings more seals. */
+	inode = file_inode(file);
+	inode->i_mode = (inode->i_mode & S_IFMT) | rec->mode;
+
 	/* Refuses seals that this kernel does not know. */
 	err = memfd_add_seals(file, rec->seals);
 	if (err) {
@@ -284,8 +299,6 @@ static struct file *file_from_record(const struct preserve_file_ser *rec)
 		return ERR_PTR(err);
 	}
 
-	inode = file_inode(file);
-	inode->i_mode = (inode->i_mode & S_IFMT) | rec->mode;
 	inode->i_uid = make_kuid(&init_user_ns, rec->uid);
 	inode->i_gid = make_kgid(&init_user_ns, rec->gid);
 	i_size_write(inode, rec->i_size);
@@ -365,7 +378,7 @@ static int __init shmem_lu_init(void)
 {
 	int err;
 
-	if (!preserve_available())
+	if (!preserve_ready())
 		return 0;
 	err = liveupdate_register_file_handler(&shmem_lu_handler);
 	if (err)

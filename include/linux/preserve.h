@@ -87,6 +87,7 @@ struct preserve_file {
 	struct preserve_file_ser *record;
 };
 
+bool preserve_ready(void);
 bool preserve_available(void);
 
 struct folio *preserve_alloc_folio(gfp_t gfp, unsigned int order, int nid,
@@ -103,6 +104,7 @@ struct preserve_file_ser *preserve_file_claim(struct preserve_file *pf);
 void preserve_file_unclaim(struct preserve_file *pf);
 int preserve_file_seal(struct preserve_file *pf, bool final);
 void preserve_file_unseal(struct preserve_file *pf);
+int preserve_file_wait(struct preserve_file *pf);
 
 struct preserve_file_ser *preserve_record_take(u64 phys, u32 kind,
 					       struct prmap *map);

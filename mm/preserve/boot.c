@@ -5,13 +5,15 @@
  * Outgoing: one header page, known to KHO by name, with the roots of the block
  * map and of preserve_out. Each pool block is a key of KHO's own, so the next
  * kernel's early boot reserves the blocks whether or not it knows our format.
- * The header is valid at all times but while preserve_header_lock is held:
- * whoever changes one of the two maps publishes before letting go.
+ * Whoever changes one of the two maps publishes afterwards. Only a fault into a
+ * hole of a preserved file does not; freeze, the last word of each such file,
+ * does it then.
  *
  * Incoming: an initcall checks the header and both maps, takes the blocks from
  * KHO, and gives them to the pool with the live frames marked as used. The
  * incoming frame map stays, as preserve_in. A header that fails a check is
- * refused as a whole: its blocks stay reserved and untouched, boot goes on.
+ * refused as a whole: its blocks stay reserved and untouched, boot goes on; the
+ * kernel after this one does not hear of them.
  *
  * The pool is then brought to the size that preserve_pool= asks for; without
  * that parameter it stays as handed over.
@@ -41,6 +43,9 @@ static DEFINE_MUTEX(preserve_header_lock);
 static struct preserve_header_ser *header;
 static struct prmap block_map;
 
+/* Not every block of the pool will reach the next kernel. */
+static bool one_way;
+
 /* Pages; 0 without preserve_pool=. */
 static unsigned long pool_size;
 static bool pool_size_set;
@@ -62,13 +67,23 @@ static int __init parse_pool_size(char *arg)
 early_param("preserve_pool", parse_pool_size);
 
 /**
- * preserve_available - Can memory be preserved on this system?
+ * preserve_ready - Is there a pool to allocate from and to retrieve from?
  *
  * Return: False if KHO or LUO are switched off, or their set-up has failed.
  */
-bool preserve_available(void)
+bool preserve_ready(void)
 {
 	return header;
+}
+
+/**
+ * preserve_available - Can memory be handed over to the next kernel?
+ *
+ * Return: False as for preserve_ready(), and if the pool cannot be handed on.
+ */
+bool preserve_available(void)
+{
+	return header && !one_way;
 }
 
 static void publish(void)
@@ -233,7 +248,9 @@ static int __init mark_map_page(void *ctx, u64 phys)
 	struct preserve_block *block = xa_load(&incoming,
 					       pfn >> pageblock_order);
 
-	return test_and_set_bit(pfn - block->pfn, block->used) ? -EBADMSG : 0;
+	if (!block || test_and_set_bit(pfn - block->pfn, block->used))
+		return -EBADMSG;
+	return 0;
 }
 
 /* Allocates what adoption needs, so that it cannot fail half-way. */
@@ -254,7 +271,7 @@ static int __init describe_blocks(const struct prmap *blocks,
 			err = xa_err(xa_store(&incoming, pfn >> pageblock_order,
 					      block, GFP_KERNEL));
 			if (err) {
-				kfree(block);
+				preserve_block_free(block);
 				return err;
 			}
 			mark_used(block, frames);
@@ -278,7 +295,8 @@ static int __init adopt_block(struct preserve_block *block)
 		return -EBADMSG;
 	for (i = 0; i < pageblock_nr_pages; i++)
 		set_page_count(page + i, 0);
-	return preserve_block_insert(block);
+	preserve_block_insert(block);
+	return 0;
 }
 
 static int __init page_to_refcounted(void *ctx, u64 phys)
@@ -297,7 +315,7 @@ static int __init adopt_blocks(void)
 		xa_erase(&incoming, index);
 		err = adopt_block(block);
 		if (err) {
-			kfree(block);
+			preserve_block_free(block);
 			return err;
 		}
 	}
@@ -310,31 +328,27 @@ static void __init forget_blocks(void)
 	unsigned long index;
 
 	xa_for_each(&incoming, index, block)
-		kfree(block);
+		preserve_block_free(block);
 	xa_destroy(&incoming);
 }
 
 /*
- * Hands the blocks of the adopted block map on to the kernel after this one. A
- * block that KHO has no memory to note stays in this kernel's pool but is taken
- * off the map.
+ * Hands the blocks of the adopted block map on to the kernel after this one. If
+ * KHO has no memory to note one of them, nothing can be handed over any more.
  */
 static int __init republish(void)
 {
 	struct prmap_run run;
 	u64 from, pfn;
-	int err = 0;
 
 	for (from = 0; prmap_next(&block_map, from, &run);
 	     from = run.index + run.nr)
 		for (pfn = run.pfn; pfn < run.pfn + run.nr;
 		     pfn += pageblock_nr_pages)
 			if (kho_preserve_pages(pfn_to_page(pfn),
-					       pageblock_nr_pages)) {
-				prmap_clear(&block_map, pfn, pageblock_nr_pages);
-				err = -ENOMEM;
-			}
-	return err;
+					       pageblock_nr_pages))
+				return -ENOMEM;
+	return 0;
 }
 
 static int __init adopt(const struct preserve_header_ser *hdr, size_t size,
@@ -366,8 +380,10 @@ static int __init adopt(const struct preserve_header_ser *hdr, size_t size,
 	preserve_pool_enable();
 
 	err = republish();
-	if (err)
-		pr_err("some adopted blocks cannot be handed on: no memory\n");
+	if (err) {
+		one_way = true;
+		pr_err("no memory to hand the pool on: files can be retrieved but not preserved again\n");
+	}
 	nr_live = prmap_nr_keys(&frames);
 	trace_preserve_adopt(prmap_nr_keys(&blocks) >> pageblock_order, nr_live,
 			     err);
@@ -389,7 +405,7 @@ static void __init adopt_incoming(void)
 
 	err = adopt(phys_to_virt(phys), size, &reason);
 	if (err)
-		pr_err("handed-over pool refused: %s (%pe); its memory stays reserved until the next cold boot\n",
+		pr_err("handed-over pool refused: %s (%pe); its memory stays reserved until the next kexec\n",
 		       reason, ERR_PTR(err));
 	kho_restore_free(phys_to_virt(phys));
 }
@@ -473,8 +489,9 @@ static int __init preserve_init(void)
 	publish();
 	mutex_unlock(&preserve_header_lock);
 
-	err = kho_add_subtree(PRESERVE_KHO_NAME, page, sizeof(*page));
-	if (err) {
+	err = one_way ? -ENOMEM :
+			kho_add_subtree(PRESERVE_KHO_NAME, page, sizeof(*page));
+	if (err && !one_way) {
 		pr_err("no place in KHO's root (%pe): nothing can be preserved\n",
 		       ERR_PTR(err));
 		header = NULL;

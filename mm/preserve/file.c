@@ -23,6 +23,7 @@
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/preserve.h>
+#include <linux/wait.h>
 #include <linux/xarray.h>
 
 #include <trace/events/preserve.h>
@@ -34,6 +35,9 @@
 
 /* Attempts to rebuild a map whose file keeps changing. */
 #define REBUILD_TRIES	3
+
+/* Waits for preserve_file_unseal(). */
+static DECLARE_WAIT_QUEUE_HEAD(unsealed);
 
 atomic_long_t preserve_nr_files;
 atomic_long_t preserve_nr_rebuilt;
@@ -158,12 +162,31 @@ void preserve_file_add(struct preserve_file *pf, pgoff_t index,
 		file_map_failed(pf);
 }
 
+/*
+ * The folio at @index has been split since it came: notes its part of the map
+ * again as folios of @order.
+ */
+static int map_recut(struct preserve_file *pf, pgoff_t index, u8 order)
+{
+	struct prmap_run run, part;
+	int err;
+
+	if (prmap_lookup(&pf->map, index, &run) || run.order <= order)
+		return -EINVAL;
+	part.index = round_down(index, 1ULL << run.order);
+	part.pfn = run.pfn + (part.index - run.index);
+	part.nr = 1ULL << run.order;
+	part.order = order;
+	part.flags = 0;
+	err = prmap_clear(&pf->map, part.index, part.nr);
+	return err ?: prmap_set(&pf->map, &part);
+}
+
 /**
  * preserve_file_del - A folio of the pool leaves the page cache.
  * @pf:    The file.
  * @index: The folio's page index.
- * @folio: The folio. A part of a folio that was split counts as well: the map
- *         then holds the larger one, cannot be cut and turns stale.
+ * @folio: The folio, or a part of one that was split.
  *
  * Context: xa_lock of i_pages held, interrupts off.
  */
@@ -172,19 +195,26 @@ void preserve_file_del(struct preserve_file *pf, pgoff_t index,
 {
 	unsigned long nr = folio_nr_pages(folio);
 
+	int err;
+
 	if (pf->restoring)
 		return;
-	if (pf->stale || pf->sealed) {
+	if (pf->sealed) {
 		file_map_failed(pf);
 		return;
 	}
-	if (prmap_clear(&pf->map, index, nr)) {
-		file_map_failed(pf);
-		return;
+	/* Also while the map is stale: what it holds must be the file's own. */
+	pf->changes++;
+	err = prmap_clear(&pf->map, index, nr);
+	if (err == -EINVAL) {
+		err = map_recut(pf, index, folio_order(folio));
+		if (!err)
+			err = prmap_clear(&pf->map, index, nr);
 	}
-	if (in_window(pf, index) &&
-	    preserve_unclaim(&preserve_out, folio_pfn(folio), nr))
-		file_map_failed(pf);
+	if (err)
+		pf->stale = true;
+	if (in_window(pf, index))
+		preserve_unclaim(&preserve_out, folio_pfn(folio), nr);
 }
 
 /*
@@ -224,8 +254,8 @@ static int claim_run(unsigned long pfn, unsigned long nr)
 
 /*
  * Where the frame map is short of a page to split a run, the frames stay
- * claimed: the next kernel keeps them in vain until it, too, is replaced.
- * Nothing is lost and nothing is handed out twice.
+ * claimed: until somebody else claims them, or the next kernel keeps them in
+ * vain until it, too, is replaced.
  */
 static int unclaim_run(unsigned long pfn, unsigned long nr)
 {
@@ -374,14 +404,18 @@ static int claim_all(struct preserve_file *pf)
  * Context: Process context, the inode locked.
  * Return: A zeroed record, owned by @pf, for the backend to fill in before it
  *         calls preserve_file_seal(); or an ERR_PTR: -ENOSPC if the pool has no
- *         page for the metadata, -EBUSY if the file keeps changing. On error
- *         the file is as it was.
+ *         page for the metadata, -EBUSY if the file keeps changing, -EOPNOTSUPP
+ *         if this kernel cannot hand over. On error the file is as it was.
  */
 struct preserve_file_ser *preserve_file_claim(struct preserve_file *pf)
 {
-	struct preserve_file_ser *rec = preserve_page_get();
-	int err = -ENOSPC;
+	struct preserve_file_ser *rec = NULL;
+	int err = -EOPNOTSUPP;
 
+	if (!preserve_available())
+		goto out;
+	err = -ENOSPC;
+	rec = preserve_page_get();
 	if (!rec)
 		goto out;
 	if (preserve_claim(&preserve_out, page_pfn(rec), 1))
@@ -427,6 +461,21 @@ void preserve_file_unclaim(struct preserve_file *pf)
 	preserve_publish();
 }
 
+/* Seals a map that is claimed and up to date; false if it is not. */
+static bool map_seal(struct preserve_file *pf, bool final)
+{
+	bool good;
+
+	xa_lock_irq(pf->i_pages);
+	good = pf->claimed && !pf->stale;
+	if (good) {
+		prmap_seal(&pf->map, &pf->record->map);
+		WRITE_ONCE(pf->sealed, final);
+	}
+	xa_unlock_irq(pf->i_pages);
+	return good;
+}
+
 /**
  * preserve_file_seal - Make record, file map and header valid as they stand.
  * @pf:    A claimed file; the backend has filled in its record.
@@ -442,24 +491,25 @@ void preserve_file_unclaim(struct preserve_file *pf)
  */
 int preserve_file_seal(struct preserve_file *pf, bool final)
 {
-	int err;
+	int tries, err;
 
-	if (pf->stale) {
+	for (tries = 0; tries < REBUILD_TRIES; tries++) {
+		if (map_seal(pf, final)) {
+			preserve_record_seal(pf->record);
+			preserve_publish();
+			return 0;
+		}
 		unclaim_all(pf);
 		err = claim_all(pf);
-		if (err) {
-			pr_warn_ratelimited("a file cannot be handed over: no map can be made for it (%pe); grow the pool or drop the file\n",
-					    ERR_PTR(err));
-			return err;
-		}
+		if (err)
+			break;
 	}
-	xa_lock_irq(pf->i_pages);
-	pf->sealed = final;
-	prmap_seal(&pf->map, &pf->record->map);
-	xa_unlock_irq(pf->i_pages);
-	preserve_record_seal(pf->record);
 	preserve_publish();
-	return 0;
+	if (tries == REBUILD_TRIES)
+		err = -EBUSY;
+	pr_warn_ratelimited("a file cannot be handed over: no map can be made for it (%pe); grow the pool or drop the file\n",
+			    ERR_PTR(err));
+	return err;
 }
 
 /**
@@ -471,8 +521,28 @@ int preserve_file_seal(struct preserve_file *pf, bool final)
 void preserve_file_unseal(struct preserve_file *pf)
 {
 	xa_lock_irq(pf->i_pages);
-	pf->sealed = false;
+	WRITE_ONCE(pf->sealed, false);
 	xa_unlock_irq(pf->i_pages);
+	wake_up_all(&unsealed);
+}
+
+/**
+ * preserve_file_wait - Wait while a file is sealed for the next kernel.
+ * @pf: The file.
+ *
+ * A page written into a hole now would be missing after the kexec, while one
+ * written over data would be there: who wants to fill a hole has to wait, and
+ * for most the next kernel comes first.
+ *
+ * Context: Process context, may sleep.
+ * Return: 0, or -EINTR if the task is being killed.
+ */
+int preserve_file_wait(struct preserve_file *pf)
+{
+	if (likely(!READ_ONCE(pf->sealed)))
+		return 0;
+	return wait_event_killable(unsealed, !READ_ONCE(pf->sealed)) ?
+	       -EINTR : 0;
 }
 
 /**
@@ -480,7 +550,7 @@ void preserve_file_unseal(struct preserve_file *pf)
  * @pf:  The file, its map empty.
  * @map: From preserve_record_take(). Its pages belong to @pf afterwards.
  *
- * Until preserve_file_restored(), folios come without being reported.
+ * While pf->restoring, folios come without being reported.
  *
  * Context: Nobody else knows the file.
  */

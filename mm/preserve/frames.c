@@ -37,16 +37,24 @@ void __init preserve_frames_init(struct preserve_frames *frames)
  * @nr:     How many.
  *
  * Context: Any; takes @frames->lock.
- * Return: 0; -EEXIST if one of them is in the map; -ENOMEM if the pool has no
- *         page for the map. On error the map is as it was.
+ * Return: 0; -ENOMEM if the pool has no page for the map; -EEXIST if one of them
+ *         is in preserve_in (in preserve_out, the caller is right). On error the
+ *         map holds no more than before.
  */
 int preserve_claim(struct preserve_frames *frames, unsigned long pfn,
 		   unsigned long nr)
 {
 	const struct prmap_run run = { .index = pfn, .pfn = pfn, .nr = nr };
 
+	int err;
+
 	guard(spinlock_irqsave)(&frames->lock);
-	return prmap_set(&frames->map, &run);
+	err = prmap_set(&frames->map, &run);
+	if (err != -EEXIST || frames != &preserve_out)
+		return err;
+	/* The caller owns the frames: an older claim was left behind. */
+	return prmap_clear(&frames->map, pfn, nr) ?:
+	       prmap_set(&frames->map, &run);
 }
 
 /**

@@ -54,6 +54,7 @@ struct preserve_block {
  * @partial:   Blocks with both.
  * @full:      Blocks with no free frame.
  * @nr_blocks: Blocks on the three lists.
+ * @nr_idle:   Of those, on @idle.
  * @nr_free:   Frames not in use in those.
  */
 struct preserve_node {
@@ -62,6 +63,7 @@ struct preserve_node {
 	struct list_head partial;
 	struct list_head full;
 	unsigned long nr_blocks;
+	unsigned long nr_idle;
 	unsigned long nr_free;
 };
 
@@ -81,7 +83,6 @@ struct preserve_pool_stat {
 	unsigned long nr_blocks;
 	unsigned long nr_free;
 	unsigned long nr_idle_blocks;
-	unsigned long largest_free;
 };
 
 extern const struct prmap_ops preserve_pool_map_ops;
@@ -90,13 +91,15 @@ void preserve_pool_init(void);
 int preserve_pool_grow(unsigned long nr_blocks);
 unsigned long preserve_pool_shrink(unsigned long nr_blocks);
 struct preserve_block *preserve_block_alloc(unsigned long pfn);
-int preserve_block_insert(struct preserve_block *block);
+void preserve_block_free(struct preserve_block *block);
+void preserve_block_insert(struct preserve_block *block);
 void preserve_pool_enable(void);
 bool preserve_pool_owns(unsigned long pfn, unsigned long nr);
 void *preserve_page_get(void);
 void preserve_page_put(void *page);
 void preserve_frames_put(unsigned long pfn, unsigned long nr);
 void preserve_pool_stat(int nid, struct preserve_pool_stat *stat);
+unsigned long preserve_pool_largest_free(int nid);
 struct folio *preserve_frames_to_folio(unsigned long pfn, unsigned int order);
 
 /* frames.c */

@@ -96,8 +96,32 @@ static void block_mark(struct preserve_node *node, struct preserve_block *block,
 	}
 
 	now = block_home(node, block);
-	if (now != was)
-		list_move(&block->list, now);
+	if (now == was)
+		return;
+	list_move(&block->list, now);
+	node->nr_idle += (now == &node->idle) - (was == &node->idle);
+}
+
+/* Puts @block on its node. Context: node lock held. */
+static void block_enter(struct preserve_node *node,
+			struct preserve_block *block)
+{
+	struct list_head *home = block_home(node, block);
+
+	list_add_tail(&block->list, home);
+	node->nr_idle += home == &node->idle;
+	node->nr_blocks++;
+	node->nr_free += block->nr_free;
+}
+
+/* Takes an idle block off its node. Context: node lock held. */
+static void block_leave(struct preserve_node *node,
+			struct preserve_block *block)
+{
+	list_del(&block->list);
+	node->nr_idle--;
+	node->nr_blocks--;
+	node->nr_free -= pageblock_nr_pages;
 }
 
 static bool block_fits(const struct preserve_block *block, unsigned long bit,
@@ -230,6 +254,29 @@ static void frames_free(unsigned long pfn, unsigned long nr)
 	block_mark(node, block, bit, nr, false);
 }
 
+/* A defective page among them, behind a folio's first? */
+static bool frames_poisoned(struct page *page, unsigned int order)
+{
+	unsigned long i;
+
+	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE))
+		return false;
+	for (i = 0; i < 1UL << order; i++)
+		if (PageHWPoison(page + i))
+			return true;
+	return false;
+}
+
+/* Frees what is sound; a defective frame stays marked as used. */
+static void frames_free_sound(struct page *page, unsigned int order)
+{
+	unsigned long i;
+
+	for (i = 0; i < 1UL << order; i++)
+		if (!PageHWPoison(page + i))
+			frames_free(page_to_pfn(page + i), 1);
+}
+
 bool __preserve_pool_free(struct page *page, unsigned int order)
 {
 	unsigned long pfn = page_to_pfn(page);
@@ -238,8 +285,25 @@ bool __preserve_pool_free(struct page *page, unsigned int order)
 		return false;
 
 	trace_preserve_free(pfn, order);
-	frames_free(pfn, 1UL << order);
+	if (unlikely(frames_poisoned(page, order)))
+		frames_free_sound(page, order);
+	else
+		frames_free(pfn, 1UL << order);
 	return true;
+}
+
+/* As frames_alloc(), but never a defective frame: those stay used for good. */
+static unsigned long frames_alloc_sound(gfp_t gfp, unsigned int order, int nid,
+					unsigned long goal, bool metadata)
+{
+	unsigned long pfn;
+
+	for (;;) {
+		pfn = frames_alloc(gfp, order, nid, goal, metadata);
+		if (!pfn || likely(!frames_poisoned(pfn_to_page(pfn), order)))
+			return pfn;
+		frames_free_sound(pfn_to_page(pfn), order);
+	}
 }
 
 static struct folio *pool_alloc(gfp_t gfp, unsigned int order, int nid,
@@ -249,7 +313,7 @@ static struct folio *pool_alloc(gfp_t gfp, unsigned int order, int nid,
 	struct page *page;
 
 	if (!should_fail_alloc_page(gfp, order))
-		pfn = frames_alloc(gfp, order, nid, goal, metadata);
+		pfn = frames_alloc_sound(gfp, order, nid, goal, metadata);
 	trace_preserve_alloc(pfn, order, nid);
 	if (!pfn)
 		return NULL;
@@ -327,6 +391,9 @@ static void frames_poison(unsigned long pfn, unsigned long nr)
 		struct page *page = pfn_to_page(pfn);
 
 		kernel_poison_pages(page, 1);
+		/* Who allocates with init_on_free relies on zeroed free pages. */
+		if (want_init_on_free())
+			clear_highpage(page);
 		kasan_poison_pages(page, 0, false);
 		debug_pagealloc_unmap_pages(page, 1);
 	}
@@ -392,11 +459,12 @@ bool preserve_pool_owns(unsigned long pfn, unsigned long nr)
 }
 
 /**
- * preserve_block_alloc - Allocate the description of a block.
+ * preserve_block_alloc - Allocate the description of a block, and its place.
  * @pfn: First frame, pageblock aligned.
  *
  * Context: May sleep.
- * Return: A block with no frame used, owned by the caller; NULL without memory.
+ * Return: A block with no frame used, owned by the caller, whose insertion cannot
+ *         fail; NULL without memory.
  */
 struct preserve_block *preserve_block_alloc(unsigned long pfn)
 {
@@ -405,31 +473,41 @@ struct preserve_block *preserve_block_alloc(unsigned long pfn)
 	block = kzalloc(struct_size(block, used,
 				    BITS_TO_LONGS(pageblock_nr_pages)),
 			GFP_KERNEL);
-	if (block) {
-		block->pfn = pfn;
-		block->nr_free = pageblock_nr_pages;
+	if (!block)
+		return NULL;
+	if (xa_reserve(&blocks, pfn >> pageblock_order, GFP_KERNEL)) {
+		kfree(block);
+		return NULL;
 	}
+	block->pfn = pfn;
+	block->nr_free = pageblock_nr_pages;
 	return block;
+}
+
+/**
+ * preserve_block_free - Undo preserve_block_alloc().
+ * @block: Not in the pool.
+ */
+void preserve_block_free(struct preserve_block *block)
+{
+	xa_release(&blocks, block->pfn >> pageblock_order);
+	kfree(block);
 }
 
 /**
  * preserve_block_insert - Put a block into the pool.
  * @block: Its frames have reference count zero and belong to the caller; bits
- *         in @block->used mark live ones.
+ *         in @block->used mark live ones. The pool owns it afterwards.
  *
  * Context: May sleep.
- * Return: 0, the pool owns @block; -ENOMEM, the caller still does.
  */
-int preserve_block_insert(struct preserve_block *block)
+void preserve_block_insert(struct preserve_block *block)
 {
 	struct preserve_node *node = block_node(block);
 	unsigned long bit, end;
-	int err;
 
-	err = xa_err(xa_store(&blocks, block->pfn >> pageblock_order, block,
-			      GFP_KERNEL));
-	if (err)
-		return err;
+	/* The place is reserved: this allocates nothing. */
+	xa_store(&blocks, block->pfn >> pageblock_order, block, GFP_KERNEL);
 
 	for_each_clear_bitrange(bit, end, block->used, pageblock_nr_pages)
 		frames_poison(block->pfn + bit, end - bit);
@@ -438,10 +516,7 @@ int preserve_block_insert(struct preserve_block *block)
 	set_pfnblock_bit(pfn_to_page(block->pfn), block->pfn, PB_preserve);
 
 	guard(spinlock_irqsave)(&node->lock);
-	list_add_tail(&block->list, block_home(node, block));
-	node->nr_blocks++;
-	node->nr_free += block->nr_free;
-	return 0;
+	block_enter(node, block);
 }
 
 /* Takes an idle block off its node; its frames are then the caller's. */
@@ -452,29 +527,30 @@ static struct preserve_block *node_steal_idle(struct preserve_node *node)
 	guard(spinlock_irqsave)(&node->lock);
 	block = list_first_entry_or_null(&node->idle, struct preserve_block,
 					 list);
-	if (!block)
-		return NULL;
-	list_del(&block->list);
-	node->nr_blocks--;
-	node->nr_free -= pageblock_nr_pages;
+	if (block)
+		block_leave(node, block);
 	return block;
 }
 
-/* Undoes preserve_block_insert() for a block that no list holds any more. */
-static void block_release(struct preserve_block *block)
+/*
+ * Undoes preserve_block_insert() for a block that has left its node. Its frames
+ * are ready for free_contig_frozen_range() afterwards.
+ */
+static void block_remove(struct preserve_block *block)
 {
-	unsigned long pfn = block->pfn;
+	struct page *page = pfn_to_page(block->pfn);
 
-	xa_erase(&blocks, pfn >> pageblock_order);
-	clear_pfnblock_bit(pfn_to_page(pfn), pfn, PB_preserve);
+	xa_erase(&blocks, block->pfn >> pageblock_order);
+	clear_pfnblock_bit(page, block->pfn, PB_preserve);
+	debug_pagealloc_map_pages(page, pageblock_nr_pages);
 	kfree(block);
-	free_contig_frozen_range(pfn, pageblock_nr_pages);
 }
 
 /* One block from contiguous memory at @pfn: into the pool, and published. */
 static int pool_add_block(unsigned long pfn)
 {
 	struct preserve_block *block;
+	struct preserve_node *node;
 	int err;
 
 	if (kho_scratch_overlap(PFN_PHYS(pfn), PAGE_SIZE << pageblock_order))
@@ -483,25 +559,19 @@ static int pool_add_block(unsigned long pfn)
 	block = preserve_block_alloc(pfn);
 	if (!block)
 		return -ENOMEM;
-	err = preserve_block_insert(block);
-	if (err) {
-		kfree(block);
-		return err;
-	}
+	preserve_block_insert(block);
 	err = preserve_block_publish(pfn);
-	if (err) {
-		struct preserve_node *node = block_node(block);
+	if (!err)
+		return 0;
 
-		/* Only this function's caller could have used it so far. */
-		scoped_guard(spinlock_irqsave, &node->lock) {
-			list_del(&block->list);
-			node->nr_blocks--;
-			node->nr_free -= pageblock_nr_pages;
-		}
-		xa_erase(&blocks, pfn >> pageblock_order);
-		clear_pfnblock_bit(pfn_to_page(pfn), pfn, PB_preserve);
-		kfree(block);
+	/* Unless somebody uses it already: it then lives, and dies, here. */
+	node = block_node(block);
+	scoped_guard(spinlock_irqsave, &node->lock) {
+		if (block->nr_free < pageblock_nr_pages)
+			return 0;
+		block_leave(node, block);
 	}
+	block_remove(block);
 	return err;
 }
 
@@ -583,7 +653,7 @@ int preserve_pool_grow(unsigned long nr_blocks)
 unsigned long preserve_pool_shrink(unsigned long nr_blocks)
 {
 	struct preserve_block *block;
-	unsigned long done = 0;
+	unsigned long done = 0, pfn;
 	int nid;
 
 	for_each_node_state(nid, N_MEMORY) {
@@ -592,15 +662,13 @@ unsigned long preserve_pool_shrink(unsigned long nr_blocks)
 			if (!block)
 				break;
 			if (preserve_block_withdraw(block->pfn)) {
-				struct preserve_node *node = &nodes[nid];
-
-				guard(spinlock_irqsave)(&node->lock);
-				list_add_tail(&block->list, &node->idle);
-				node->nr_blocks++;
-				node->nr_free += pageblock_nr_pages;
+				guard(spinlock_irqsave)(&nodes[nid].lock);
+				block_enter(&nodes[nid], block);
 				return done;
 			}
-			block_release(block);
+			pfn = block->pfn;
+			block_remove(block);
+			free_contig_frozen_range(pfn, pageblock_nr_pages);
 			done++;
 		}
 	}
@@ -620,26 +688,41 @@ static unsigned long block_largest_free(const struct preserve_block *block)
 /**
  * preserve_pool_stat - Add one node's state to @stat.
  * @nid:  The node.
- * @stat: Sums; @largest_free is the largest free run of frames in one block.
+ * @stat: Sums.
  *
  * Context: Any.
  */
 void preserve_pool_stat(int nid, struct preserve_pool_stat *stat)
 {
 	struct preserve_node *node = &nodes[nid];
-	struct preserve_block *block;
 
 	guard(spinlock_irqsave)(&node->lock);
 	stat->nr_blocks += node->nr_blocks;
 	stat->nr_free += node->nr_free;
-	stat->nr_idle_blocks += list_count_nodes(&node->idle);
-	if (!list_empty(&node->idle)) {
-		stat->largest_free = pageblock_nr_pages;
-		return;
-	}
+	stat->nr_idle_blocks += node->nr_idle;
+}
+
+/**
+ * preserve_pool_largest_free - Look for the largest free run in one block.
+ * @nid: The node.
+ *
+ * Looks at every partly used block with the node locked: for root.
+ *
+ * Context: Any.
+ * Return: Its length in pages.
+ */
+unsigned long preserve_pool_largest_free(int nid)
+{
+	struct preserve_node *node = &nodes[nid];
+	struct preserve_block *block;
+	unsigned long largest = 0;
+
+	guard(spinlock_irqsave)(&node->lock);
+	if (node->nr_idle)
+		return pageblock_nr_pages;
 	list_for_each_entry(block, &node->partial, list)
-		stat->largest_free = max(stat->largest_free,
-					 block_largest_free(block));
+		largest = max(largest, block_largest_free(block));
+	return largest;
 }
 
 void preserve_pool_enable(void)

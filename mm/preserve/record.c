@@ -103,9 +103,10 @@ static const char *record_fields_bad(const struct preserve_file_ser *rec)
 	if (rec->mode & ~07777)
 		return "mode out of range";
 	if (rec->name_len > PRESERVE_FILE_MAX_NAME ||
-	    strnlen(rec->name, sizeof(rec->name)) != rec->name_len ||
-	    strchr(rec->name, '/'))
+	    strnlen(rec->name, sizeof(rec->name)) != rec->name_len)
 		return "name broken";
+	if (rec->uid == (u32)-1 || rec->gid == (u32)-1)
+		return "owner out of range";
 	if (rec->reserved)
 		return "reserved field in use";
 	return NULL;

@@ -108,7 +108,8 @@ REFUSES(f_flags, rec->f_flags |= O_DIRECT, "file flags unknown")
 REFUSES(mode, rec->mode |= S_IFDIR, "mode out of range")
 REFUSES(name_len, rec->name_len++, "name broken")
 REFUSES(name_end, memset(rec->name, 'n', sizeof(rec->name)), "name broken")
-REFUSES(name_slash, rec->name[3] = '/', "name broken")
+REFUSES(uid, rec->uid = (u32)-1, "owner out of range")
+REFUSES(gid, rec->gid = (u32)-1, "owner out of range")
 REFUSES(reserved, rec->reserved = 1, "reserved field in use")
 
 static struct preserve_header_ser *good_header(struct kunit *test)
@@ -164,7 +165,8 @@ static struct kunit_case record_cases[] = {
 	KUNIT_CASE(record_refuses_mode),
 	KUNIT_CASE(record_refuses_name_len),
 	KUNIT_CASE(record_refuses_name_end),
-	KUNIT_CASE(record_refuses_name_slash),
+	KUNIT_CASE(record_refuses_uid),
+	KUNIT_CASE(record_refuses_gid),
 	KUNIT_CASE(record_refuses_reserved),
 	KUNIT_CASE(header_checks),
 	{}

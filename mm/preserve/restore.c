@@ -66,6 +66,12 @@ static int untake_run(unsigned long pfn, unsigned long nr)
 	return preserve_claim(&preserve_in, pfn, nr);
 }
 
+static int untake_page(void *ctx, u64 phys)
+{
+	preserve_claim(&preserve_in, PHYS_PFN(phys), 1);
+	return 0;
+}
+
 static int record_take_frames(u64 phys, const struct prmap *map,
 			      const char **reason)
 {
@@ -82,6 +88,8 @@ static int record_take_frames(u64 phys, const struct prmap *map,
 	err = prmap_walk_pages(map, take_page, NULL);
 	if (!err)
 		return 0;
+	prmap_walk_pages(map, untake_page, NULL);
+	record_for_each(phys, map, untake_run);
 bad:
 	*reason = err == -ENOENT ? "frame with two owners" :
 				   "no page in the pool to take its frames";
@@ -209,13 +217,14 @@ int preserve_file_restore(struct preserve_file *pf, struct prmap *map,
 	preserve_file_adopt(pf, map);
 
 	while (!err && prmap_next(&pf->map, index, &run)) {
-		for (done = 0; !err && done < run.nr; done += 1UL << run.order)
+		for (done = 0; !err && done < run.nr; done += 1UL << run.order) {
 			err = insert(arg,
 				     preserve_frames_to_folio(run.pfn + done,
 							      run.order),
 				     run.index + done);
+			cond_resched();
+		}
 		index = run.index + done;
-		cond_resched();
 	}
 	trace_preserve_restore(0, prmap_nr_keys(&pf->map),
 			       prmap_nr_runs(&pf->map), err);

@@ -47,7 +47,12 @@ static u64 show_idle(void)
 
 static u64 show_largest_free(void)
 {
-	return pages_to_bytes(stat_all().largest_free);
+	unsigned long largest = 0;
+	int nid;
+
+	for_each_online_node(nid)
+		largest = max(largest, preserve_pool_largest_free(nid));
+	return pages_to_bytes(largest);
 }
 
 static u64 show_preserved(void)
@@ -95,22 +100,22 @@ static ssize_t preserve_attr_show(struct kobject *kobj,
 	return sysfs_emit(buf, "%llu\n", pa->value());
 }
 
-#define PRESERVE_ATTR(_name) {						\
-	.attr = __ATTR(_name, 0444, preserve_attr_show, NULL),		\
+#define PRESERVE_ATTR(_name, _mode) {					\
+	.attr = __ATTR(_name, _mode, preserve_attr_show, NULL),		\
 	.value = show_##_name,						\
 }
 
 static struct preserve_attr preserve_attrs[] = {
-	PRESERVE_ATTR(size),
-	PRESERVE_ATTR(used),
-	PRESERVE_ATTR(idle),
-	PRESERVE_ATTR(largest_free),
-	PRESERVE_ATTR(preserved),
-	PRESERVE_ATTR(unclaimed),
-	PRESERVE_ATTR(files),
-	PRESERVE_ATTR(retrieved),
-	PRESERVE_ATTR(refused),
-	PRESERVE_ATTR(rebuilt),
+	PRESERVE_ATTR(size, 0444),
+	PRESERVE_ATTR(used, 0444),
+	PRESERVE_ATTR(idle, 0444),
+	PRESERVE_ATTR(largest_free, 0400),
+	PRESERVE_ATTR(preserved, 0444),
+	PRESERVE_ATTR(unclaimed, 0444),
+	PRESERVE_ATTR(files, 0444),
+	PRESERVE_ATTR(retrieved, 0444),
+	PRESERVE_ATTR(refused, 0444),
+	PRESERVE_ATTR(rebuilt, 0444),
 };
 
 int __init preserve_sysfs_init(void)

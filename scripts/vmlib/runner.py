@@ -20,6 +20,9 @@ WORK = BUILD / "vm"
 # What each kernel gets; retain_initrd lets it hand its programs to the next.
 CMDLINE = ("console=ttyS0,115200 printk.time=1 kho=on liveupdate=on retain_initrd "
            "oops=panic panic=-1 rdinit=/init")
+# KASAN's shadow is reserved memory: KHO's default, twice what is reserved, would
+# leave none, and the debug kernel needs room for it in the scratch areas.
+DEBUG_SCRATCH = "kho_scratch=32M,256M,640M"
 SLOWER = {"debug": 8}
 ICOUNT_SLOWER = 6
 
@@ -103,6 +106,8 @@ def program_path(name):
 def command_line(spec, stage):
     """All but the token and the stage, which the guest writes itself."""
     words = [CMDLINE, "preserve.test=/test"]
+    if spec.has_debug():
+        words.append(DEBUG_SCRATCH)
     if spec.args:
         words.append(f"preserve.args={spec.args}")
     words.append(spec.append_at(stage))

@@ -20,7 +20,7 @@ class Spec:
     kernel: str = "normal"
     kernels: tuple = ("normal", "debug")
     next_kernel: list = dataclasses.field(default_factory=list)
-    memory: str = "1G"
+    memory: str = ""
     cpus: int = 2
     numa: int = 1
     icount: bool = False
@@ -31,6 +31,9 @@ class Spec:
     expect: list = dataclasses.field(default_factory=list)
     file: list = dataclasses.field(default_factory=list)
     program_file: list = dataclasses.field(default_factory=list)
+
+    def has_debug(self):
+        return "debug" in (self.kernel, *self.next_kernel)
 
     def kernel_at(self, stage):
         """The last one named counts for all stages after it."""
@@ -99,4 +102,5 @@ def spec(table, name, kernel="normal"):
         if dot and owner == kernel:
             setattr(result, tail, _value(tail, text))
     result.program = result.program or name
+    result.memory = result.memory or ("3G" if result.has_debug() else "1G")
     return result

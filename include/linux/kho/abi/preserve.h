@@ -76,7 +76,7 @@ static_assert(sizeof(struct preserve_header_ser) ==
 /* The kinds of file that a record can describe. */
 #define PRESERVE_FILE_MEMFD		1
 
-/* Every file status flag that a record may carry. */
+/* Longest name of a file, in bytes. */
 #define PRESERVE_FILE_MAX_NAME		NAME_MAX
 
 /**
