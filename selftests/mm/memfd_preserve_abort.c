@@ -25,7 +25,8 @@
 
 enum { TOKEN_GOOD = 1, TOKEN_BAD };
 
-#define MAX_NTH	20
+#define MAX_RUNS	600	/* more than a page of the map holds */
+#define MAX_NTH		60
 
 static bool map_is_stale(int fd)
 {
@@ -42,19 +43,37 @@ static bool map_is_stale(int fd)
 	return stale;
 }
 
-/* Writes pages far apart until the map misses one. Gives its offset. */
+/* Is there a page at this offset? */
+static bool file_has(int fd, __u64 offset)
+{
+	off_t at = lseek(fd, 0, SEEK_CUR);
+	bool has = lseek(fd, offset, SEEK_DATA) == (off_t)offset;
+
+	lseek(fd, at, SEEK_SET);
+	return has;
+}
+
+/*
+ * Writes every second page, each with every allocation failing in turn, until
+ * the map misses one: when its page is full. Gives that one's offset. Pages near
+ * each other, so that the page cache has its nodes: it tolerates a failure there
+ * and would take the place of the one that matters.
+ */
 static __u64 make_stale(int fd)
 {
-	unsigned int nth;
+	for (unsigned int run = 1; run < MAX_RUNS; run++) {
+		__u64 offset = run * 2 * PAGE;
+		bool hit = true;
 
-	for (nth = 1; nth < MAX_NTH; nth++) {
-		__u64 offset = nth * GIB(37);
-
-		fault_arm(nth);
-		pattern_write(fd, SEED, offset, PAGE);
-		fault_disarm();
-		if (map_is_stale(fd))
-			return offset;
+		for (unsigned int nth = 1; hit && nth < MAX_NTH; nth++) {
+			fault_arm(nth);
+			pattern_write(fd, SEED, offset, PAGE);
+			hit = fault_disarm();
+			if (map_is_stale(fd))
+				return offset;
+			if (file_has(fd, offset))
+				break;
+		}
 	}
 	require(false, "no failed allocation makes the map stale");
 	return 0;
