@@ -178,6 +178,3 @@ static struct kunit_suite record_suite = {
 };
 
 kunit_test_suite(record_suite);
-
-MODULE_DESCRIPTION("KUnit tests of mm/preserve's record checks");
-MODULE_LICENSE("GPL");

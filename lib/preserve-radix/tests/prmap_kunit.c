@@ -505,6 +505,3 @@ static struct kunit_suite prmap_suite = {
 };
 
 kunit_test_suites(&prmap_suite);
-
-MODULE_DESCRIPTION("Unit tests of the preserve map");
-MODULE_LICENSE("GPL");
