@@ -143,7 +143,11 @@ static u32 set_need(struct prmap *map, const struct prmap_piece *piece)
 	if (pieces == 1 && !(path.entry && path.entry->type == PRMAP_BITMAP)) {
 		if (leaf->head.nr + PRMAP_PIECE_WORDS <= PRMAP_LEAF_CAP)
 			return 0;
-		return 2 + prmap_tree_need(&path, 2);
+		/*
+		 * The full leaf may become a bitmap first, and the piece then
+		 * lie beside its window, or need a leaf cut out of it.
+		 */
+		return 6 + 2 * prmap_tree_need(&path, 6);
 	}
 	if (pieces == 1 && window == prmap_window(piece->end - 1) &&
 	    window == prmap_window(path.entry->key) &&
