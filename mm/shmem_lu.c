@@ -7,9 +7,9 @@
  * DOC: memfds that are made to be preserved
  *
  * A memfd made with MFD_PRESERVE takes its folios from the preserve pool. They
- * stay where they are for as long as they live: they are not reclaimed, not
- * swapped, not migrated and not collapsed into larger ones. Holes stay holes.
- * While the file lives, its file map is kept as folios come and go.
+ * stay in the pool for as long as they live: they are not reclaimed, not swapped,
+ * not migrated by anybody but the pool and not collapsed into larger ones. Holes
+ * stay holes. While the file lives, its file map is kept as folios come and go.
  *
  * Preserving freezes the file's size, allows no fallocate, and claims the runs
  * of the file map. Writing goes on as before, also into holes. Freeze notes the
@@ -63,15 +63,27 @@ static struct preserve_file *inode_pf(struct inode *inode)
 	return SHMEM_I(inode)->preserve;
 }
 
-struct folio *__shmem_lu_alloc_folio(struct inode *inode, gfp_t gfp, int order,
-				     pgoff_t index)
+struct folio *__shmem_lu_alloc_folio(struct shmem_inode_info *info, gfp_t gfp,
+				     int order, struct mempolicy *mpol,
+				     pgoff_t ilx, pgoff_t index)
 {
-	struct preserve_file *pf = inode_pf(inode);
+	struct address_space *mapping = info->vfs_inode.i_mapping;
+	struct preserve_file *pf = info->preserve;
+	struct preserve_request rq = {
+		/* Also for huge folios: waiting for the pool is worth it. */
+		.gfp = current_gfp_context(gfp | (mapping_gfp_mask(mapping) &
+						  GFP_KERNEL)),
+		.order = order,
+		.nid = numa_node_id(),
+	};
 
 	if (preserve_file_wait(pf))
 		return NULL;
-	return preserve_alloc_folio(gfp, order, numa_node_id(),
-				    preserve_file_goal(pf, index));
+#ifdef CONFIG_NUMA
+	rq.nodemask = policy_nodemask(rq.gfp, mpol, ilx, &rq.nid);
+#endif
+	rq.goal = preserve_file_goal(pf, index);
+	return preserve_alloc_folio(&rq);
 }
 
 void __shmem_lu_folio_added(struct address_space *mapping, struct folio *folio)
@@ -85,10 +97,23 @@ void __shmem_lu_folio_removed(struct address_space *mapping,
 	preserve_file_del(inode_pf(mapping->host), folio->index, folio);
 }
 
-void __shmem_lu_evict(struct inode *inode)
+void __shmem_lu_folio_moved(struct address_space *mapping, struct folio *new,
+			    struct folio *old)
+{
+	preserve_file_replace(inode_pf(mapping->host), new, old);
+}
+
+bool __shmem_lu_may_move(struct folio *dst)
+{
+	return preserve_pool_block(&dst->page);
+}
+
+void shmem_lu_evict(struct inode *inode)
 {
 	struct preserve_file *pf = inode_pf(inode);
 
+	if (!pf)
+		return;
 	preserve_file_destroy(pf);
 	SHMEM_I(inode)->preserve = NULL;
 	kfree(pf);
@@ -136,10 +161,30 @@ void shmem_lu_show_fdinfo(struct seq_file *m, struct file *file)
 	xa_unlock_irq(pf->i_pages);
 }
 
+/*
+ * A plain memfd is one that LUO's own handler would take. Only when all of its
+ * memory is in the pool is it ours: this is the last moment to say no.
+ */
 static bool shmem_lu_can_preserve(struct liveupdate_file_handler *handler,
 				  struct file *file)
 {
-	return shmem_file(file) && shmem_lu_mapping(file->f_mapping);
+	const fmode_t rw = FMODE_READ | FMODE_WRITE;
+	struct inode *inode = file_inode(file);
+	bool can = true;
+
+	if (!shmem_file(file) || inode->i_nlink)
+		return false;
+	if (shmem_lu_mapping(inode->i_mapping))
+		return true;
+	if ((file->f_mode & rw) != rw ||
+	    memfd_get_seals(file) & ~SHMEM_LU_SEALS || !preserve_available())
+		return false;
+
+	inode_lock(inode);
+	if (!shmem_lu_mapping(inode->i_mapping))
+		can = shmem_lu_plain_enter(inode);
+	inode_unlock(inode);
+	return can;
 }
 
 static unsigned long shmem_lu_get_id(struct file *file)
@@ -162,7 +207,7 @@ static void record_fill(struct preserve_file_ser *rec, struct file *file,
 }
 
 /* What can change until the kexec. */
-static void record_update(struct preserve_file_ser *rec, struct file *file)
+static int record_update(struct preserve_file_ser *rec, struct file *file)
 {
 	struct inode *inode = file_inode(file);
 
@@ -172,6 +217,7 @@ static void record_update(struct preserve_file_ser *rec, struct file *file)
 	rec->mode = inode->i_mode & 07777;
 	rec->uid = from_kuid(&init_user_ns, inode->i_uid);
 	rec->gid = from_kgid(&init_user_ns, inode->i_gid);
+	return shmem_lu_policies_save(SHMEM_I(inode), rec);
 }
 
 static int shmem_lu_preserve(struct liveupdate_file_op_args *args)
@@ -200,11 +246,14 @@ static int shmem_lu_preserve(struct liveupdate_file_op_args *args)
 		goto unfreeze;
 	}
 	record_fill(rec, args->file, seals);
-	record_update(rec, args->file);
-	err = preserve_file_seal(pf, false);
+	err = record_update(rec, args->file);
+	if (!err)
+		err = preserve_file_seal(pf, false);
 	if (err)
 		goto unclaim;
 	inode_unlock(inode);
+
+	preserve_file_report_bad(pf, rec->name);
 
 	args->serialized_data = virt_to_phys(rec);
 	return 0;
@@ -214,6 +263,7 @@ unclaim:
 unfreeze:
 	shmem_freeze(inode, false);
 unlock:
+	shmem_lu_plain_leave(inode);
 	inode_unlock(inode);
 	return err;
 }
@@ -225,6 +275,7 @@ static void shmem_lu_unpreserve(struct liveupdate_file_op_args *args)
 	inode_lock(inode);
 	preserve_file_unclaim(inode_pf(inode));
 	shmem_freeze(inode, false);
+	shmem_lu_plain_leave(inode);
 	inode_unlock(inode);
 }
 
@@ -232,7 +283,9 @@ static int shmem_lu_freeze(struct liveupdate_file_op_args *args)
 {
 	struct preserve_file *pf = inode_pf(file_inode(args->file));
 
-	record_update(pf->record, args->file);
+	if (record_update(pf->record, args->file))
+		pr_warn_ratelimited("%s: not all of its memory policies cross\n",
+				    pf->record->name);
 	return preserve_file_seal(pf, true);
 }
 
@@ -302,6 +355,7 @@ static struct file *file_from_record(const struct preserve_file_ser *rec)
 	inode->i_uid = make_kuid(&init_user_ns, rec->uid);
 	inode->i_gid = make_kgid(&init_user_ns, rec->gid);
 	i_size_write(inode, rec->i_size);
+	shmem_lu_policies_load(SHMEM_I(inode), rec);
 	vfs_setpos(file, rec->pos, MAX_LFS_FILESIZE);
 	file->f_flags |= rec->f_flags;
 	file->f_iocb_flags = iocb_flags(file);
@@ -328,10 +382,12 @@ static int shmem_lu_retrieve(struct liveupdate_file_op_args *args)
 	}
 	err = preserve_file_restore(inode_pf(file_inode(file)), &map,
 				    folio_insert, file_inode(file));
-	if (err)
+	if (err) {
 		fput(file);
-	else
+	} else {
+		preserve_file_report_bad(inode_pf(file_inode(file)), rec->name);
 		args->file = file;
+	}
 out:
 	if (err)
 		pr_err_ratelimited("%s cannot be retrieved (%pe)\n", rec->name,
@@ -385,4 +441,5 @@ static int __init shmem_lu_init(void)
 		pr_err("cannot register with LUO (%pe)\n", ERR_PTR(err));
 	return err;
 }
-late_initcall(shmem_lu_init);
+/* Before LUO's own handler for memfds, which is asked next. */
+device_initcall_sync(shmem_lu_init);

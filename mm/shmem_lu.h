@@ -8,22 +8,36 @@
 #define _MM_SHMEM_LU_H
 
 #include <linux/errno.h>
+#include <linux/nodemask.h>
 #include <linux/pagemap.h>
 #include <linux/types.h>
 
 struct file;
 struct folio;
 struct inode;
+struct mempolicy;
+struct preserve_file_ser;
 struct seq_file;
+struct shmem_inode_info;
+
+#ifdef CONFIG_NUMA
+/* mm/mempolicy.c */
+nodemask_t *policy_nodemask(gfp_t gfp, struct mempolicy *pol, pgoff_t ilx,
+			    int *nid);
+#endif
 
 #ifdef CONFIG_PRESERVE_MEMFD
 
-struct folio *__shmem_lu_alloc_folio(struct inode *inode, gfp_t gfp, int order,
-				     pgoff_t index);
+struct folio *__shmem_lu_alloc_folio(struct shmem_inode_info *info, gfp_t gfp,
+				     int order, struct mempolicy *mpol,
+				     pgoff_t ilx, pgoff_t index);
 void __shmem_lu_folio_added(struct address_space *mapping, struct folio *folio);
 void __shmem_lu_folio_removed(struct address_space *mapping,
 			      struct folio *folio);
-void __shmem_lu_evict(struct inode *inode);
+void __shmem_lu_folio_moved(struct address_space *mapping, struct folio *new,
+			    struct folio *old);
+bool __shmem_lu_may_move(struct folio *dst);
+void shmem_lu_evict(struct inode *inode);
 int shmem_lu_memfd_create(struct file *file);
 void shmem_lu_show_fdinfo(struct seq_file *m, struct file *file);
 
@@ -40,9 +54,9 @@ static inline bool shmem_lu_mapping(const struct address_space *mapping)
 
 #else
 
-static inline struct folio *__shmem_lu_alloc_folio(struct inode *inode,
-						   gfp_t gfp, int order,
-						   pgoff_t index)
+static inline struct folio *
+__shmem_lu_alloc_folio(struct shmem_inode_info *info, gfp_t gfp, int order,
+		       struct mempolicy *mpol, pgoff_t ilx, pgoff_t index)
 {
 	return NULL;
 }
@@ -57,7 +71,17 @@ static inline void __shmem_lu_folio_removed(struct address_space *mapping,
 {
 }
 
-static inline void __shmem_lu_evict(struct inode *inode)
+static inline void __shmem_lu_folio_moved(struct address_space *mapping,
+					  struct folio *new, struct folio *old)
+{
+}
+
+static inline bool __shmem_lu_may_move(struct folio *dst)
+{
+	return true;
+}
+
+static inline void shmem_lu_evict(struct inode *inode)
 {
 }
 
@@ -74,6 +98,29 @@ static inline bool shmem_lu_mapping(const struct address_space *mapping)
 }
 
 #endif /* CONFIG_PRESERVE_MEMFD */
+
+/* mm/shmem_lu_plain.c */
+bool shmem_lu_plain_enter(struct inode *inode);
+void shmem_lu_plain_leave(struct inode *inode);
+
+/* mm/shmem_lu_policy.c */
+#if defined(CONFIG_NUMA) && defined(CONFIG_TMPFS)
+int shmem_lu_policies_save(struct shmem_inode_info *info,
+			   struct preserve_file_ser *rec);
+void shmem_lu_policies_load(struct shmem_inode_info *info,
+			    const struct preserve_file_ser *rec);
+#else
+static inline int shmem_lu_policies_save(struct shmem_inode_info *info,
+					 struct preserve_file_ser *rec)
+{
+	return 0;
+}
+
+static inline void shmem_lu_policies_load(struct shmem_inode_info *info,
+					  const struct preserve_file_ser *rec)
+{
+}
+#endif
 
 /**
  * shmem_lu_folio_added - Keep the file map: a folio has come.
@@ -104,13 +151,31 @@ static inline void shmem_lu_folio_removed(struct address_space *mapping,
 }
 
 /**
- * shmem_lu_evict - The inode goes, its page cache is empty.
- * @inode: Any tmpfs inode.
+ * shmem_lu_folio_moved - Keep the file map: a folio takes another's place.
+ * @mapping: Their file's.
+ * @new:     The new one; mapping and index are set.
+ * @old:     The old one; mapping and index are still set.
+ *
+ * Context: xa_lock of i_pages held, interrupts off.
  */
-static inline void shmem_lu_evict(struct inode *inode)
+static inline void shmem_lu_folio_moved(struct address_space *mapping,
+					struct folio *new, struct folio *old)
 {
-	if (unlikely(shmem_lu_mapping(inode->i_mapping)))
-		__shmem_lu_evict(inode);
+	if (unlikely(shmem_lu_mapping(mapping)))
+		__shmem_lu_folio_moved(mapping, new, old);
+}
+
+/**
+ * shmem_lu_may_move - May a folio of this file move there?
+ * @mapping: The file's.
+ * @dst:     The target.
+ *
+ * Return: True, unless it would leave the pool.
+ */
+static inline bool shmem_lu_may_move(const struct address_space *mapping,
+				     struct folio *dst)
+{
+	return likely(!shmem_lu_mapping(mapping)) || __shmem_lu_may_move(dst);
 }
 
 /**

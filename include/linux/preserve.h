@@ -13,12 +13,15 @@
 #include <linux/jump_label.h>
 #include <linux/kho/abi/preserve.h>
 #include <linux/mm.h>
+#include <linux/nodemask.h>
 #include <linux/pageblock-flags.h>
 #include <linux/preserve_radix.h>
 #include <linux/types.h>
 
+struct address_space;
 struct folio;
 struct page;
+struct seq_file;
 struct xarray;
 
 #ifdef CONFIG_PRESERVE
@@ -54,6 +57,11 @@ static inline bool preserve_pool_block(const struct page *page)
 	       get_pfnblock_bit(page, page_to_pfn(page), PB_preserve);
 }
 
+void preserve_report_meminfo(struct seq_file *m);
+void preserve_report_pagetypes(struct seq_file *m, int nid);
+void preserve_note_poison(unsigned long pfn);
+void preserve_vacate(unsigned long pfn, unsigned long nr);
+
 /**
  * struct preserve_file - What mm/preserve keeps for one file.
  * @map:      The file map, kept as folios come and go.
@@ -69,8 +77,10 @@ static inline bool preserve_pool_block(const struct page *page)
  *            the map from the page cache.
  * @sealed:   The kernel is about to be replaced: the map may not change. A change
  *            of the file makes it stale.
+ * @plain:    The file is not made for preserving: its folios are moved in.
  * @restoring: The map is already complete and folios are put under it.
  * @record:   The record, while preserved. A page of the pool.
+ * @list:     All files with a file map, under preserve_files_lock (file.c).
  *
  * Owned by the backend's inode.
  */
@@ -84,14 +94,38 @@ struct preserve_file {
 	bool stale;
 	bool sealed;
 	bool restoring;
+	bool plain;
 	struct preserve_file_ser *record;
+	struct list_head list;
 };
 
 bool preserve_ready(void);
 bool preserve_available(void);
 
-struct folio *preserve_alloc_folio(gfp_t gfp, unsigned int order, int nid,
-				   unsigned long goal);
+/* A goal: the start of a run, for the first page of a file. */
+#define PRESERVE_GOAL_NEW	(~0UL)
+
+/**
+ * struct preserve_request - What is asked of the pool.
+ * @gfp:      Zone limits, and whether it may sleep; the content is zeroed only if
+ *            this says so.
+ * @order:    At most pageblock_order.
+ * @nid:      Preferred node; nodes near to it are used when it has none left.
+ * @nodemask: No other nodes than these; NULL for no such limit.
+ * @goal:     The pfn that would continue the caller's memory, %PRESERVE_GOAL_NEW,
+ *            or 0.
+ * @metadata: For records and maps: may use what is kept for them, never sleeps.
+ */
+struct preserve_request {
+	gfp_t gfp;
+	unsigned int order;
+	int nid;
+	nodemask_t *nodemask;
+	unsigned long goal;
+	bool metadata;
+};
+
+struct folio *preserve_alloc_folio(const struct preserve_request *rq);
 
 void preserve_file_init(struct preserve_file *pf, struct xarray *i_pages);
 void preserve_file_destroy(struct preserve_file *pf);
@@ -100,6 +134,11 @@ void preserve_file_add(struct preserve_file *pf, pgoff_t index,
 		       struct folio *folio);
 void preserve_file_del(struct preserve_file *pf, pgoff_t index,
 		       struct folio *folio);
+void preserve_file_replace(struct preserve_file *pf, struct folio *new,
+			   struct folio *old);
+void preserve_file_detach(struct preserve_file *pf);
+void preserve_file_report_bad(struct preserve_file *pf, const char *name);
+int preserve_move_in(struct address_space *mapping);
 struct preserve_file_ser *preserve_file_claim(struct preserve_file *pf);
 void preserve_file_unclaim(struct preserve_file *pf);
 int preserve_file_seal(struct preserve_file *pf, bool final);
@@ -125,6 +164,22 @@ static inline bool preserve_pool_free(struct page *page, unsigned int order)
 static inline bool preserve_pool_block(const struct page *page)
 {
 	return false;
+}
+
+static inline void preserve_report_meminfo(struct seq_file *m)
+{
+}
+
+static inline void preserve_report_pagetypes(struct seq_file *m, int nid)
+{
+}
+
+static inline void preserve_note_poison(unsigned long pfn)
+{
+}
+
+static inline void preserve_vacate(unsigned long pfn, unsigned long nr)
+{
 }
 
 #endif /* CONFIG_PRESERVE */

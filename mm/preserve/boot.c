@@ -3,7 +3,7 @@
  * From one kernel to the next: the header, the block map, and adoption.
  *
  * Outgoing: one header page, known to KHO by name, with the roots of the block
- * map and of preserve_out. Each pool block is a key of KHO's own, so the next
+ * map, of preserve_out and of preserve_bad. Each pool block is a key of KHO's own, so the next
  * kernel's early boot reserves the blocks whether or not it knows our format.
  * Whoever changes one of the two maps publishes afterwards. Only a fault into a
  * hole of a preserved file does not; freeze, the last word of each such file,
@@ -16,7 +16,7 @@
  * kernel after this one does not hear of them.
  *
  * The pool is then brought to the size that preserve_pool= asks for; without
- * that parameter it stays as handed over.
+ * that parameter size.c brings it to the size it had, in the background.
  */
 #define pr_fmt(fmt) "preserve: " fmt
 
@@ -46,25 +46,70 @@ static struct prmap block_map;
 /* Not every block of the pool will reach the next kernel. */
 static bool one_way;
 
-/* Pages; 0 without preserve_pool=. */
+/* Blocks; 0 without preserve_pool=. */
 static unsigned long pool_size;
+static unsigned long pool_size_on[MAX_NUMNODES] __initdata;
 static bool pool_size_set;
 
+/* Blocks; without preserve_pool_max=, a part of memory. */
+static unsigned long pool_max __initdata;
+static bool pool_max_set __initdata;
+
+static unsigned long __init size_to_blocks(u64 size)
+{
+	return DIV_ROUND_UP(size, PAGE_SIZE << pageblock_order);
+}
+
+/* One of the parts of preserve_pool=SIZE[,nN:SIZE...] */
+static bool __init parse_pool_part(char *part)
+{
+	unsigned long nid;
+	char *size = part;
+	char *end;
+
+	if (*part == 'n') {
+		nid = simple_strtoul(part + 1, &end, 10);
+		if (end == part + 1 || *end != ':' || nid >= MAX_NUMNODES)
+			return false;
+		size = end + 1;
+		pool_size_on[nid] = size_to_blocks(memparse(size, &end));
+	} else {
+		pool_size = size_to_blocks(memparse(size, &end));
+	}
+	return end > size && !*end;
+}
+
 static int __init parse_pool_size(char *arg)
+{
+	char *part;
+
+	while ((part = strsep(&arg, ","))) {
+		if (!parse_pool_part(part)) {
+			pr_warn("preserve_pool: %s is no size; give SIZE or nNODE:SIZE, with K, M or G\n",
+				part);
+			return -EINVAL;
+		}
+	}
+	pool_size_set = true;
+	return 0;
+}
+early_param("preserve_pool", parse_pool_size);
+
+static int __init parse_pool_max(char *arg)
 {
 	char *end;
 	u64 size = memparse(arg, &end);
 
 	if (end == arg || *end) {
-		pr_warn("preserve_pool=%s is no size; give bytes, with K, M or G\n",
+		pr_warn("preserve_pool_max=%s is no size; give bytes, with K, M or G\n",
 			arg);
 		return -EINVAL;
 	}
-	pool_size = PHYS_PFN(size);
-	pool_size_set = true;
+	pool_max = size >> (PAGE_SHIFT + pageblock_order);
+	pool_max_set = true;
 	return 0;
 }
-early_param("preserve_pool", parse_pool_size);
+early_param("preserve_pool_max", parse_pool_max);
 
 /**
  * preserve_ready - Is there a pool to allocate from and to retrieve from?
@@ -92,6 +137,9 @@ static void publish(void)
 	prmap_seal(&block_map, &header->blocks);
 	scoped_guard(spinlock_irqsave, &preserve_out.lock)
 		prmap_seal(&preserve_out.map, &header->frames);
+	scoped_guard(spinlock_irqsave, &preserve_bad.lock)
+		prmap_seal(&preserve_bad.map, &header->bad);
+	header->want = READ_ONCE(preserve_pool_want);
 	preserve_header_seal(header);
 }
 
@@ -120,7 +168,7 @@ static struct prmap_run block_run(unsigned long pfn)
  * preserve_block_publish - Tell the next kernel of a pool block.
  * @pfn: The block, in the pool.
  *
- * Context: Process context, preserve_header_lock held; the caller publishes.
+ * Context: Process context, takes preserve_header_lock; the caller publishes.
  * Return: 0 or -ENOMEM.
  */
 int preserve_block_publish(unsigned long pfn)
@@ -128,7 +176,7 @@ int preserve_block_publish(unsigned long pfn)
 	const struct prmap_run run = block_run(pfn);
 	int err;
 
-	lockdep_assert_held(&preserve_header_lock);
+	guard(mutex)(&preserve_header_lock);
 	err = kho_preserve_pages(pfn_to_page(pfn), pageblock_nr_pages);
 	if (err)
 		return err;
@@ -149,7 +197,7 @@ int preserve_block_withdraw(unsigned long pfn)
 {
 	int err;
 
-	lockdep_assert_held(&preserve_header_lock);
+	guard(mutex)(&preserve_header_lock);
 	err = prmap_clear(&block_map, pfn, pageblock_nr_pages);
 	if (!err)
 		kho_unpreserve_pages(pfn_to_page(pfn), pageblock_nr_pages);
@@ -196,10 +244,16 @@ static bool frame_page_ok(void *ctx, u64 phys)
 	return map_page_ok(NULL, phys) && prmap_test(ctx, PHYS_PFN(phys));
 }
 
-/* Opens both maps, or neither. Nothing is taken yet. */
+/* What the header points to. */
+struct incoming_maps {
+	struct prmap blocks;
+	struct prmap frames;
+	struct prmap bad;
+};
+
+/* Opens all maps, or none. Nothing is taken yet. */
 static int __init open_maps(const struct preserve_header_ser *hdr,
-			    struct prmap *blocks, struct prmap *frames,
-			    const char **reason)
+			    struct incoming_maps *in, const char **reason)
 {
 	struct prmap_limits lim = {
 		.max_index = max_pfn - 1,
@@ -211,7 +265,7 @@ static int __init open_maps(const struct preserve_header_ser *hdr,
 	};
 	int err;
 
-	err = prmap_open(blocks, &hdr->blocks, PRMAP_SET,
+	err = prmap_open(&in->blocks, &hdr->blocks, PRMAP_SET,
 			 &preserve_pool_map_ops, NULL, &lim, reason);
 	if (err)
 		return err;
@@ -219,8 +273,12 @@ static int __init open_maps(const struct preserve_header_ser *hdr,
 	lim.max_order = 0;
 	lim.pfn_ok = frames_ok;
 	lim.page_ok = frame_page_ok;
-	lim.ctx = blocks;
-	return prmap_open(frames, &hdr->frames, PRMAP_SET,
+	lim.ctx = &in->blocks;
+	err = prmap_open(&in->frames, &hdr->frames, PRMAP_SET,
+			 &preserve_pool_map_ops, NULL, &lim, reason);
+	if (err)
+		return err;
+	return prmap_open(&in->bad, &hdr->bad, PRMAP_SET,
 			  &preserve_pool_map_ops, NULL, &lim, reason);
 }
 
@@ -254,15 +312,15 @@ static int __init mark_map_page(void *ctx, u64 phys)
 }
 
 /* Allocates what adoption needs, so that it cannot fail half-way. */
-static int __init describe_blocks(const struct prmap *blocks,
-				  const struct prmap *frames)
+static int __init describe_blocks(const struct incoming_maps *in)
 {
 	struct preserve_block *block;
 	struct prmap_run run;
 	u64 from, pfn;
 	int err;
 
-	for (from = 0; prmap_next(blocks, from, &run); from = run.index + run.nr) {
+	for (from = 0; prmap_next(&in->blocks, from, &run);
+	     from = run.index + run.nr) {
 		for (pfn = run.pfn; pfn < run.pfn + run.nr;
 		     pfn += pageblock_nr_pages) {
 			block = preserve_block_alloc(pfn);
@@ -274,11 +332,22 @@ static int __init describe_blocks(const struct prmap *blocks,
 				preserve_block_free(block);
 				return err;
 			}
-			mark_used(block, frames);
+			mark_used(block, &in->frames);
 		}
 	}
-	err = prmap_walk_pages(blocks, mark_map_page, NULL);
-	return err ?: prmap_walk_pages(frames, mark_map_page, NULL);
+	err = prmap_walk_pages(&in->blocks, mark_map_page, NULL);
+	err = err ?: prmap_walk_pages(&in->frames, mark_map_page, NULL);
+	return err ?: prmap_walk_pages(&in->bad, mark_map_page, NULL);
+}
+
+/* After the map pages are marked: a defective frame may be any other frame. */
+static void __init mark_bad(const struct prmap *bad)
+{
+	struct preserve_block *block;
+	unsigned long index;
+
+	xa_for_each(&incoming, index, block)
+		mark_used(block, bad);
 }
 
 /*
@@ -354,41 +423,47 @@ static int __init republish(void)
 static int __init adopt(const struct preserve_header_ser *hdr, size_t size,
 			const char **reason)
 {
-	struct prmap blocks, frames;
+	struct incoming_maps in;
 	u64 nr_live;
 	int err;
 
 	err = preserve_header_check(hdr, size, reason);
 	if (err)
 		return err;
-	err = open_maps(hdr, &blocks, &frames, reason);
+	err = open_maps(hdr, &in, reason);
 	if (err)
 		return err;
 
 	*reason = "the maps' own pages are not free frames, or no memory";
-	err = describe_blocks(&blocks, &frames);
-	if (!err)
+	err = describe_blocks(&in);
+	if (!err) {
+		mark_bad(&in.bad);
 		err = adopt_blocks();
+	}
 	forget_blocks();
 	if (err)
 		return err;
 
-	prmap_walk_pages(&blocks, page_to_refcounted, NULL);
-	prmap_walk_pages(&frames, page_to_refcounted, NULL);
-	preserve_in.map = frames;
-	block_map = blocks;
+	prmap_walk_pages(&in.blocks, page_to_refcounted, NULL);
+	prmap_walk_pages(&in.frames, page_to_refcounted, NULL);
+	prmap_walk_pages(&in.bad, page_to_refcounted, NULL);
+	preserve_in.map = in.frames;
+	block_map = in.blocks;
+	preserve_pool_want = hdr->want;
 	preserve_pool_enable();
+	preserve_poison_adopt(&in.bad);
+	prmap_destroy(&in.bad);
 
 	err = republish();
 	if (err) {
 		one_way = true;
 		pr_err("no memory to hand the pool on: files can be retrieved but not preserved again\n");
 	}
-	nr_live = prmap_nr_keys(&frames);
-	trace_preserve_adopt(prmap_nr_keys(&blocks) >> pageblock_order, nr_live,
-			     err);
+	nr_live = prmap_nr_keys(&in.frames);
+	trace_preserve_adopt(prmap_nr_keys(&in.blocks) >> pageblock_order,
+			     nr_live, err);
 	pr_info("adopted %llu MiB of pool, %llu KiB of it live\n",
-		prmap_nr_keys(&blocks) >> (20 - PAGE_SHIFT),
+		prmap_nr_keys(&in.blocks) >> (20 - PAGE_SHIFT),
 		nr_live << (PAGE_SHIFT - 10));
 	return 0;
 }
@@ -410,43 +485,49 @@ static void __init adopt_incoming(void)
 	kho_restore_free(phys_to_virt(phys));
 }
 
-/*
- * Brings the pool to a size. -ENOMEM if there is no such memory; -EBUSY if the
- * pool cannot shrink so far because too many of its blocks are in use.
- */
-static int pool_resize(unsigned long nr_blocks)
+static void __init set_max(void)
 {
-	struct preserve_pool_stat stat = {};
-	unsigned long have, done;
-	int nid;
+	preserve_pool_max = pool_max_set ? pool_max :
+			    totalram_pages() / 2 >> pageblock_order;
+	preserve_pool_max = max(preserve_pool_max, pool_size);
+}
 
-	lockdep_assert_held(&preserve_header_lock);
-	for_each_online_node(nid)
-		preserve_pool_stat(nid, &stat);
-	have = stat.nr_blocks;
+/* The pool's size for the nodes that preserve_pool= names. */
+static int __init size_nodes(void)
+{
+	unsigned long want, have;
+	int nid, err = 0;
 
-	if (nr_blocks > have)
-		return preserve_pool_grow(nr_blocks - have);
-	done = preserve_pool_shrink(have - nr_blocks);
-	return done < have - nr_blocks ? -EBUSY : 0;
+	guard(mutex)(&preserve_size_lock);
+	for_each_node_state(nid, N_MEMORY) {
+		want = pool_size_on[nid];
+		have = preserve_nodes[nid].nr_blocks;
+		if (want > have)
+			err = preserve_pool_grow_node(nid, want - have) ?: err;
+	}
+	return err;
 }
 
 static void __init size_pool(void)
 {
-	unsigned long want = DIV_ROUND_UP(pool_size, pageblock_nr_pages);
-	int err;
+	int err, nid;
 
 	if (!pool_size_set)
 		return;
-	err = pool_resize(want);
+	err = size_nodes();
+	for_each_node_state(nid, N_MEMORY)
+		if (pool_size_on[nid])
+			pool_size = max(pool_size, preserve_pool_size());
+	preserve_pool_max = max(preserve_pool_max, pool_size);
+	err = preserve_pool_resize(pool_size) ?: err;
 	if (err)
-		pr_warn("preserve_pool=%luM not reached: %s\n",
-			pool_size >> (20 - PAGE_SHIFT),
+		pr_warn("preserve_pool=: %lu MiB not reached: %s\n",
+			pool_size << (PAGE_SHIFT + pageblock_order - 20),
 			err == -EBUSY ? "blocks are in use, the pool stays larger" :
 					"no contiguous memory, the pool stays smaller");
 }
 
-/* A pageblock of the pool cannot be taken offline. */
+/* A pageblock that is still the pool's cannot be taken offline. */
 static int preserve_memory_notify(struct notifier_block *nb,
 				  unsigned long action, void *data)
 {
@@ -475,19 +556,19 @@ static int __init preserve_init(void)
 	preserve_pool_init();
 	preserve_frames_init(&preserve_out);
 	preserve_frames_init(&preserve_in);
+	preserve_frames_init(&preserve_bad);
 	prmap_init(&block_map, PRMAP_SET, &preserve_pool_map_ops, NULL);
 
 	page = kho_alloc_preserve(sizeof(*page));
 	if (IS_ERR(page))
 		return PTR_ERR(page);
 
-	mutex_lock(&preserve_header_lock);
 	header = page;
+	set_max();
 	adopt_incoming();
 	preserve_pool_enable();
 	size_pool();
-	publish();
-	mutex_unlock(&preserve_header_lock);
+	preserve_publish();
 
 	err = one_way ? -ENOMEM :
 			kho_add_subtree(PRESERVE_KHO_NAME, page, sizeof(*page));
@@ -499,6 +580,7 @@ static int __init preserve_init(void)
 		return err;
 	}
 	hotplug_memory_notifier(preserve_memory_notify, 0);
+	preserve_pool_start();
 	return preserve_sysfs_init();
 }
 device_initcall(preserve_init);

@@ -33,6 +33,10 @@
 /* Runs handled before the lock is let go. */
 #define BATCH	64
 
+/* All files with a file map. */
+static LIST_HEAD(files);
+static DEFINE_SPINLOCK(preserve_files_lock);
+
 /* Attempts to rebuild a map whose file keeps changing. */
 #define REBUILD_TRIES	3
 
@@ -85,6 +89,8 @@ void preserve_file_init(struct preserve_file *pf, struct xarray *i_pages)
 {
 	pf->i_pages = i_pages;
 	prmap_init(&pf->map, PRMAP_FILE, &file_map_ops, pf);
+	guard(spinlock)(&preserve_files_lock);
+	list_add_tail(&pf->list, &files);
 }
 
 /**
@@ -93,7 +99,44 @@ void preserve_file_init(struct preserve_file *pf, struct xarray *i_pages)
  */
 void preserve_file_destroy(struct preserve_file *pf)
 {
+	scoped_guard(spinlock, &preserve_files_lock)
+		list_del(&pf->list);
 	prmap_destroy(&pf->map);
+}
+
+/**
+ * preserve_file_mapping - The page cache that a file map follows.
+ * @pf: The file.
+ *
+ * Context: Any.
+ * Return: Its address_space.
+ */
+struct address_space *preserve_file_mapping(const struct preserve_file *pf)
+{
+	return container_of(pf->i_pages, struct address_space, i_pages);
+}
+
+/**
+ * preserve_file_next - Walk over all files with a file map.
+ * @pf: The last one, whose inode's reference is given up; NULL to begin.
+ *
+ * Context: Process context, may sleep.
+ * Return: The next one, with a reference to its inode; NULL at the end.
+ */
+struct preserve_file *preserve_file_next(struct preserve_file *pf)
+{
+	struct inode *last = pf ? preserve_file_mapping(pf)->host : NULL;
+
+	scoped_guard(spinlock, &preserve_files_lock) {
+		pf = list_prepare_entry(pf, &files, list);
+		list_for_each_entry_continue(pf, &files, list)
+			if (igrab(preserve_file_mapping(pf)->host))
+				break;
+		if (list_entry_is_head(pf, &files, list))
+			pf = NULL;
+	}
+	iput(last);
+	return pf;
 }
 
 static bool in_window(const struct preserve_file *pf, u64 index)
@@ -113,17 +156,18 @@ static void file_map_failed(struct preserve_file *pf)
  * @index: Page index.
  *
  * Context: May not hold the xa_lock of i_pages.
- * Return: A pfn, which need not be free, or 0.
+ * Return: A goal for struct preserve_request; if a pfn, it need not be free.
  */
 unsigned long preserve_file_goal(struct preserve_file *pf, pgoff_t index)
 {
 	struct prmap_run run;
 	unsigned long goal = 0;
 
-	if (!index)
-		return 0;
 	xa_lock_irq(pf->i_pages);
-	if (!pf->stale && !prmap_lookup(&pf->map, index - 1, &run))
+	if (!prmap_nr_keys(&pf->map))
+		goal = PRESERVE_GOAL_NEW;
+	else if (index && !pf->stale &&
+		 !prmap_lookup(&pf->map, index - 1, &run))
 		goal = run.pfn + (index - run.index);
 	xa_unlock_irq(pf->i_pages);
 	return goal;
@@ -149,7 +193,8 @@ void preserve_file_add(struct preserve_file *pf, pgoff_t index,
 
 	if (pf->restoring)
 		return;
-	if (pf->stale || pf->sealed) {
+	if (pf->stale || pf->sealed ||
+	    (pf->plain && !preserve_pool_block(&folio->page))) {
 		file_map_failed(pf);
 		return;
 	}
@@ -215,6 +260,35 @@ void preserve_file_del(struct preserve_file *pf, pgoff_t index,
 		pf->stale = true;
 	if (in_window(pf, index))
 		preserve_unclaim(&preserve_out, folio_pfn(folio), nr);
+}
+
+/**
+ * preserve_file_replace - A folio has taken the place of another.
+ * @pf:  The file.
+ * @new: The new one, of the pool; mapping and index are set.
+ * @old: The old one, the same size; mapping and index are still set.
+ *
+ * Context: xa_lock of i_pages held, interrupts off.
+ */
+void preserve_file_replace(struct preserve_file *pf, struct folio *new,
+			   struct folio *old)
+{
+	preserve_file_del(pf, old->index, old);
+	preserve_file_add(pf, new->index, new);
+}
+
+/**
+ * preserve_file_detach - Follow the page cache no more.
+ * @pf: A file that is not preserved.
+ *
+ * Context: xa_lock of i_pages held, interrupts off. The caller sees to it that
+ *          nothing is reported from now on until preserve_file_attach().
+ */
+void preserve_file_detach(struct preserve_file *pf)
+{
+	prmap_destroy(&pf->map);
+	prmap_init(&pf->map, PRMAP_FILE, &file_map_ops, pf);
+	pf->stale = true;
 }
 
 /*
@@ -311,6 +385,10 @@ static int map_collect(struct preserve_file *pf, struct prmap *map)
 
 		if (xas_retry(&xas, folio) || xa_is_value(folio))
 			continue;
+		if (!preserve_pool_block(&folio->page)) {
+			err = -EBUSY;
+			break;
+		}
 		run = (struct prmap_run) {
 			.index = folio->index,
 			.pfn = folio_pfn(folio),
@@ -377,7 +455,7 @@ static void unclaim_all(struct preserve_file *pf)
 }
 
 /* Claims data and map. On error nothing stays claimed. */
-static int claim_all(struct preserve_file *pf)
+static int try_claim_all(struct preserve_file *pf)
 {
 	int err;
 
@@ -391,6 +469,16 @@ static int claim_all(struct preserve_file *pf)
 		err = window_move(pf, &pf->hi, U64_MAX, claim_run);
 	if (err)
 		unclaim_all(pf);
+	return err;
+}
+
+/* The same; a pool that has no page for metadata left may grow. */
+static int claim_all(struct preserve_file *pf)
+{
+	int err = try_claim_all(pf);
+
+	if (err == -ENOMEM && preserve_pool_more(numa_mem_id(), GFP_KERNEL))
+		err = try_claim_all(pf);
 	return err == -ENOMEM ? -ENOSPC : err;
 }
 
@@ -416,6 +504,8 @@ struct preserve_file_ser *preserve_file_claim(struct preserve_file *pf)
 		goto out;
 	err = -ENOSPC;
 	rec = preserve_page_get();
+	if (!rec && preserve_pool_more(numa_mem_id(), GFP_KERNEL))
+		rec = preserve_page_get();
 	if (!rec)
 		goto out;
 	if (preserve_claim(&preserve_out, page_pfn(rec), 1))
@@ -476,20 +566,8 @@ static bool map_seal(struct preserve_file *pf, bool final)
 	return good;
 }
 
-/**
- * preserve_file_seal - Make record, file map and header valid as they stand.
- * @pf:    A claimed file; the backend has filled in its record.
- * @final: The kernel is about to be replaced: from now on the map stays as it
- *         is, whatever other CPUs still do to the file.
- *
- * Cheap when nothing has changed: only pages of maps that were written since
- * the last time are looked at.
- *
- * Context: Process context; also in the reboot path.
- * Return: 0, or as preserve_file_claim() if the map was stale and cannot be
- *         rebuilt: the file must then not be handed over.
- */
-int preserve_file_seal(struct preserve_file *pf, bool final)
+/* Seals, after a rebuild if the map is stale. */
+static int file_seal(struct preserve_file *pf, bool final)
 {
 	int tries, err;
 
@@ -509,6 +587,35 @@ int preserve_file_seal(struct preserve_file *pf, bool final)
 		err = -EBUSY;
 	pr_warn_ratelimited("a file cannot be handed over: no map can be made for it (%pe); grow the pool or drop the file\n",
 			    ERR_PTR(err));
+	return err;
+}
+
+/**
+ * preserve_file_seal - Make record, file map and header valid as they stand.
+ * @pf:    A claimed file; the backend has filled in its record.
+ * @final: The kernel is about to be replaced: from now on the map stays as it
+ *         is, whatever other CPUs still do to the file.
+ *
+ * Cheap when nothing has changed: only pages of maps that were written since
+ * the last time are looked at.
+ *
+ * Context: Process context; also in the reboot path.
+ * Return: 0, or as preserve_file_claim() if the map was stale and cannot be
+ *         rebuilt: the file must then not be handed over.
+ */
+int preserve_file_seal(struct preserve_file *pf, bool final)
+{
+	int err;
+
+	if (!final)
+		return file_seal(pf, false);
+
+	/* Nothing of the file may be on its way. */
+	atomic_inc(&preserve_sealing);
+	mutex_lock(&preserve_size_lock);
+	mutex_unlock(&preserve_size_lock);
+	err = file_seal(pf, true);
+	atomic_dec(&preserve_sealing);
 	return err;
 }
 

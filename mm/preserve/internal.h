@@ -2,7 +2,13 @@
 /*
  * The data model of mm/preserve: who owns what, and which lock covers it.
  *
- *	pool.c    pool blocks: allocation and freeing of frames, growth, shrink
+ *	pool.c    pool blocks: allocation and freeing of frames
+ *	size.c    how large the pool is: target, limit, growth on demand
+ *	evacuate.c  gaining blocks by moving other memory away
+ *	lend.c    idle blocks that serve movable allocations meanwhile
+ *	move.c    moving folios into the pool and within it
+ *	compact.c packing the pool
+ *	poison.c  defective frames
  *	frames.c  the frame maps: what must survive, what has survived
  *	record.c  validation of handed-over headers and records (pure)
  *	file.c    the file map of a live file; preserve, unpreserve, seal
@@ -12,11 +18,17 @@
  *
  * Locks, outermost first:
  *
- *	preserve_header_lock (mutex, boot.c): the outgoing header, the block map,
- *		growth, shrink and adoption
- *	  i_pages' xa_lock, interrupts off: a file's struct preserve_file
- *	    preserve_frames.lock, interrupts off: one frame map
- *	      preserve_node.lock, interrupts off: the blocks of one node
+ *	preserve_size_lock (mutex, size.c): which blocks are the pool's; held while
+ *		blocks are gained, lent, given back, and while the pool is packed
+ *	  preserve_files_lock (file.c): the list of files
+ *	  preserve_header_lock (mutex, boot.c): the outgoing header, the block map
+ *	    i_pages' xa_lock, interrupts off: a file's struct preserve_file
+ *	      preserve_frames.lock, interrupts off: one frame map
+ *	        frame_cache.lock, interrupts off: the frames one CPU has at hand
+ *	          preserve_node.lock, interrupts off: the blocks of one node
+ *
+ * Moving folios takes folio locks under preserve_size_lock; nobody may allocate
+ * from the pool with a folio locked.
  *
  * Locals: block is a struct preserve_block, pf a struct preserve_file, rec a
  * record, bit an index into a block's bitmap of used frames.
@@ -34,8 +46,12 @@
 /**
  * struct preserve_block - One pool block: a pageblock that the pool owns.
  * @pfn:     First frame.
- * @list:    On one list of its node: idle, partial or full.
+ * @list:    On one list of its node.
  * @nr_free: Frames not in use.
+ * @pooled:  On a list of its node: frames may be taken.
+ * @metadata: Records and maps are allocated from it first, data last.
+ * @target:  Set apart for compaction, see preserve_target_take().
+ * @rcu:     Who holds a pfn only may look a block up.
  * @used:    A bit for each frame that is handed out, or live and not restored.
  *
  * Covered by the node's lock. Found by pfn in an xarray (pool.c).
@@ -44,28 +60,63 @@ struct preserve_block {
 	unsigned long pfn;
 	struct list_head list;
 	unsigned int nr_free;
+	bool pooled;
+	bool metadata;
+	bool target;
+	struct rcu_head rcu;
 	unsigned long used[];
+};
+
+/* Why a pageblock was not gained; the order of the counters in sysfs. */
+enum preserve_evacuate_result {
+	PRESERVE_EVACUATE_DONE,
+	PRESERVE_EVACUATE_PINNED,
+	PRESERVE_EVACUATE_UNMOVABLE,
+	PRESERVE_EVACUATE_BUSY,
+	PRESERVE_EVACUATE_NOMEM,
+	PRESERVE_EVACUATE_NR
 };
 
 /**
  * struct preserve_node - The pool's blocks on one NUMA node.
- * @lock:      Covers all fields, and all fields of its blocks.
+ * @lock:      Covers the lists, the first three counts and the blocks.
  * @idle:      Blocks with no frame in use.
- * @partial:   Blocks with both.
+ * @partial:   Blocks with both, for data.
+ * @metadata:  Blocks with both, for records and maps.
  * @full:      Blocks with no free frame.
- * @nr_blocks: Blocks on the three lists.
+ * @target:    Blocks set apart for compaction.
+ * @nr_blocks: Blocks on these lists.
  * @nr_idle:   Of those, on @idle.
  * @nr_free:   Frames not in use in those.
+ * @spare_low: Fewer idle blocks than this wake the worker. preserve_size_lock
+ *             covers this and what follows.
+ * @spare_high: More of them wake it, too, to lend some.
+ * @nr_lent:   Blocks that are lent out: in the pool, on no list here.
+ * @window:    Where evacuation goes on to look, a pfn.
+ * @not_before: Growth on demand is not tried again before this, in jiffies.
+ * @evacuated: Pageblocks by outcome.
+ * @moved:     Pages that were migrated away to gain them.
  */
 struct preserve_node {
-	spinlock_t lock;	/* covers the lists, the counts and the blocks */
+	spinlock_t lock;	/* covers the lists, three counts, the blocks */
 	struct list_head idle;
 	struct list_head partial;
+	struct list_head metadata;
 	struct list_head full;
+	struct list_head target;
 	unsigned long nr_blocks;
 	unsigned long nr_idle;
 	unsigned long nr_free;
+	unsigned long spare_low;
+	unsigned long spare_high;
+	unsigned long nr_lent;
+	unsigned long window;
+	unsigned long not_before;
+	unsigned long evacuated[PRESERVE_EVACUATE_NR];
+	unsigned long moved;
 };
+
+extern struct preserve_node preserve_nodes[MAX_NUMNODES];
 
 /**
  * struct preserve_frames - A frame map and its lock.
@@ -83,17 +134,28 @@ struct preserve_pool_stat {
 	unsigned long nr_blocks;
 	unsigned long nr_free;
 	unsigned long nr_idle_blocks;
+	unsigned long nr_lent;
 };
 
 extern const struct prmap_ops preserve_pool_map_ops;
 
 void preserve_pool_init(void);
-int preserve_pool_grow(unsigned long nr_blocks);
-unsigned long preserve_pool_shrink(unsigned long nr_blocks);
 struct preserve_block *preserve_block_alloc(unsigned long pfn);
 void preserve_block_free(struct preserve_block *block);
 void preserve_block_insert(struct preserve_block *block);
+struct preserve_block *preserve_block_find(unsigned long pfn);
+struct preserve_block *preserve_block_steal(int nid, unsigned long pfn);
+void preserve_block_unsteal(struct preserve_block *block);
+void preserve_block_remove(struct preserve_block *block);
+unsigned int preserve_block_fill(unsigned long pfn);
+unsigned long preserve_target_take(int nid, unsigned long after);
+bool preserve_target_hold(unsigned long pfn);
+void preserve_targets_put(int nid);
+struct preserve_block *preserve_target_steal(unsigned long pfn);
+struct folio *preserve_target_folio(unsigned long pfn, unsigned int order,
+				    gfp_t gfp);
 void preserve_pool_enable(void);
+void preserve_pool_drain(void);
 bool preserve_pool_owns(unsigned long pfn, unsigned long nr);
 void *preserve_page_get(void);
 void preserve_page_put(void *page);
@@ -101,6 +163,48 @@ void preserve_frames_put(unsigned long pfn, unsigned long nr);
 void preserve_pool_stat(int nid, struct preserve_pool_stat *stat);
 unsigned long preserve_pool_largest_free(int nid);
 struct folio *preserve_frames_to_folio(unsigned long pfn, unsigned int order);
+
+/* size.c */
+extern struct mutex preserve_size_lock;
+extern unsigned long preserve_pool_want;
+extern unsigned long preserve_pool_max;
+extern bool preserve_pool_lend;
+
+unsigned long preserve_pool_size(void);
+int preserve_pool_add_block(unsigned long pfn);
+int preserve_pool_resize(unsigned long nr_blocks);
+int preserve_pool_grow_node(int nid, unsigned long nr_blocks);
+bool preserve_pool_more(int nid, gfp_t gfp);
+void preserve_pool_kick(unsigned long delay);
+void preserve_pool_start(void);
+int preserve_pool_set_lend(bool lend);
+void preserve_pool_lend_now(void);
+
+/* evacuate.c */
+unsigned long preserve_evacuate(int nid, unsigned long nr_blocks);
+unsigned long preserve_evacuate_some(int nid, unsigned long nr_blocks);
+
+/* lend.c */
+int preserve_lend(struct preserve_block *block);
+unsigned long preserve_lend_surplus(int nid, unsigned long keep);
+unsigned long preserve_reclaim_lent(int nid, unsigned long nr_blocks);
+bool preserve_is_lent(unsigned long pfn);
+bool preserve_drop_lent(unsigned long pfn);
+unsigned long preserve_drop_some_lent(int nid, unsigned long nr_blocks);
+
+/* move.c */
+int preserve_move_pages(struct address_space *mapping, pgoff_t index,
+			unsigned long nr, unsigned long pfn);
+
+/* compact.c */
+extern atomic_t preserve_sealing;
+
+int preserve_compact(void);
+
+/* poison.c */
+extern struct preserve_frames preserve_bad;
+
+void preserve_poison_adopt(const struct prmap *map);
 
 /* frames.c */
 extern struct preserve_frames preserve_out;
@@ -132,6 +236,9 @@ void preserve_publish(void);
 
 /* file.c, restore.c */
 void preserve_file_adopt(struct preserve_file *pf, struct prmap *map);
+
+struct address_space *preserve_file_mapping(const struct preserve_file *pf);
+struct preserve_file *preserve_file_next(struct preserve_file *pf);
 
 extern atomic_long_t preserve_nr_files;
 extern atomic_long_t preserve_nr_retrieved;

@@ -2,25 +2,29 @@
 /*
  * The pool: whole pageblocks set apart, handed out folio by folio.
  *
- * A block comes from alloc_contig_frozen_pages() or, after a kexec, from the
- * previous kernel (boot.c). It is marked in the pageblock flags, so the page
- * allocator knows on freeing whose page it is, and stays with the pool until
- * shrinking gives it back as a whole. Inside a block a bitmap says which frames
- * are used; that is all the state a frame has while it is free.
+ * A block comes from evacuation (evacuate.c), from the blocks that are lent out
+ * (lend.c) or, after a kexec, from the previous kernel (boot.c). It is marked in
+ * the pageblock flags, so the page allocator knows on freeing whose page it is.
+ * Inside a block a bitmap says which frames are used; that is all the state a
+ * frame has while it is free.
  *
  * Allocation packs: it first looks behind the caller's goal, so that the
  * neighbours in a file become neighbours in memory, then in blocks that are
- * already partly used, and opens an idle block last.
+ * already partly used, and opens an idle block last. Metadata (records, maps) has
+ * blocks of its own as long as there is room, so that compaction, which moves
+ * folios only, can empty the others. A few frames a block are kept for it, so that
+ * a pool full of data can still be preserved.
  *
- * A few frames a block are kept for metadata (records, maps), so that a pool full
- * of data can still be preserved.
+ * Single frames pass through a cache per CPU: it holds the run that follows the
+ * last goal, or what was freed here last.
  *
- * Failing is cheap and touches nobody: an exhausted pool returns NULL, it never
- * reclaims and never waits.
+ * An allocation that may sleep and finds its node short asks size.c for more
+ * blocks once; otherwise failing is cheap and touches nobody.
  */
 #define pr_fmt(fmt) "preserve: " fmt
 
 #include <linux/bitmap.h>
+#include <linux/cpuset.h>
 #include <linux/fault-inject.h>
 #include <linux/gfp.h>
 #include <linux/kasan.h>
@@ -43,6 +47,28 @@
 /* How many partly used blocks a search for a large folio looks into. */
 #define SEARCH_LIMIT	16
 
+/* Frames that a CPU takes in one go, to go on behind a goal. */
+#define CACHE_RUN	16
+
+/* Frames that a CPU keeps at most. */
+#define CACHE_SIZE	64
+
+/**
+ * struct frame_cache - Free frames that a CPU has at hand.
+ * @lock: Covers the other fields; interrupts off. Another CPU takes it to drain.
+ * @nid:  The node that all of them are of.
+ * @nr:   How many.
+ * @pfn:  A stack. The frames are marked as used in their blocks.
+ */
+struct frame_cache {
+	spinlock_t lock;	/* covers all below */
+	int nid;
+	unsigned int nr;
+	unsigned long pfn[CACHE_SIZE];
+};
+
+static DEFINE_PER_CPU(struct frame_cache, frame_cache);
+
 /* A kernel that changes one of these must have us looked at. */
 static_assert(__same_type(post_alloc_hook,
 			  void(struct page *, unsigned int, gfp_t,
@@ -52,7 +78,7 @@ static_assert(__same_type(free_contig_frozen_range,
 
 DEFINE_STATIC_KEY_FALSE(preserve_pool_key);
 
-static struct preserve_node nodes[MAX_NUMNODES];
+struct preserve_node preserve_nodes[MAX_NUMNODES];
 
 /* struct preserve_block by pfn >> pageblock_order. */
 static DEFINE_XARRAY(blocks);
@@ -62,20 +88,28 @@ static struct preserve_block *block_find(unsigned long pfn)
 	return xa_load(&blocks, pfn >> pageblock_order);
 }
 
+/* The block that owns a frame, or NULL. */
+struct preserve_block *preserve_block_find(unsigned long pfn)
+{
+	return block_find(pfn);
+}
+
 static struct preserve_node *block_node(const struct preserve_block *block)
 {
-	return &nodes[pfn_to_nid(block->pfn)];
+	return &preserve_nodes[pfn_to_nid(block->pfn)];
 }
 
 /* The list that fits @block's fill. Context: node lock held. */
 static struct list_head *block_home(struct preserve_node *node,
 				    const struct preserve_block *block)
 {
+	if (block->target)
+		return &node->target;
 	if (!block->nr_free)
 		return &node->full;
 	if (block->nr_free == pageblock_nr_pages)
 		return &node->idle;
-	return &node->partial;
+	return block->metadata ? &node->metadata : &node->partial;
 }
 
 /* Context: node lock held. */
@@ -98,6 +132,8 @@ static void block_mark(struct preserve_node *node, struct preserve_block *block,
 	now = block_home(node, block);
 	if (now == was)
 		return;
+	if (now == &node->idle)
+		block->metadata = false;
 	list_move(&block->list, now);
 	node->nr_idle += (now == &node->idle) - (was == &node->idle);
 }
@@ -108,6 +144,7 @@ static void block_enter(struct preserve_node *node,
 {
 	struct list_head *home = block_home(node, block);
 
+	block->pooled = true;
 	list_add_tail(&block->list, home);
 	node->nr_idle += home == &node->idle;
 	node->nr_blocks++;
@@ -118,6 +155,7 @@ static void block_enter(struct preserve_node *node,
 static void block_leave(struct preserve_node *node,
 			struct preserve_block *block)
 {
+	block->pooled = false;
 	list_del(&block->list);
 	node->nr_idle--;
 	node->nr_blocks--;
@@ -157,7 +195,8 @@ static unsigned long node_take_goal(struct preserve_node *node,
 	if (!goal || !IS_ALIGNED(goal, nr))
 		return 0;
 	block = block_find(goal);
-	if (!block || block_node(block) != node)
+	if (!block || block_node(block) != node || !block->pooled ||
+	    block->target)
 		return 0;
 	bit = goal - block->pfn;
 	if (!block_fits(block, bit, nr))
@@ -166,31 +205,67 @@ static unsigned long node_take_goal(struct preserve_node *node,
 	return goal;
 }
 
-/* Context: node lock held. Returns the first pfn, or 0. */
-static unsigned long node_take(struct preserve_node *node, unsigned long nr)
+/*
+ * Takes @nr frames from the blocks of one list, at the start of a free run of
+ * @run. Context: node lock held.
+ */
+static unsigned long list_take(struct preserve_node *node,
+			       struct list_head *list, unsigned long nr,
+			       unsigned long run)
 {
 	unsigned int looked = 0;
 	struct preserve_block *block;
 	long bit;
 
-	if (nr < pageblock_nr_pages) {
-		list_for_each_entry(block, &node->partial, list) {
-			bit = block_search(block, nr);
-			if (bit >= 0)
-				goto found;
-			if (++looked == SEARCH_LIMIT)
-				break;
+	list_for_each_entry(block, list, list) {
+		bit = block_search(block, run);
+		if (bit >= 0) {
+			block_mark(node, block, bit, nr, true);
+			return block->pfn + bit;
 		}
+		if (++looked == SEARCH_LIMIT)
+			break;
 	}
+	return 0;
+}
+
+static unsigned long idle_take(struct preserve_node *node, unsigned long nr,
+			       bool metadata)
+{
+	struct preserve_block *block;
 
 	block = list_first_entry_or_null(&node->idle, struct preserve_block,
 					 list);
 	if (!block)
 		return 0;
-	bit = 0;
-found:
-	block_mark(node, block, bit, nr, true);
-	return block->pfn + bit;
+	block->metadata = metadata;
+	block_mark(node, block, 0, nr, true);
+	return block->pfn;
+}
+
+/* Context: node lock held. Returns the first pfn, or 0. */
+static unsigned long node_take(struct preserve_node *node, unsigned long nr,
+			       bool metadata)
+{
+	struct list_head *own = metadata ? &node->metadata : &node->partial;
+	struct list_head *other = metadata ? &node->partial : &node->metadata;
+	unsigned long pfn = 0;
+
+	if (nr < pageblock_nr_pages)
+		pfn = list_take(node, own, nr, nr);
+	if (!pfn)
+		pfn = idle_take(node, nr, metadata);
+	if (!pfn && nr < pageblock_nr_pages)
+		pfn = list_take(node, other, nr, nr);
+	return pfn;
+}
+
+/* The start of a run for a new file. Context: node lock held. */
+static unsigned long node_take_new(struct preserve_node *node)
+{
+	unsigned long pfn = list_take(node, &node->partial, 1, CACHE_RUN);
+
+	return pfn ?: idle_take(node, 1, false);
 }
 
 /*
@@ -202,38 +277,171 @@ static unsigned long node_reserve(const struct preserve_node *node)
 	return min(2 * node->nr_blocks, 1024UL) + MIN_RESERVE;
 }
 
-static unsigned long node_alloc(int nid, unsigned int order, unsigned long goal,
-				bool metadata)
+static void node_free(struct preserve_node *node, unsigned long pfn,
+		      unsigned long nr)
 {
-	struct preserve_node *node = &nodes[nid];
+	struct preserve_block *block = block_find(pfn);
+
+	block_mark(node, block, pfn - block->pfn, nr, false);
+}
+
+/* Context: node lock held. */
+static unsigned long node_alloc(struct preserve_node *node, unsigned int order,
+				unsigned long goal, bool metadata)
+{
 	unsigned long nr = 1UL << order;
 	unsigned long pfn;
 
-	guard(spinlock_irqsave)(&node->lock);
 	if (node->nr_free < nr + (metadata ? 0 : node_reserve(node)))
 		return 0;
-	pfn = node_take_goal(node, nr, goal);
-	return pfn ?: node_take(node, nr);
+	if (goal == PRESERVE_GOAL_NEW)
+		pfn = order ? 0 : node_take_new(node);
+	else
+		pfn = node_take_goal(node, nr, goal);
+	return pfn ?: node_take(node, nr, metadata);
 }
 
-/* Frames from @nid, or from the nodes nearest to it. Returns a pfn, or 0. */
-static unsigned long frames_alloc(gfp_t gfp, unsigned int order, int nid,
-				  unsigned long goal, bool metadata)
+/* Gives all back. Context: cache lock held. */
+static void cache_drain(struct frame_cache *cache)
 {
-	struct zonelist *zonelist = node_zonelist(nid, gfp);
+	struct preserve_node *node = &preserve_nodes[cache->nid];
+
+	guard(spinlock)(&node->lock);
+	while (cache->nr)
+		node_free(node, cache->pfn[--cache->nr], 1);
+}
+
+/*
+ * Refills @cache with what follows @pfn in its block, so that the next frame is
+ * on top. Context: cache lock and the node's held.
+ */
+static void cache_follow(struct frame_cache *cache, struct preserve_node *node,
+			 unsigned long pfn)
+{
+	struct preserve_block *block = block_find(pfn);
+	unsigned long first = pfn + 1 - block->pfn, end;
+
+	if (node->nr_free < node_reserve(node) + CACHE_RUN)
+		return;
+	end = min(first + CACHE_RUN - 1, pageblock_nr_pages);
+	end = find_next_bit(block->used, end, first);
+	if (first >= end)
+		return;
+	block_mark(node, block, first, end - first, true);
+	while (end > first)
+		cache->pfn[cache->nr++] = block->pfn + --end;
+}
+
+/* A frame of @nid by way of this CPU's cache. */
+static unsigned long cache_alloc(int nid, unsigned long goal)
+{
+	struct preserve_node *node = &preserve_nodes[nid];
+	struct frame_cache *cache;
+	unsigned long flags, pfn;
+
+	local_irq_save(flags);
+	cache = this_cpu_ptr(&frame_cache);
+	spin_lock(&cache->lock);
+	if (likely(cache->nr && cache->nid == nid)) {
+		pfn = cache->pfn[cache->nr - 1];
+		if (likely(!goal || pfn == goal)) {
+			cache->nr--;
+			goto out;
+		}
+	}
+	if (cache->nr)
+		cache_drain(cache);
+	cache->nid = nid;
+	spin_lock(&node->lock);
+	pfn = node_alloc(node, 0, goal, false);
+	if (pfn)
+		cache_follow(cache, node, pfn);
+	spin_unlock(&node->lock);
+out:
+	spin_unlock_irqrestore(&cache->lock, flags);
+	return pfn;
+}
+
+/* Keeps a frame at hand; false if it is of another node than the others. */
+static bool cache_free(unsigned long pfn, int nid)
+{
+	struct frame_cache *cache;
+	unsigned long flags;
+	bool kept;
+
+	local_irq_save(flags);
+	cache = this_cpu_ptr(&frame_cache);
+	spin_lock(&cache->lock);
+	if (cache->nr == CACHE_SIZE)
+		cache_drain(cache);
+	kept = !cache->nr || cache->nid == nid;
+	if (kept) {
+		cache->nid = nid;
+		cache->pfn[cache->nr++] = pfn;
+	}
+	spin_unlock_irqrestore(&cache->lock, flags);
+	return kept;
+}
+
+/**
+ * preserve_pool_drain - Put the frames that CPUs have at hand into their blocks.
+ *
+ * Context: Any.
+ */
+void preserve_pool_drain(void)
+{
+	struct frame_cache *cache;
+	int cpu;
+
+	for_each_possible_cpu(cpu) {
+		cache = per_cpu_ptr(&frame_cache, cpu);
+		guard(spinlock_irqsave)(&cache->lock);
+		if (cache->nr)
+			cache_drain(cache);
+	}
+}
+
+/* Frames of @nid only. Returns a pfn, or 0. */
+static unsigned long frames_alloc_on(int nid, const struct preserve_request *rq)
+{
+	struct preserve_node *node = &preserve_nodes[nid];
+	unsigned long pfn;
+
+	if (!rq->order && !rq->metadata) {
+		pfn = cache_alloc(nid, rq->goal);
+	} else {
+		guard(spinlock_irqsave)(&node->lock);
+		pfn = node_alloc(node, rq->order, rq->goal, rq->metadata);
+	}
+	if (unlikely(node->nr_idle < READ_ONCE(node->spare_low)) &&
+	    time_after_eq(jiffies, READ_ONCE(node->not_before)))
+		preserve_pool_kick(0);
+	return pfn;
+}
+
+/*
+ * Frames from the request's node, or from the nodes nearest to it that it allows.
+ * With @more, blocks are gained for the first of them before the next is asked.
+ */
+static unsigned long frames_alloc(const struct preserve_request *rq, bool more)
+{
+	struct zonelist *zonelist = node_zonelist(rq->nid, rq->gfp);
+	int last = NUMA_NO_NODE;
 	struct zoneref *z;
 	struct zone *zone;
 	unsigned long pfn;
-	int last = NUMA_NO_NODE;
 
-	if (order > pageblock_order)
-		return 0;
-
-	for_each_zone_zonelist(zone, z, zonelist, gfp_zone(gfp)) {
+	for_each_zone_zonelist_nodemask(zone, z, zonelist, gfp_zone(rq->gfp),
+					rq->nodemask) {
 		if (zone_to_nid(zone) == last)
 			continue;
+		if (cpusets_enabled() &&
+		    !cpuset_zone_allowed(zone, rq->gfp | __GFP_HARDWALL))
+			continue;
 		last = zone_to_nid(zone);
-		pfn = node_alloc(last, order, goal, metadata);
+		pfn = frames_alloc_on(last, rq);
+		if (!pfn && more && preserve_pool_more(last, rq->gfp))
+			pfn = frames_alloc_on(last, rq);
 		if (pfn)
 			return pfn;
 	}
@@ -246,33 +454,34 @@ static unsigned long frames_alloc(gfp_t gfp, unsigned int order, int nid,
  */
 static void frames_free(unsigned long pfn, unsigned long nr)
 {
-	struct preserve_block *block = block_find(pfn);
-	unsigned long bit = pfn - block->pfn;
-	struct preserve_node *node = block_node(block);
+	struct preserve_node *node = &preserve_nodes[pfn_to_nid(pfn)];
 
-	guard(spinlock_irqsave)(&node->lock);
-	block_mark(node, block, bit, nr, false);
+	if (nr > 1 || !cache_free(pfn, pfn_to_nid(pfn))) {
+		guard(spinlock_irqsave)(&node->lock);
+		node_free(node, pfn, nr);
+	}
+	if (unlikely(node->nr_idle > READ_ONCE(node->spare_high)))
+		preserve_pool_kick(HZ);
 }
 
-/* A defective page among them, behind a folio's first? */
-static bool frames_poisoned(struct page *page, unsigned int order)
+/* A defective frame among them? */
+static bool frames_defective(unsigned long pfn, unsigned long nr)
 {
-	unsigned long i;
-
-	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE))
+	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE) ||
+	    likely(!atomic_long_read(&num_poisoned_pages)))
 		return false;
-	for (i = 0; i < 1UL << order; i++)
-		if (PageHWPoison(page + i))
+	for (; nr; nr--, pfn++)
+		if (PageHWPoison(pfn_to_page(pfn)))
 			return true;
 	return false;
 }
 
 /* Frees what is sound; a defective frame stays marked as used. */
-static void frames_free_sound(struct page *page, unsigned int order)
+static void frames_free_sound(struct page *page, unsigned long nr)
 {
 	unsigned long i;
 
-	for (i = 0; i < 1UL << order; i++)
+	for (i = 0; i < nr; i++)
 		if (!PageHWPoison(page + i))
 			frames_free(page_to_pfn(page + i), 1);
 }
@@ -285,40 +494,42 @@ bool __preserve_pool_free(struct page *page, unsigned int order)
 		return false;
 
 	trace_preserve_free(pfn, order);
-	if (unlikely(frames_poisoned(page, order)))
-		frames_free_sound(page, order);
+	if (unlikely(frames_defective(pfn, 1UL << order)))
+		frames_free_sound(page, 1UL << order);
 	else
 		frames_free(pfn, 1UL << order);
 	return true;
 }
 
 /* As frames_alloc(), but never a defective frame: those stay used for good. */
-static unsigned long frames_alloc_sound(gfp_t gfp, unsigned int order, int nid,
-					unsigned long goal, bool metadata)
+static unsigned long frames_alloc_sound(const struct preserve_request *rq)
 {
+	bool more = gfpflags_allow_blocking(rq->gfp) && !rq->metadata;
+	bool drained = false;
 	unsigned long pfn;
 
+	if (should_fail_alloc_page(rq->gfp, rq->order) ||
+	    rq->order > pageblock_order)
+		return 0;
 	for (;;) {
-		pfn = frames_alloc(gfp, order, nid, goal, metadata);
-		if (!pfn || likely(!frames_poisoned(pfn_to_page(pfn), order)))
+		pfn = frames_alloc(rq, more);
+		if (!pfn && !drained) {
+			drained = true;
+			preserve_pool_drain();
+			continue;
+		}
+		if (!pfn || likely(!frames_defective(pfn, 1UL << rq->order)))
 			return pfn;
-		frames_free_sound(pfn_to_page(pfn), order);
+		frames_free_sound(pfn_to_page(pfn), 1UL << rq->order);
 	}
 }
 
-static struct folio *pool_alloc(gfp_t gfp, unsigned int order, int nid,
-				unsigned long goal, bool metadata)
+/* Makes a folio of frames that are marked as used. */
+static struct folio *frames_prepare(unsigned long pfn, unsigned int order,
+				    gfp_t gfp)
 {
-	unsigned long pfn = 0;
-	struct page *page;
+	struct page *page = pfn_to_page(pfn);
 
-	if (!should_fail_alloc_page(gfp, order))
-		pfn = frames_alloc_sound(gfp, order, nid, goal, metadata);
-	trace_preserve_alloc(pfn, order, nid);
-	if (!pfn)
-		return NULL;
-
-	page = pfn_to_page(pfn);
 	post_alloc_hook(page, order, gfp, ALLOC_DEFAULT);
 	if (order)
 		prep_compound_page(page, order);
@@ -329,19 +540,164 @@ static struct folio *pool_alloc(gfp_t gfp, unsigned int order, int nid,
 
 /**
  * preserve_alloc_folio - Allocate a folio from the pool.
- * @gfp:   Zone and node limits; the content is zeroed only if it says so.
- * @order: At most pageblock_order.
- * @nid:   Preferred node; its neighbours are used when it has none left.
- * @goal:  The pfn that would continue the caller's memory, or 0.
+ * @rq: What is asked for.
  *
- * Context: Any; never sleeps, never reclaims.
+ * Context: Any. With __GFP_DIRECT_RECLAIM in the request's gfp mask process
+ *          context, and a pool that is short takes lent memory back or grows,
+ *          which migrates pages: as for the page allocator, no folio may be
+ *          locked by the caller.
  * Return: A folio with one reference, freed by its last folio_put(); NULL if the
  *         pool has no such run of frames.
  */
-struct folio *preserve_alloc_folio(gfp_t gfp, unsigned int order, int nid,
-				   unsigned long goal)
+struct folio *preserve_alloc_folio(const struct preserve_request *rq)
 {
-	return pool_alloc(gfp, order, nid, goal, false);
+	unsigned long pfn = frames_alloc_sound(rq);
+
+	trace_preserve_alloc(pfn, rq->order, rq->nid);
+	return pfn ? frames_prepare(pfn, rq->order, rq->gfp) : NULL;
+}
+
+/**
+ * preserve_target_folio - Make a folio of frames in a compaction target.
+ * @pfn:   First frame, free, in a block that preserve_target_take() gave out.
+ * @order: At most pageblock_order; @pfn is aligned to it.
+ * @gfp:   As for the page allocator.
+ *
+ * Context: Any.
+ * Return: A folio with one reference, or NULL if one of the frames is in use or
+ *         defective.
+ */
+struct folio *preserve_target_folio(unsigned long pfn, unsigned int order,
+				    gfp_t gfp)
+{
+	struct preserve_block *block = block_find(pfn);
+	struct preserve_node *node = block_node(block);
+
+	if (frames_defective(pfn, 1UL << order))
+		return NULL;
+	scoped_guard(spinlock_irqsave, &node->lock) {
+		if (!block_fits(block, pfn - block->pfn, 1UL << order))
+			return NULL;
+		block_mark(node, block, pfn - block->pfn, 1UL << order, true);
+	}
+	return frames_prepare(pfn, order, gfp);
+}
+
+/**
+ * preserve_target_take - Set an idle block apart as a target of compaction.
+ * @nid:   Its node.
+ * @after: Take the block at this pfn if it is idle; 0 for any, lowest first.
+ *
+ * Only preserve_target_folio() allocates from it until preserve_target_put().
+ *
+ * Context: Process context.
+ * Return: Its first pfn, or 0.
+ */
+unsigned long preserve_target_take(int nid, unsigned long after)
+{
+	struct preserve_node *node = &preserve_nodes[nid];
+	struct preserve_block *block, *best = NULL;
+
+	guard(spinlock_irqsave)(&node->lock);
+	list_for_each_entry(block, &node->idle, list)
+		if (after ? block->pfn == after :
+			    !best || block->pfn < best->pfn)
+			best = block;
+	if (!best)
+		return 0;
+	best->target = true;
+	list_move(&best->list, &node->target);
+	node->nr_idle--;
+	return best->pfn;
+}
+
+/**
+ * preserve_target_hold - Set a block apart that is not idle.
+ * @pfn: Its first frame.
+ *
+ * Nothing is allocated from it until preserve_targets_put().
+ *
+ * Context: Process context.
+ * Return: False if there is no such block.
+ */
+bool preserve_target_hold(unsigned long pfn)
+{
+	struct preserve_block *block = block_find(pfn);
+	struct preserve_node *node;
+
+	if (!block)
+		return false;
+	node = block_node(block);
+	guard(spinlock_irqsave)(&node->lock);
+	if (!block->pooled)
+		return false;
+	node->nr_idle -= block_home(node, block) == &node->idle;
+	block->target = true;
+	list_move(&block->list, &node->target);
+	return true;
+}
+
+/* Context: node lock held. */
+static void target_put(struct preserve_node *node, struct preserve_block *block)
+{
+	struct list_head *home;
+
+	block->target = false;
+	home = block_home(node, block);
+	list_move(&block->list, home);
+	node->nr_idle += home == &node->idle;
+}
+
+/**
+ * preserve_targets_put - Let everybody allocate again from all that was set apart.
+ * @nid: The node.
+ *
+ * Context: Process context.
+ */
+void preserve_targets_put(int nid)
+{
+	struct preserve_node *node = &preserve_nodes[nid];
+	struct preserve_block *block, *next;
+
+	guard(spinlock_irqsave)(&node->lock);
+	list_for_each_entry_safe(block, next, &node->target, list)
+		target_put(node, block);
+}
+
+/**
+ * preserve_target_steal - Take a block that was set apart off its node.
+ * @pfn: Its first frame.
+ *
+ * Context: Process context.
+ * Return: As preserve_block_steal(); NULL if it is not idle.
+ */
+struct preserve_block *preserve_target_steal(unsigned long pfn)
+{
+	struct preserve_block *block = block_find(pfn);
+	struct preserve_node *node = block_node(block);
+
+	guard(spinlock_irqsave)(&node->lock);
+	if (!block->target || block->nr_free < pageblock_nr_pages)
+		return NULL;
+	target_put(node, block);
+	block_leave(node, block);
+	return block;
+}
+
+/**
+ * preserve_block_fill - How many frames of a block are in use?
+ * @pfn: Any frame of it.
+ *
+ * Context: Any. A glance: the answer may be outdated.
+ * Return: A number of pages.
+ */
+unsigned int preserve_block_fill(unsigned long pfn)
+{
+	struct preserve_block *block;
+
+	guard(rcu)();
+	block = block_find(pfn);
+	return block ? pageblock_nr_pages - READ_ONCE(block->nr_free) : 0;
 }
 
 /**
@@ -352,8 +708,12 @@ struct folio *preserve_alloc_folio(gfp_t gfp, unsigned int order, int nid,
  */
 void *preserve_page_get(void)
 {
-	struct folio *folio = pool_alloc(GFP_NOWAIT | __GFP_ZERO, 0,
-					 numa_mem_id(), 0, true);
+	const struct preserve_request rq = {
+		.gfp = GFP_NOWAIT | __GFP_ZERO,
+		.nid = numa_mem_id(),
+		.metadata = true,
+	};
+	struct folio *folio = preserve_alloc_folio(&rq);
 
 	return folio ? folio_address(folio) : NULL;
 }
@@ -412,7 +772,10 @@ void preserve_frames_put(unsigned long pfn, unsigned long nr)
 		unsigned long part = min(nr, pageblock_end_pfn(pfn) - pfn);
 
 		frames_poison(pfn, part);
-		frames_free(pfn, part);
+		if (unlikely(frames_defective(pfn, part)))
+			frames_free_sound(pfn_to_page(pfn), part);
+		else
+			frames_free(pfn, part);
 		pfn += part;
 		nr -= part;
 	}
@@ -437,6 +800,8 @@ struct folio *preserve_frames_to_folio(unsigned long pfn, unsigned int order)
 	if (order)
 		prep_compound_page(page, order);
 	set_page_refcounted(page);
+	if (order && unlikely(frames_defective(pfn, 1UL << order)))
+		folio_set_has_hwpoisoned(page_folio(page));
 	return page_rmappable_folio(page);
 }
 
@@ -519,161 +884,58 @@ void preserve_block_insert(struct preserve_block *block)
 	block_enter(node, block);
 }
 
-/* Takes an idle block off its node; its frames are then the caller's. */
-static struct preserve_block *node_steal_idle(struct preserve_node *node)
+/**
+ * preserve_block_steal - Take an idle block off its node.
+ * @nid: The node.
+ * @pfn: This block, or 0 for the highest: so the pool stays packed low.
+ *
+ * Context: Process context.
+ * Return: The block, whose frames are then the caller's, or NULL.
+ */
+struct preserve_block *preserve_block_steal(int nid, unsigned long pfn)
 {
-	struct preserve_block *block;
+	struct preserve_node *node = &preserve_nodes[nid];
+	struct preserve_block *block, *best = NULL;
 
 	guard(spinlock_irqsave)(&node->lock);
-	block = list_first_entry_or_null(&node->idle, struct preserve_block,
-					 list);
-	if (block)
-		block_leave(node, block);
-	return block;
+	list_for_each_entry(block, &node->idle, list)
+		if (pfn ? block->pfn == pfn : !best || block->pfn > best->pfn)
+			best = block;
+	if (best)
+		block_leave(node, best);
+	return best;
 }
 
-/*
- * Undoes preserve_block_insert() for a block that has left its node. Its frames
- * are ready for free_contig_frozen_range() afterwards.
+/**
+ * preserve_block_unsteal - Undo preserve_block_steal().
+ * @block: The block.
+ *
+ * Context: Process context.
  */
-static void block_remove(struct preserve_block *block)
+void preserve_block_unsteal(struct preserve_block *block)
+{
+	struct preserve_node *node = block_node(block);
+
+	guard(spinlock_irqsave)(&node->lock);
+	block_enter(node, block);
+}
+
+/**
+ * preserve_block_remove - Undo preserve_block_insert().
+ * @block: Off its node. Freed.
+ *
+ * Its frames are ready for free_contig_frozen_range() afterwards.
+ *
+ * Context: Process context.
+ */
+void preserve_block_remove(struct preserve_block *block)
 {
 	struct page *page = pfn_to_page(block->pfn);
 
 	xa_erase(&blocks, block->pfn >> pageblock_order);
 	clear_pfnblock_bit(page, block->pfn, PB_preserve);
 	debug_pagealloc_map_pages(page, pageblock_nr_pages);
-	kfree(block);
-}
-
-/* One block from contiguous memory at @pfn: into the pool, and published. */
-static int pool_add_block(unsigned long pfn)
-{
-	struct preserve_block *block;
-	struct preserve_node *node;
-	int err;
-
-	if (kho_scratch_overlap(PFN_PHYS(pfn), PAGE_SIZE << pageblock_order))
-		return -EINVAL;
-
-	block = preserve_block_alloc(pfn);
-	if (!block)
-		return -ENOMEM;
-	preserve_block_insert(block);
-	err = preserve_block_publish(pfn);
-	if (!err)
-		return 0;
-
-	/* Unless somebody uses it already: it then lives, and dies, here. */
-	node = block_node(block);
-	scoped_guard(spinlock_irqsave, &node->lock) {
-		if (block->nr_free < pageblock_nr_pages)
-			return 0;
-		block_leave(node, block);
-	}
-	block_remove(block);
-	return err;
-}
-
-/* Returns how many of the @nr blocks at @pfn joined the pool; frees the rest. */
-static unsigned long pool_add_range(unsigned long pfn, unsigned long nr)
-{
-	unsigned long i;
-
-	for (i = 0; i < nr; i++, pfn += pageblock_nr_pages)
-		if (pool_add_block(pfn))
-			break;
-	if (i < nr)
-		free_contig_frozen_range(pfn, (nr - i) << pageblock_order);
-	return i;
-}
-
-/* Contiguous memory for up to @nr blocks on @nid, the longest run first. */
-static unsigned long node_grow(int nid, unsigned long nr)
-{
-	unsigned long run = rounddown_pow_of_two(nr);
-	unsigned long added = 0, got;
-	struct page *page;
-
-	while (run && added < nr) {
-		run = min(run, rounddown_pow_of_two(nr - added));
-		page = alloc_contig_frozen_pages(run << pageblock_order,
-						 GFP_KERNEL | __GFP_THISNODE |
-						 __GFP_NOWARN |
-						 __GFP_RETRY_MAYFAIL,
-						 nid, NULL);
-		if (!page) {
-			run >>= 1;
-			continue;
-		}
-		got = pool_add_range(page_to_pfn(page), run);
-		added += got;
-		if (got < run)
-			break;
-	}
-	return added;
-}
-
-/**
- * preserve_pool_grow - Add blocks, spread over the nodes by their size.
- * @nr_blocks: How many.
- *
- * Context: Process context, preserve_header_lock held. May migrate pages.
- * Return: 0 if all were added; -ENOMEM if fewer (what was added stays).
- */
-int preserve_pool_grow(unsigned long nr_blocks)
-{
-	unsigned long total = 0, left = nr_blocks, share;
-	int nid;
-
-	for_each_node_state(nid, N_MEMORY)
-		total += node_present_pages(nid);
-
-	for_each_node_state(nid, N_MEMORY) {
-		share = mult_frac(nr_blocks, node_present_pages(nid), total);
-		if (share)
-			left -= node_grow(nid, min(share, left));
-	}
-	/* What rounding or a small node left over. */
-	for_each_node_state(nid, N_MEMORY)
-		if (left)
-			left -= node_grow(nid, left);
-
-	trace_preserve_resize(nr_blocks, nr_blocks - left);
-	return left ? -ENOMEM : 0;
-}
-
-/**
- * preserve_pool_shrink - Give idle blocks back to the page allocator.
- * @nr_blocks: How many at most.
- *
- * Context: Process context, preserve_header_lock held.
- * Return: How many were given back.
- */
-unsigned long preserve_pool_shrink(unsigned long nr_blocks)
-{
-	struct preserve_block *block;
-	unsigned long done = 0, pfn;
-	int nid;
-
-	for_each_node_state(nid, N_MEMORY) {
-		while (done < nr_blocks) {
-			block = node_steal_idle(&nodes[nid]);
-			if (!block)
-				break;
-			if (preserve_block_withdraw(block->pfn)) {
-				guard(spinlock_irqsave)(&nodes[nid].lock);
-				block_enter(&nodes[nid], block);
-				return done;
-			}
-			pfn = block->pfn;
-			block_remove(block);
-			free_contig_frozen_range(pfn, pageblock_nr_pages);
-			done++;
-		}
-	}
-	trace_preserve_resize(-(long)nr_blocks, -(long)done);
-	return done;
+	kfree_rcu(block, rcu);
 }
 
 static unsigned long block_largest_free(const struct preserve_block *block)
@@ -694,12 +956,13 @@ static unsigned long block_largest_free(const struct preserve_block *block)
  */
 void preserve_pool_stat(int nid, struct preserve_pool_stat *stat)
 {
-	struct preserve_node *node = &nodes[nid];
+	struct preserve_node *node = &preserve_nodes[nid];
 
 	guard(spinlock_irqsave)(&node->lock);
 	stat->nr_blocks += node->nr_blocks;
 	stat->nr_free += node->nr_free;
 	stat->nr_idle_blocks += node->nr_idle;
+	stat->nr_lent += node->nr_lent;
 }
 
 /**
@@ -713,7 +976,7 @@ void preserve_pool_stat(int nid, struct preserve_pool_stat *stat)
  */
 unsigned long preserve_pool_largest_free(int nid)
 {
-	struct preserve_node *node = &nodes[nid];
+	struct preserve_node *node = &preserve_nodes[nid];
 	struct preserve_block *block;
 	unsigned long largest = 0;
 
@@ -721,6 +984,8 @@ unsigned long preserve_pool_largest_free(int nid)
 	if (node->nr_idle)
 		return pageblock_nr_pages;
 	list_for_each_entry(block, &node->partial, list)
+		largest = max(largest, block_largest_free(block));
+	list_for_each_entry(block, &node->metadata, list)
 		largest = max(largest, block_largest_free(block));
 	return largest;
 }
@@ -732,12 +997,16 @@ void preserve_pool_enable(void)
 
 void __init preserve_pool_init(void)
 {
-	int nid;
+	int nid, cpu;
 
+	for_each_possible_cpu(cpu)
+		spin_lock_init(&per_cpu_ptr(&frame_cache, cpu)->lock);
 	for (nid = 0; nid < MAX_NUMNODES; nid++) {
-		spin_lock_init(&nodes[nid].lock);
-		INIT_LIST_HEAD(&nodes[nid].idle);
-		INIT_LIST_HEAD(&nodes[nid].partial);
-		INIT_LIST_HEAD(&nodes[nid].full);
+		spin_lock_init(&preserve_nodes[nid].lock);
+		INIT_LIST_HEAD(&preserve_nodes[nid].idle);
+		INIT_LIST_HEAD(&preserve_nodes[nid].partial);
+		INIT_LIST_HEAD(&preserve_nodes[nid].full);
+		INIT_LIST_HEAD(&preserve_nodes[nid].metadata);
+		INIT_LIST_HEAD(&preserve_nodes[nid].target);
 	}
 }

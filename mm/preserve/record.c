@@ -92,6 +92,26 @@ void preserve_record_seal(struct preserve_file_ser *rec)
 	rec->csum = record_sum(rec);
 }
 
+static const char *record_policies_bad(const struct preserve_file_ser *rec)
+{
+	u64 end = 0;
+	u32 i;
+
+	if (rec->nr_policies > PRESERVE_FILE_MAX_POLICIES)
+		return "too many memory policies";
+	for (i = 0; i < rec->nr_policies; i++) {
+		const struct preserve_policy_ser *ps = &rec->policies[i];
+
+		if (ps->start < end || ps->end <= ps->start ||
+		    ps->end > (MAX_LFS_FILESIZE >> PAGE_SHIFT) + 1)
+			return "memory policies overlap or are out of range";
+		if (strnlen(ps->text, sizeof(ps->text)) == sizeof(ps->text))
+			return "memory policy without an end";
+		end = ps->end;
+	}
+	return NULL;
+}
+
 static const char *record_fields_bad(const struct preserve_file_ser *rec)
 {
 	if (rec->i_size > MAX_LFS_FILESIZE)
@@ -107,9 +127,7 @@ static const char *record_fields_bad(const struct preserve_file_ser *rec)
 		return "name broken";
 	if (rec->uid == (u32)-1 || rec->gid == (u32)-1)
 		return "owner out of range";
-	if (rec->reserved)
-		return "reserved field in use";
-	return NULL;
+	return record_policies_bad(rec);
 }
 
 /**

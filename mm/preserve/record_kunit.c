@@ -110,7 +110,15 @@ REFUSES(name_len, rec->name_len++, "name broken")
 REFUSES(name_end, memset(rec->name, 'n', sizeof(rec->name)), "name broken")
 REFUSES(uid, rec->uid = (u32)-1, "owner out of range")
 REFUSES(gid, rec->gid = (u32)-1, "owner out of range")
-REFUSES(reserved, rec->reserved = 1, "reserved field in use")
+REFUSES(policy_nr, rec->nr_policies = PRESERVE_FILE_MAX_POLICIES + 1,
+	"too many memory policies")
+REFUSES(policy_range, rec->nr_policies = 1,
+	"memory policies overlap or are out of range")
+REFUSES(policy_text, {
+	rec->nr_policies = 1;
+	rec->policies[0].end = 1;
+	memset(rec->policies[0].text, 'p', PRESERVE_POLICY_MAX_TEXT);
+}, "memory policy without an end")
 
 static struct preserve_header_ser *good_header(struct kunit *test)
 {
@@ -167,7 +175,9 @@ static struct kunit_case record_cases[] = {
 	KUNIT_CASE(record_refuses_name_end),
 	KUNIT_CASE(record_refuses_uid),
 	KUNIT_CASE(record_refuses_gid),
-	KUNIT_CASE(record_refuses_reserved),
+	KUNIT_CASE(record_refuses_policy_nr),
+	KUNIT_CASE(record_refuses_policy_range),
+	KUNIT_CASE(record_refuses_policy_text),
 	KUNIT_CASE(header_checks),
 	{}
 };

@@ -44,6 +44,12 @@ struct root {
 	__u64 sum;
 };
 
+struct policy {
+	__u64 start;
+	__u64 end;
+	char text[112];
+};
+
 struct record {
 	__u64 magic;
 	__u32 version;
@@ -57,9 +63,10 @@ struct record {
 	__u32 uid;
 	__u32 gid;
 	__u32 name_len;
-	__u32 reserved;
+	__u32 nr_policies;
 	struct root map;
 	char name[256];
+	struct policy policies[24];
 	__u64 csum;
 };
 
@@ -130,6 +137,20 @@ static void hurt_name(const struct victim *victim)
 static void hurt_size(const struct victim *victim)
 {
 	victim->rec->i_size = ~0ULL;
+	reseal_record(victim);
+}
+
+static void hurt_policies(const struct victim *victim)
+{
+	victim->rec->nr_policies = 25;
+	reseal_record(victim);
+}
+
+static void hurt_policy_text(const struct victim *victim)
+{
+	victim->rec->nr_policies = 1;
+	victim->rec->policies[0].end = 1;
+	memset(victim->rec->policies[0].text, 'x', 112);
 	reseal_record(victim);
 }
 
@@ -218,6 +239,8 @@ static const struct attack {
 	{ "record-sum",	hurt_record_sum,	-EBADMSG },
 	{ "name",	hurt_name,		-EBADMSG },
 	{ "size",	hurt_size,		-EBADMSG },
+	{ "policies",	hurt_policies,		-EBADMSG },
+	{ "policy-text", hurt_policy_text,	-EBADMSG },
 	{ "root-sum",	hurt_root_sum,		-EBADMSG },
 	{ "map-version", hurt_map_version,	-EPROTO },
 	{ "leaf-sum",	hurt_leaf_sum,		-EBADMSG },

@@ -35,15 +35,69 @@ TRACE_EVENT(preserve_free,
 	    TP_printk("pfn=%#lx order=%u", __entry->pfn, __entry->order)
 );
 
-TRACE_EVENT(preserve_resize,
-	    TP_PROTO(long wanted_blocks, long got_blocks),
-	    TP_ARGS(wanted_blocks, got_blocks),
-	    TP_STRUCT__entry(__field(long, wanted_blocks)
-			     __field(long, got_blocks)),
-	    TP_fast_assign(__entry->wanted_blocks = wanted_blocks;
-			   __entry->got_blocks = got_blocks;),
-	    TP_printk("wanted_blocks=%ld got_blocks=%ld",
-		      __entry->wanted_blocks, __entry->got_blocks)
+DECLARE_EVENT_CLASS(preserve_blocks,
+		    TP_PROTO(int nid, unsigned long wanted, unsigned long got),
+		    TP_ARGS(nid, wanted, got),
+		    TP_STRUCT__entry(__field(int, nid)
+				     __field(unsigned long, wanted)
+				     __field(unsigned long, got)),
+		    TP_fast_assign(__entry->nid = nid;
+				   __entry->wanted = wanted;
+				   __entry->got = got;),
+		    TP_printk("nid=%d blocks_wanted=%lu blocks=%lu",
+			      __entry->nid, __entry->wanted, __entry->got)
+);
+
+DEFINE_EVENT(preserve_blocks, preserve_grow,
+	     TP_PROTO(int nid, unsigned long wanted, unsigned long got),
+	     TP_ARGS(nid, wanted, got));
+
+DEFINE_EVENT(preserve_blocks, preserve_shrink,
+	     TP_PROTO(int nid, unsigned long wanted, unsigned long got),
+	     TP_ARGS(nid, wanted, got));
+
+DEFINE_EVENT(preserve_blocks, preserve_reclaim,
+	     TP_PROTO(int nid, unsigned long wanted, unsigned long got),
+	     TP_ARGS(nid, wanted, got));
+
+TRACE_EVENT(preserve_lend,
+	    TP_PROTO(int nid, unsigned long nr_blocks),
+	    TP_ARGS(nid, nr_blocks),
+	    TP_STRUCT__entry(__field(int, nid)
+			     __field(unsigned long, nr_blocks)),
+	    TP_fast_assign(__entry->nid = nid;
+			   __entry->nr_blocks = nr_blocks;),
+	    TP_printk("nid=%d blocks=%lu", __entry->nid, __entry->nr_blocks)
+);
+
+TRACE_EVENT(preserve_evacuate,
+	    TP_PROTO(unsigned long pfn, unsigned int nr_blocks,
+		     unsigned long moved, int err),
+	    TP_ARGS(pfn, nr_blocks, moved, err),
+	    TP_STRUCT__entry(__field(unsigned long, pfn)
+			     __field(unsigned int, nr_blocks)
+			     __field(unsigned long, moved)
+			     __field(int, err)),
+	    TP_fast_assign(__entry->pfn = pfn;
+			   __entry->nr_blocks = nr_blocks;
+			   __entry->moved = moved;
+			   __entry->err = err;),
+	    TP_printk("pfn=%#lx blocks=%u pages_in_use=%lu err=%d",
+		      __entry->pfn, __entry->nr_blocks, __entry->moved,
+		      __entry->err)
+);
+
+TRACE_EVENT(preserve_compact,
+	    TP_PROTO(int passes, unsigned long moved, int err),
+	    TP_ARGS(passes, moved, err),
+	    TP_STRUCT__entry(__field(int, passes)
+			     __field(unsigned long, moved)
+			     __field(int, err)),
+	    TP_fast_assign(__entry->passes = passes;
+			   __entry->moved = moved;
+			   __entry->err = err;),
+	    TP_printk("passes=%d pages=%lu err=%d", __entry->passes,
+		      __entry->moved, __entry->err)
 );
 
 TRACE_EVENT(preserve_adopt,

@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Packing the pool: fewer blocks, and files that lie in fewer runs.
+ *
+ * The unit is a segment: a contiguous part of a file in folios of one order. It
+ * is moved as a whole when it lies in several runs, or in a block that is mostly
+ * empty. Targets are idle blocks, filled from the bottom one after the other, so
+ * what is next to each other in a file is next to each other in memory, and the
+ * blocks it leaves become targets themselves.
+ *
+ * The same moving empties blocks that have to leave the pool: memory that goes
+ * offline.
+ */
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/preserve.h>
+#include <linux/sched/signal.h>
+#include <linux/swap.h>
+
+#include <trace/events/preserve.h>
+
+#include "internal.h"
+
+/* A block with fewer frames in use is emptied. */
+#define FULL_ENOUGH	(pageblock_nr_pages * 15 / 16)
+
+/* A segment whose runs have this length on average is left alone. */
+#define RUN_LONG_ENOUGH	(8 * pageblock_nr_pages)
+
+/* Frames that are left empty at the end of a target rather than cut a segment. */
+#define GAP		32UL
+
+/* Each pass finds what the one before has uncovered. */
+#define PASSES		4
+
+/* Somebody waits to seal a file for the next kernel: stop. */
+atomic_t preserve_sealing = ATOMIC_INIT(0);
+
+/**
+ * struct segment - A part of a file, as one glance under the lock has found it.
+ * @index:   First page index.
+ * @nr:      Pages.
+ * @nr_runs: Runs of frames.
+ * @pfn:     Where it begins.
+ * @order:   Of its folios.
+ * @move:    It lies in a block that should be emptied.
+ */
+struct segment {
+	pgoff_t index;
+	unsigned long nr;
+	unsigned long nr_runs;
+	unsigned long pfn;
+	unsigned int order;
+	bool move;
+};
+
+/**
+ * struct packing - One round of moving.
+ * @nid:   Node of the present target.
+ * @pfn:   Next free frame of it; 0 for none.
+ * @end:   Its end.
+ * @lo:    If not zero, only what lies in frames from here ...
+ * @hi:    ... to here is moved.
+ * @moved: Pages that segments had which were moved, or tried to.
+ */
+struct packing {
+	int nid;
+	unsigned long pfn;
+	unsigned long end;
+	unsigned long lo;
+	unsigned long hi;
+	unsigned long moved;
+};
+
+static bool interrupted(void)
+{
+	return fatal_signal_pending(current) || atomic_read(&preserve_sealing);
+}
+
+/* Is one of these frames in a block that should be emptied? */
+static bool run_misplaced(const struct packing *p, unsigned long pfn,
+			  unsigned long nr)
+{
+	unsigned long end = pfn + nr;
+
+	if (p->hi)
+		return pfn < p->hi && end > p->lo;
+	for (; pfn < end; pfn = pageblock_end_pfn(pfn))
+		if (preserve_block_fill(pfn) < FULL_ENOUGH)
+			return true;
+	return false;
+}
+
+/* The segment at or behind @from. Context: xa_lock of i_pages held. */
+static bool segment_find(struct packing *p, const struct preserve_file *pf,
+			 pgoff_t from, struct segment *seg)
+{
+	unsigned long next_pfn = 0;
+	struct prmap_run run;
+	u64 index = from;
+
+	*seg = (struct segment) { };
+	if (pf->stale || pf->sealed)
+		return false;
+	while (prmap_next(&pf->map, index, &run)) {
+		if (!seg->nr) {
+			seg->index = run.index;
+			seg->pfn = run.pfn;
+			seg->order = run.order;
+		} else if (run.index != seg->index + seg->nr ||
+			   run.order != seg->order ||
+			   pfn_to_nid(run.pfn) != pfn_to_nid(seg->pfn) ||
+			   seg->nr >= SZ_1G >> PAGE_SHIFT) {
+			break;
+		}
+		seg->nr_runs += run.pfn != next_pfn;
+		seg->nr += run.nr;
+		seg->move |= run_misplaced(p, run.pfn, run.nr);
+		next_pfn = run.pfn + run.nr;
+		index = run.index + run.nr;
+	}
+	return seg->nr;
+}
+
+static bool segment_scattered(const struct segment *seg)
+{
+	return seg->nr_runs > 1 && seg->nr / seg->nr_runs < RUN_LONG_ENOUGH;
+}
+
+/* Goes on in the block behind the target's end, or in any idle one. */
+static bool target_extend(struct packing *p, bool adjacent)
+{
+	unsigned long pfn = 0;
+
+	if (p->pfn)
+		pfn = preserve_target_take(p->nid, p->end);
+	if (!pfn && !adjacent) {
+		pfn = preserve_target_take(p->nid, 0);
+		if (!pfn && preserve_reclaim_lent(p->nid, 1))
+			pfn = preserve_target_take(p->nid, 0);
+		p->pfn = pfn;
+	}
+	if (!pfn)
+		return false;
+	p->end = pfn + pageblock_nr_pages;
+	return true;
+}
+
+/* A target for @seg; returns how many of its pages fit, 0 for no memory. */
+static unsigned long target_for(struct packing *p, const struct segment *seg)
+{
+	unsigned long align = 1UL << seg->order, room;
+
+	if (p->nid != pfn_to_nid(seg->pfn)) {
+		p->nid = pfn_to_nid(seg->pfn);
+		p->pfn = 0;
+	}
+	if (p->pfn)
+		p->pfn = ALIGN(p->pfn, align);
+	while (!p->pfn || p->end - p->pfn < seg->nr)
+		if (!p->pfn || !target_extend(p, true))
+			break;
+	room = p->pfn ? p->end - p->pfn : 0;
+	if (room >= seg->nr)
+		return seg->nr;
+	if (room <= (seg->nr <= pageblock_nr_pages ? GAP : 0) || !room) {
+		if (!target_extend(p, false))
+			return 0;
+		while (p->end - p->pfn < seg->nr && target_extend(p, true))
+			;
+		room = p->end - p->pfn;
+	}
+	return min(round_down(room, align), seg->nr);
+}
+
+static int segment_move(struct packing *p, struct address_space *mapping,
+			struct segment *seg)
+{
+	unsigned long nr;
+	int err;
+
+	while (seg->nr && !interrupted()) {
+		nr = target_for(p, seg);
+		if (!nr)
+			return -ENOMEM;
+		err = preserve_move_pages(mapping, seg->index, nr, p->pfn);
+		if (err)
+			return err;
+		p->moved += nr;
+		p->pfn += nr;
+		seg->index += nr;
+		seg->nr -= nr;
+	}
+	return 0;
+}
+
+/* Moves what is to be moved of one file. */
+static int file_pack(struct packing *p, struct preserve_file *pf)
+{
+	struct address_space *mapping = preserve_file_mapping(pf);
+	struct segment seg;
+	pgoff_t from = 0;
+	bool found;
+	int err = 0;
+
+	while (!err && !interrupted()) {
+		xa_lock_irq(pf->i_pages);
+		found = segment_find(p, pf, from, &seg);
+		xa_unlock_irq(pf->i_pages);
+		if (!found)
+			break;
+		from = seg.index + seg.nr;
+		if (seg.move || (!p->hi && segment_scattered(&seg)))
+			err = segment_move(p, mapping, &seg);
+		cond_resched();
+	}
+	return err;
+}
+
+static int all_files_pack(struct packing *p)
+{
+	struct preserve_file *pf = NULL;
+	int err, worst = 0;
+
+	while ((pf = preserve_file_next(pf))) {
+		err = file_pack(p, pf);
+		if (err)
+			worst = err;
+	}
+	return worst;
+}
+
+static void all_targets_put(void)
+{
+	int nid;
+
+	for_each_online_node(nid)
+		preserve_targets_put(nid);
+	preserve_pool_drain();
+}
+
+/**
+ * preserve_compact - Pack the pool, then lend what has become idle.
+ *
+ * Files that are sealed for the next kernel stay as they are.
+ *
+ * Context: Process context, no folio locked; takes preserve_size_lock.
+ * Return: 0; -ENOMEM if there was no block to move something to; -EINTR if killed;
+ *         -EBUSY if the next kernel is about to come.
+ */
+int preserve_compact(void)
+{
+	unsigned long moved = 0;
+	int pass, err = 0;
+
+	if (mutex_lock_killable(&preserve_size_lock))
+		return -EINTR;
+	lru_add_drain_all();
+	for (pass = 0; pass < PASSES && !interrupted(); pass++) {
+		struct packing p = { .nid = NUMA_NO_NODE };
+
+		preserve_pool_drain();
+		err = all_files_pack(&p);
+		all_targets_put();
+		moved += p.moved;
+		if (!p.moved)
+			break;
+	}
+	preserve_pool_lend_now();
+	preserve_publish();
+	mutex_unlock(&preserve_size_lock);
+	trace_preserve_compact(pass, moved, err);
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	return atomic_read(&preserve_sealing) ? -EBUSY : err;
+}
+
+/* Lets an idle block that is set apart leave the pool. */
+static void block_drop(unsigned long pfn)
+{
+	struct preserve_block *block = preserve_target_steal(pfn);
+
+	if (!block)
+		return;
+	if (preserve_block_withdraw(pfn)) {
+		preserve_block_unsteal(block);
+		return;
+	}
+	preserve_block_remove(block);
+	free_contig_frozen_range(pfn, pageblock_nr_pages);
+}
+
+/**
+ * preserve_vacate - Leave a range of memory as far as possible.
+ * @pfn: First frame, pageblock aligned.
+ * @nr:  How many.
+ *
+ * Folios move to other blocks of the pool, blocks that are idle then leave it.
+ * What cannot be moved stays, and page isolation refuses the range.
+ *
+ * Context: Process context, no folio locked; takes preserve_size_lock.
+ */
+void preserve_vacate(unsigned long pfn, unsigned long nr)
+{
+	struct packing p = {
+		.nid = NUMA_NO_NODE, .lo = pfn, .hi = pfn + nr,
+	};
+	unsigned long at;
+
+	if (!static_branch_unlikely(&preserve_pool_key))
+		return;
+	if (mutex_lock_killable(&preserve_size_lock))
+		return;
+	preserve_pool_drain();
+	for (at = pfn; at < pfn + nr; at += pageblock_nr_pages) {
+		if (preserve_is_lent(at))
+			preserve_drop_lent(at);
+		else
+			preserve_target_hold(at);
+	}
+	lru_add_drain_all();
+	all_files_pack(&p);
+	preserve_pool_drain();
+	for (at = pfn; at < pfn + nr; at += pageblock_nr_pages)
+		if (preserve_block_find(at))
+			block_drop(at);
+	all_targets_put();
+	preserve_publish();
+	mutex_unlock(&preserve_size_lock);
+}

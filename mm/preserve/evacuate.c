@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Gaining pool blocks by moving other memory out of the way.
+ *
+ * Pageblocks are judged in windows of 1 GiB by what it takes to empty them: the
+ * number of pages to migrate, or the reason why it cannot work. Windows that
+ * already hold pool blocks come first, then those with the most usable blocks,
+ * so that the pool fills whole GiBs and leaves others free for 1 GiB pages.
+ * Inside a window the longest and cheapest contiguous run is taken first.
+ *
+ * alloc_contig_frozen_range() does the moving. A run that fails is tried again
+ * in halves, down to single blocks; nothing is waited for beyond what it waits.
+ * The judgement is a glance without locks: it saves work and may be wrong.
+ */
+#include <linux/gfp.h>
+#include <linux/kexec_handover.h>
+#include <linux/memory_hotplug.h>
+#include <linux/mm.h>
+#include <linux/mmzone.h>
+#include <linux/page-isolation.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/sort.h>
+
+#include <trace/events/preserve.h>
+
+#include "internal.h"
+
+#define WINDOW_BLOCKS	(1U << (30 - PAGE_SHIFT - pageblock_order))
+#define WINDOW_PAGES	(1UL << (30 - PAGE_SHIFT))
+
+/* Longest run that is emptied in one go. */
+#define RUN_BLOCKS	64U
+
+/* Windows that growth on demand looks at in one go. */
+#define SOME_WINDOWS	2
+
+#define EVACUATE_GFP	(GFP_KERNEL | __GFP_NOWARN | __GFP_RETRY_MAYFAIL)
+
+/* In place of a cost, which is below: why a block is not to be had. */
+enum {
+	COST_PINNED = 0xfffc,
+	COST_UNMOVABLE,
+	COST_OURS,		/* in the pool already, or lent by it */
+	COST_ABSENT,		/* no memory, or not for the pool */
+};
+
+/**
+ * struct window - What one GiB has to offer.
+ * @pfn:    Its first.
+ * @ours:   Blocks of the pool in it.
+ * @usable: Blocks that can be emptied, as far as one can see.
+ * @pages:  Pages to migrate for all of them.
+ */
+struct window {
+	unsigned long pfn;
+	unsigned int ours;
+	unsigned int usable;
+	unsigned long pages;
+};
+
+/**
+ * struct search - One search for blocks.
+ * @nid:  On this node.
+ * @left: Blocks still wanted.
+ * @done: Blocks gained.
+ * @stop: No sense in going on: no memory to move pages to, or a signal.
+ * @cost: Of the present window's blocks.
+ */
+struct search {
+	int nid;
+	unsigned long left;
+	unsigned long done;
+	bool stop;
+	u16 cost[];
+};
+
+static struct search *search_alloc(int nid, unsigned long nr_blocks)
+{
+	struct search *s = kmalloc_flex(*s, cost, WINDOW_BLOCKS, GFP_KERNEL);
+
+	if (s) {
+		s->nid = nid;
+		s->left = nr_blocks;
+		s->done = 0;
+		s->stop = false;
+	}
+	return s;
+}
+
+static void count(struct search *s, enum preserve_evacuate_result result,
+		  unsigned long nr)
+{
+	preserve_nodes[s->nid].evacuated[result] += nr;
+}
+
+/* Can this block's memory be the pool's at all? */
+static bool block_suitable(struct page *page, unsigned long pfn, int nid)
+{
+	return page && page_to_nid(page) == nid && page_zone(page) ==
+	       page_zone(page + pageblock_nr_pages - 1) &&
+	       page_zonenum(page) <= ZONE_NORMAL &&
+	       pfn_to_online_page(pfn + pageblock_nr_pages - 1) &&
+	       !is_migrate_isolate_page(page) && !is_migrate_cma_page(page) &&
+	       !kho_scratch_overlap(PFN_PHYS(pfn), PAGE_SIZE << pageblock_order);
+}
+
+/* The number of pages to migrate, or one of COST_*. */
+static u16 block_cost(unsigned long pfn, int nid)
+{
+	struct page *page = pfn_to_online_page(pfn);
+	unsigned long i, step, cost = 0;
+
+	if (page && (preserve_pool_block(page) || preserve_is_lent(pfn)))
+		return COST_OURS;
+	if (!block_suitable(page, pfn, nid))
+		return COST_ABSENT;
+
+	for (i = 0; i < pageblock_nr_pages; i += step) {
+		page = pfn_to_page(pfn + i);
+		step = 1;
+		if (page_is_unmovable(page_zone(page), page,
+				      PB_ISOLATE_MODE_OTHER, &step))
+			return COST_UNMOVABLE;
+		step = min(step, pageblock_nr_pages - i);
+		if (PageBuddy(page) || !page_ref_count(compound_head(page)))
+			continue;
+		if (folio_maybe_dma_pinned(page_folio(page)))
+			return COST_PINNED;
+		cost += step;
+	}
+	return cost;
+}
+
+static void window_judge(struct search *s, struct window *w, unsigned long pfn,
+			 bool tally)
+{
+	unsigned int i;
+
+	*w = (struct window) { .pfn = pfn };
+	for (i = 0; i < WINDOW_BLOCKS; i++) {
+		s->cost[i] = block_cost(pfn + ((unsigned long)i << pageblock_order),
+					s->nid);
+		if (s->cost[i] < COST_PINNED) {
+			w->usable++;
+			w->pages += s->cost[i];
+		}
+		w->ours += s->cost[i] == COST_OURS;
+		if (tally && s->cost[i] == COST_PINNED)
+			count(s, PRESERVE_EVACUATE_PINNED, 1);
+		if (tally && s->cost[i] == COST_UNMOVABLE)
+			count(s, PRESERVE_EVACUATE_UNMOVABLE, 1);
+		if (!(i % 64))
+			cond_resched();
+	}
+}
+
+/* Puts emptied blocks into the pool; gives back what it has no place for. */
+static unsigned long blocks_add(unsigned long pfn, unsigned long nr)
+{
+	unsigned long i;
+
+	for (i = 0; i < nr; i++, pfn += pageblock_nr_pages)
+		if (preserve_pool_add_block(pfn))
+			break;
+	if (i < nr)
+		free_contig_frozen_range(pfn, (nr - i) << pageblock_order);
+	return i;
+}
+
+static unsigned long cost_sum(const u16 *cost, unsigned int nr)
+{
+	unsigned long sum = 0;
+
+	while (nr--)
+		sum += *cost++;
+	return sum;
+}
+
+/* One attempt at a run of blocks. Context: as run_gain(). */
+static int run_try(struct search *s, unsigned long pfn, unsigned int nr,
+		   unsigned long pages)
+{
+	unsigned long got;
+	int err;
+
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	err = alloc_contig_frozen_range(pfn, pfn + ((unsigned long)nr << pageblock_order),
+					ACR_FLAGS_NONE, EVACUATE_GFP);
+	if (!err) {
+		got = blocks_add(pfn, nr);
+		s->done += got;
+		s->left -= got;
+		count(s, PRESERVE_EVACUATE_DONE, got);
+		preserve_nodes[s->nid].moved += pages;
+		if (got < nr) {
+			count(s, PRESERVE_EVACUATE_NOMEM, nr - got);
+			s->stop = true;
+		}
+	}
+	trace_preserve_evacuate(pfn, nr, pages, err);
+	return err;
+}
+
+/* Gains what it can of the @nr blocks from index @first of the window on. */
+static void run_gain(struct search *s, const struct window *w,
+		     unsigned int first, unsigned int nr)
+{
+	unsigned long pfn = w->pfn + ((unsigned long)first << pageblock_order);
+	u16 cost;
+	int err;
+
+	if (s->stop)
+		return;
+	err = run_try(s, pfn, nr, cost_sum(s->cost + first, nr));
+	if (!err)
+		return;
+	if (err == -EINTR || err == -ENOMEM) {
+		if (err == -ENOMEM)
+			count(s, PRESERVE_EVACUATE_NOMEM, nr);
+		s->stop = true;
+		return;
+	}
+	if (nr > 1) {
+		run_gain(s, w, first, nr / 2);
+		run_gain(s, w, first + nr / 2, nr - nr / 2);
+		return;
+	}
+	cost = block_cost(pfn, s->nid);
+	count(s, cost == COST_PINNED ? PRESERVE_EVACUATE_PINNED :
+		 cost == COST_UNMOVABLE ? PRESERVE_EVACUATE_UNMOVABLE :
+					  PRESERVE_EVACUATE_BUSY, 1);
+}
+
+/*
+ * The best run of at most @most blocks: the longest, and among those the
+ * cheapest. Returns its length, 0 when nothing is left.
+ */
+static unsigned int run_pick(const struct search *s, unsigned int most,
+			     unsigned int *first)
+{
+	unsigned int i, len = 0, best = 0;
+	unsigned long sum = 0, best_sum = 0;
+
+	for (i = 0; i < WINDOW_BLOCKS; i++) {
+		if (s->cost[i] >= COST_PINNED) {
+			len = 0;
+			sum = 0;
+			continue;
+		}
+		sum += s->cost[i];
+		if (len == most)
+			sum -= s->cost[i - most];
+		else
+			len++;
+		if (len > best || (len == best && sum < best_sum)) {
+			best = len;
+			best_sum = sum;
+			*first = i + 1 - len;
+		}
+	}
+	return best;
+}
+
+static void window_gain(struct search *s, const struct window *w)
+{
+	unsigned int first, nr, i;
+
+	while (s->left && !s->stop) {
+		nr = run_pick(s, min(s->left, RUN_BLOCKS), &first);
+		if (!nr)
+			return;
+		run_gain(s, w, first, nr);
+		/* Tried: whatever became of it. */
+		for (i = first; i < first + nr; i++)
+			s->cost[i] = COST_OURS;
+		cond_resched();
+	}
+}
+
+static int window_compare(const void *a, const void *b)
+{
+	const struct window *x = a, *y = b;
+	unsigned int step = WINDOW_BLOCKS / 8;
+
+	if (!x->ours != !y->ours)
+		return !x->ours - !y->ours;
+	if (x->usable / step != y->usable / step)
+		return y->usable / step - x->usable / step;
+	if (x->pages != y->pages)
+		return x->pages < y->pages ? -1 : 1;
+	return x->pfn < y->pfn ? -1 : 1;
+}
+
+/**
+ * preserve_evacuate - Gain blocks on a node.
+ * @nid:       The node.
+ * @nr_blocks: How many.
+ *
+ * Judges all of the node's memory first.
+ *
+ * Context: Process context, preserve_size_lock held, no folio locked.
+ * Return: How many were gained.
+ */
+unsigned long preserve_evacuate(int nid, unsigned long nr_blocks)
+{
+	unsigned long pfn = round_down(node_start_pfn(nid), WINDOW_PAGES);
+	unsigned long nr = DIV_ROUND_UP(node_end_pfn(nid) - pfn, WINDOW_PAGES);
+	struct search *s = search_alloc(nid, nr_blocks);
+	struct window *windows = kvmalloc_objs(*windows, nr);
+	unsigned long i, done = 0;
+
+	if (!s || !windows)
+		goto out;
+	for (i = 0; i < nr; i++)
+		window_judge(s, &windows[i], pfn + i * WINDOW_PAGES, false);
+	sort(windows, nr, sizeof(*windows), window_compare, NULL);
+	for (i = 0; i < nr && s->left && !s->stop; i++) {
+		pfn = windows[i].pfn;
+		window_judge(s, &windows[i], pfn, true);
+		window_gain(s, &windows[i]);
+	}
+	preserve_nodes[nid].window = pfn;
+	done = s->done;
+out:
+	kvfree(windows);
+	kfree(s);
+	return done;
+}
+
+/**
+ * preserve_evacuate_some - Gain a few blocks on a node, in bounded time.
+ * @nid:       The node.
+ * @nr_blocks: How many.
+ *
+ * Looks at few windows, from where the last search ended.
+ *
+ * Context: As preserve_evacuate().
+ * Return: How many were gained.
+ */
+unsigned long preserve_evacuate_some(int nid, unsigned long nr_blocks)
+{
+	unsigned long start = round_down(node_start_pfn(nid), WINDOW_PAGES);
+	struct preserve_node *node = &preserve_nodes[nid];
+	struct search *s = search_alloc(nid, nr_blocks);
+	unsigned long done, pfn = node->window;
+	struct window w;
+	int i;
+
+	if (!s)
+		return 0;
+	for (i = 0; i < SOME_WINDOWS && s->left && !s->stop; i++) {
+		if (i)
+			pfn += WINDOW_PAGES;
+		if (pfn < start || pfn >= node_end_pfn(nid))
+			pfn = start;
+		window_judge(s, &w, pfn, true);
+		window_gain(s, &w);
+	}
+	node->window = pfn;
+	done = s->done;
+	kfree(s);
+	return done;
+}

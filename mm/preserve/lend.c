@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Lending: idle pool blocks serve movable allocations until the pool needs them.
+ *
+ * A lent block is an ordinary pageblock of type MIGRATE_CMA. The page allocator
+ * already keeps everything out of those that could not be moved away again:
+ * only movable allocations go there, and a long-term pin moves a page out first.
+ * So taking a block back is alloc_contig_frozen_range(), as CMA does it.
+ *
+ * KHO does not know of lent blocks, the next kernel finds free memory there. It
+ * learns the pool's size from the header and gains as many blocks again.
+ */
+#include <linux/cma.h>
+#include <linux/gfp.h>
+#include <linux/mm.h>
+#include <linux/page-isolation.h>
+#include <linux/sched/signal.h>
+#include <linux/xarray.h>
+
+#include <trace/events/preserve.h>
+
+#include "internal.h"
+
+/* Longest run that is taken back in one go. */
+#define RUN_BLOCKS	16
+
+/* What is lent, by pfn >> pageblock_order. Under preserve_size_lock. */
+static DEFINE_XARRAY(lent);
+
+/**
+ * preserve_is_lent - Is this block lent out?
+ * @pfn: Its first frame.
+ *
+ * Context: Any; for an answer that lasts, preserve_size_lock held.
+ * Return: True if it is.
+ */
+bool preserve_is_lent(unsigned long pfn)
+{
+	return xa_load(&lent, pfn >> pageblock_order);
+}
+
+static void set_lent(unsigned long pfn, bool is_lent)
+{
+	struct page *page = pfn_to_page(pfn);
+	long nr = is_lent ? pageblock_nr_pages : -(long)pageblock_nr_pages;
+
+	init_pageblock_migratetype(page, is_lent ? MIGRATE_CMA :
+						   MIGRATE_MOVABLE, false);
+	page_zone(page)->cma_pages += nr;
+	totalcma_pages += nr;
+	preserve_nodes[page_to_nid(page)].nr_lent += is_lent ? 1 : -1;
+}
+
+/**
+ * preserve_lend - Lend a block out.
+ * @block: From preserve_block_steal(). Freed on success.
+ *
+ * Context: Process context, preserve_size_lock held.
+ * Return: 0 or -ENOMEM.
+ */
+int preserve_lend(struct preserve_block *block)
+{
+	unsigned long pfn = block->pfn;
+	unsigned long index = pfn >> pageblock_order;
+	int err;
+
+	err = xa_err(xa_store(&lent, index, xa_mk_value(1), GFP_KERNEL));
+	if (err)
+		return err;
+	err = preserve_block_withdraw(pfn);
+	if (err) {
+		xa_erase(&lent, index);
+		return err;
+	}
+	preserve_block_remove(block);
+	set_lent(pfn, true);
+	free_contig_frozen_range(pfn, pageblock_nr_pages);
+	return 0;
+}
+
+/**
+ * preserve_lend_surplus - Lend out what a node does not need soon.
+ * @nid:  The node.
+ * @keep: Idle blocks to keep at hand.
+ *
+ * Context: Process context, preserve_size_lock held.
+ * Return: How many blocks were lent.
+ */
+unsigned long preserve_lend_surplus(int nid, unsigned long keep)
+{
+	struct preserve_node *node = &preserve_nodes[nid];
+	struct preserve_block *block;
+	unsigned long nr = 0;
+
+	while (READ_ONCE(node->nr_idle) > keep) {
+		block = preserve_block_steal(nid, 0);
+		if (!block)
+			break;
+		if (preserve_lend(block)) {
+			preserve_block_unsteal(block);
+			break;
+		}
+		nr++;
+		cond_resched();
+	}
+	if (nr)
+		trace_preserve_lend(nid, nr);
+	return nr;
+}
+
+/* Takes the frames of @nr lent blocks out of the page allocator. */
+static int run_take(unsigned long pfn, unsigned long nr)
+{
+	unsigned long i;
+	int err;
+
+	err = alloc_contig_frozen_range(pfn, pfn + (nr << pageblock_order),
+					ACR_FLAGS_CMA, GFP_KERNEL |
+					__GFP_NOWARN | __GFP_RETRY_MAYFAIL);
+	if (err)
+		return err;
+	for (i = 0; i < nr; i++, pfn += pageblock_nr_pages) {
+		set_lent(pfn, false);
+		xa_erase(&lent, pfn >> pageblock_order);
+	}
+	return 0;
+}
+
+/* Blocks at @pfn that the pool has no memory to note go out again. */
+static unsigned long run_add(unsigned long pfn, unsigned long nr)
+{
+	unsigned long i;
+
+	for (i = 0; i < nr; i++, pfn += pageblock_nr_pages)
+		if (preserve_pool_add_block(pfn))
+			break;
+	if (i < nr)
+		free_contig_frozen_range(pfn, (nr - i) << pageblock_order);
+	return i;
+}
+
+/* Takes back what it can of a run; in halves if not as a whole. */
+static unsigned long run_reclaim(unsigned long pfn, unsigned long nr)
+{
+	unsigned long half = nr / 2;
+	int err;
+
+	if (fatal_signal_pending(current))
+		return 0;
+	err = run_take(pfn, nr);
+	if (!err)
+		return run_add(pfn, nr);
+	if (nr == 1 || err == -ENOMEM || err == -EINTR)
+		return 0;
+	return run_reclaim(pfn, half) +
+	       run_reclaim(pfn + (half << pageblock_order), nr - half);
+}
+
+/* The next run of blocks of @nid that are lent, from block number @from on. */
+static unsigned long run_find(int nid, unsigned long *from, unsigned long most)
+{
+	unsigned long index = *from, nr = 0;
+	struct zone *zone;
+
+	while (xa_find(&lent, &index, ULONG_MAX, XA_PRESENT)) {
+		if (pfn_to_nid(index << pageblock_order) == nid)
+			break;
+		index++;
+	}
+	*from = index;
+	if (!xa_load(&lent, index))
+		return 0;
+	zone = page_zone(pfn_to_page(index << pageblock_order));
+	while (nr < most && xa_load(&lent, index + nr) &&
+	       page_zone(pfn_to_page((index + nr) << pageblock_order)) == zone)
+		nr++;
+	return nr;
+}
+
+/**
+ * preserve_reclaim_lent - Take lent blocks back.
+ * @nid:       The node.
+ * @nr_blocks: How many.
+ *
+ * Lowest first, so that the pool stays packed. Blocks that are busy stay lent.
+ *
+ * Context: Process context, preserve_size_lock held, no folio locked.
+ * Return: How many came back.
+ */
+unsigned long preserve_reclaim_lent(int nid, unsigned long nr_blocks)
+{
+	unsigned long done = 0, from = 0, nr;
+
+	while (done < nr_blocks) {
+		nr = run_find(nid, &from, min(nr_blocks - done, RUN_BLOCKS));
+		if (!nr)
+			break;
+		done += run_reclaim(from << pageblock_order, nr);
+		if (fatal_signal_pending(current))
+			break;
+		from += nr;
+		cond_resched();
+	}
+	if (nr_blocks)
+		trace_preserve_reclaim(nid, nr_blocks, done);
+	return done;
+}
+
+/**
+ * preserve_drop_lent - Let a lent block leave the pool.
+ * @pfn: Its first frame.
+ *
+ * Context: As preserve_reclaim_lent().
+ * Return: False if it is busy and stays.
+ */
+bool preserve_drop_lent(unsigned long pfn)
+{
+	if (run_take(pfn, 1))
+		return false;
+	free_contig_frozen_range(pfn, pageblock_nr_pages);
+	return true;
+}
+
+/**
+ * preserve_drop_some_lent - Let lent blocks of a node leave the pool.
+ * @nid:       The node.
+ * @nr_blocks: How many at most.
+ *
+ * Context: As preserve_reclaim_lent().
+ * Return: How many left.
+ */
+unsigned long preserve_drop_some_lent(int nid, unsigned long nr_blocks)
+{
+	unsigned long index, done = 0;
+	void *entry;
+
+	xa_for_each(&lent, index, entry) {
+		if (done == nr_blocks || fatal_signal_pending(current))
+			break;
+		if (pfn_to_nid(index << pageblock_order) == nid)
+			done += preserve_drop_lent(index << pageblock_order);
+		cond_resched();
+	}
+	return done;
+}

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Moving a file's folios: within the pool, and into it.
+ *
+ * migrate_pages() does the work, with targets that the pool gives. The page cache
+ * tells the file map of each folio as it changes hands. migrate_pages() asks for
+ * targets with folios locked, so none of them may wait for the pool to grow.
+ */
+#include <linux/migrate.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/preserve.h>
+#include <linux/sched/signal.h>
+#include <linux/swap.h>
+
+#include "../internal.h"
+#include "internal.h"
+
+/* Folios on their way at a time. */
+#define BATCH		512U
+
+/* Rounds over a file that somebody else is busy with. */
+#define ROUNDS		4
+
+/* Never sleeps. */
+#define TARGET_GFP	(GFP_NOWAIT | __GFP_NOWARN)
+
+/**
+ * struct move - Where folios go.
+ * @index: Page index that has its place at @pfn.
+ * @pfn:   First frame of a run in targets of compaction; or, for folios that come
+ *         into the pool, the goal of the next.
+ * @short: The pool had no frames for a folio of @order on node @nid.
+ */
+struct move {
+	pgoff_t index;
+	unsigned long pfn;
+	bool is_short;
+	int nid;
+};
+
+static struct folio *target_in_run(struct folio *src, unsigned long private)
+{
+	const struct move *m = (struct move *)private;
+	unsigned int order = folio_order(src);
+	unsigned long pfn = m->pfn + (src->index - m->index);
+
+	if (!IS_ALIGNED(pfn, 1UL << order))
+		return NULL;
+	return preserve_target_folio(pfn, order, TARGET_GFP);
+}
+
+/* Puts the file's folios of a range on a list, all that can be had. */
+static unsigned int isolate_range(struct address_space *mapping, pgoff_t index,
+				  pgoff_t end, struct list_head *list)
+{
+	unsigned int nr = 0;
+	struct folio *folio;
+
+	while (index < end) {
+		folio = filemap_get_folio(mapping, index);
+		if (IS_ERR(folio)) {
+			index++;
+			continue;
+		}
+		index = folio_next_index(folio);
+		nr += isolate_folio_to_list(folio, list);
+		folio_put(folio);
+	}
+	return nr;
+}
+
+/**
+ * preserve_move_pages - Move a range of a file to a run of frames.
+ * @mapping: The file's.
+ * @index:   First page index of the range.
+ * @nr:      Pages.
+ * @pfn:     The run, free frames in blocks that preserve_target_take() gave out.
+ *
+ * Folios that are busy stay where they are.
+ *
+ * Context: Process context, preserve_size_lock held, no folio locked.
+ * Return: 0, or a negative errno if it is better to stop.
+ */
+int preserve_move_pages(struct address_space *mapping, pgoff_t index,
+			unsigned long nr, unsigned long pfn)
+{
+	struct move m = { .index = index, .pfn = pfn };
+	pgoff_t from, end = index + nr;
+	LIST_HEAD(list);
+
+	for (from = index; from < end; from += BATCH) {
+		if (!isolate_range(mapping, from, min(from + BATCH, end),
+				   &list))
+			continue;
+		migrate_pages(&list, target_in_run, NULL, (unsigned long)&m,
+			      MIGRATE_SYNC, MR_COMPACTION, NULL);
+		putback_movable_pages(&list);
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+	}
+	return 0;
+}
+
+static struct folio *target_in_pool(struct folio *src, unsigned long private)
+{
+	struct move *m = (struct move *)private;
+	const struct preserve_request rq = {
+		.gfp = TARGET_GFP | __GFP_HIGHMEM,
+		.order = folio_order(src),
+		.nid = folio_nid(src),
+		.goal = m->pfn,
+	};
+	struct folio *dst = preserve_alloc_folio(&rq);
+
+	m->nid = rq.nid;
+	m->is_short = !dst;
+	if (dst)
+		m->pfn = folio_pfn(dst) + folio_nr_pages(dst);
+	return dst;
+}
+
+/*
+ * Collects up to BATCH pages' worth of folios that are not in the pool, from
+ * *index on. Returns how many folios outside the pool it has seen.
+ */
+static unsigned int isolate_outside(struct address_space *mapping,
+				    pgoff_t *index, struct list_head *list)
+{
+	unsigned int seen = 0, pages = 0;
+	struct folio_batch fbatch;
+	unsigned int i;
+
+	folio_batch_init(&fbatch);
+	while (pages < BATCH &&
+	       filemap_get_folios(mapping, index, ULONG_MAX, &fbatch)) {
+		for (i = 0; i < folio_batch_count(&fbatch); i++) {
+			struct folio *folio = fbatch.folios[i];
+
+			if (preserve_pool_block(&folio->page))
+				continue;
+			seen++;
+			if (isolate_folio_to_list(folio, list))
+				pages += folio_nr_pages(folio);
+		}
+		folio_batch_release(&fbatch);
+		cond_resched();
+	}
+	return seen;
+}
+
+/* One round over the file. Returns how many folios were found outside. */
+static long move_round(struct address_space *mapping)
+{
+	struct move m = { .pfn = PRESERVE_GOAL_NEW };
+	unsigned int seen;
+	pgoff_t index = 0;
+	LIST_HEAD(list);
+	long all = 0;
+
+	do {
+		seen = isolate_outside(mapping, &index, &list);
+		all += seen;
+		if (fatal_signal_pending(current)) {
+			putback_movable_pages(&list);
+			return -EINTR;
+		}
+		m.is_short = false;
+		migrate_pages(&list, target_in_pool, NULL, (unsigned long)&m,
+			      MIGRATE_SYNC, MR_COMPACTION, NULL);
+		while (m.is_short && !list_empty(&list) &&
+		       preserve_pool_more(m.nid, GFP_KERNEL)) {
+			m.is_short = false;
+			migrate_pages(&list, target_in_pool, NULL,
+				      (unsigned long)&m, MIGRATE_SYNC,
+				      MR_COMPACTION, NULL);
+		}
+		if (!list_empty(&list))
+			putback_movable_pages(&list);
+		if (m.is_short)
+			return -ENOSPC;
+	} while (seen);
+	return all;
+}
+
+/**
+ * preserve_move_in - Move all folios of a file into the pool.
+ * @mapping: The file's; new folios already come from the pool.
+ *
+ * Context: Process context, no folio locked.
+ * Return: 0 when all are; -ENOSPC if the pool cannot take them; -EBUSY if one
+ *         cannot be moved, because it is pinned or busy; -EINTR.
+ */
+int preserve_move_in(struct address_space *mapping)
+{
+	long left = 0;
+	int round;
+
+	for (round = 0; round < ROUNDS; round++) {
+		lru_add_drain_all();
+		left = move_round(mapping);
+		if (left <= 0)
+			return left;
+	}
+	return -EBUSY;
+}

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Unit tests of the pool's allocator, on the real pool: orders, goals, counters,
+ * and what one folio costs beside the page allocator's.
+ */
+#include <kunit/test.h>
+#include <linux/gfp.h>
+#include <linux/ktime.h>
+#include <linux/mm.h>
+#include <linux/preserve.h>
+
+#include "internal.h"
+
+#define BENCH_PAIRS	4000
+
+static struct preserve_request request(unsigned int order, unsigned long goal)
+{
+	return (struct preserve_request) {
+		.gfp = GFP_NOWAIT,
+		.order = order,
+		.nid = numa_mem_id(),
+		.goal = goal,
+	};
+}
+
+static unsigned long pool_free_pages(void)
+{
+	struct preserve_pool_stat stat = {};
+	int nid;
+
+	preserve_pool_drain();
+	for_each_online_node(nid)
+		preserve_pool_stat(nid, &stat);
+	return stat.nr_free;
+}
+
+static int pool_test_init(struct kunit *test)
+{
+	struct preserve_request rq = request(0, 0);
+	struct folio *folio;
+
+	if (!preserve_ready())
+		kunit_skip(test, "no KHO or no LUO");
+	/* Needs preserve_pool=; growing it would disturb what else is tested. */
+	folio = preserve_alloc_folio(&rq);
+	if (!folio)
+		kunit_skip(test, "no pool");
+	folio_put(folio);
+	return 0;
+}
+
+static void pool_orders(struct kunit *test)
+{
+	unsigned int order;
+
+	for (order = 0; order <= pageblock_order; order++) {
+		struct preserve_request rq = request(order, 0);
+		struct folio *folio = preserve_alloc_folio(&rq);
+
+		if (!folio && order == pageblock_order)
+			kunit_skip(test, "no idle block");
+		KUNIT_ASSERT_NOT_NULL(test, folio);
+		KUNIT_EXPECT_EQ(test, folio_order(folio), order);
+		KUNIT_EXPECT_TRUE(test, IS_ALIGNED(folio_pfn(folio),
+						   1UL << order));
+		KUNIT_EXPECT_TRUE(test, preserve_pool_block(&folio->page));
+		folio_put(folio);
+	}
+}
+
+static void pool_refuses_order(struct kunit *test)
+{
+	struct preserve_request rq = request(pageblock_order + 1, 0);
+
+	KUNIT_EXPECT_NULL(test, preserve_alloc_folio(&rq));
+}
+
+static void pool_follows_goal(struct kunit *test)
+{
+	struct preserve_request rq = request(0, PRESERVE_GOAL_NEW);
+	struct folio *folio[8];
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(folio); i++) {
+		folio[i] = preserve_alloc_folio(&rq);
+		KUNIT_ASSERT_NOT_NULL(test, folio[i]);
+		if (i)
+			KUNIT_EXPECT_EQ(test, folio_pfn(folio[i]), rq.goal);
+		rq.goal = folio_pfn(folio[i]) + 1;
+	}
+	while (i--)
+		folio_put(folio[i]);
+}
+
+static void pool_counts(struct kunit *test)
+{
+	struct preserve_request rq = request(3, 0);
+	struct folio *folio;
+	unsigned long before;
+
+	before = pool_free_pages();
+	folio = preserve_alloc_folio(&rq);
+	KUNIT_ASSERT_NOT_NULL(test, folio);
+	KUNIT_EXPECT_EQ(test, pool_free_pages(), before - 8);
+	folio_put(folio);
+	KUNIT_EXPECT_EQ(test, pool_free_pages(), before);
+}
+
+/* Context: preserve_size_lock held, so nothing here may end the test. */
+static void target_is_apart(struct kunit *test, int nid, unsigned long pfn)
+{
+	struct preserve_request rq = request(0, pfn + 6);
+	struct folio *folio, *other;
+
+	folio = preserve_target_folio(pfn + 5, 0, GFP_KERNEL);
+	KUNIT_EXPECT_NOT_NULL(test, folio);
+	KUNIT_EXPECT_NULL(test, preserve_target_folio(pfn + 5, 0, GFP_KERNEL));
+	other = preserve_alloc_folio(&rq);
+	if (other) {
+		KUNIT_EXPECT_NE(test, folio_pfn(other), rq.goal);
+		folio_put(other);
+	}
+	if (folio)
+		folio_put(folio);
+}
+
+static void pool_target_is_apart(struct kunit *test)
+{
+	int nid = numa_mem_id();
+	unsigned long pfn;
+
+	scoped_guard(mutex, &preserve_size_lock) {
+		pfn = preserve_target_take(nid, 0);
+		if (pfn)
+			target_is_apart(test, nid, pfn);
+		preserve_pool_drain();
+		preserve_targets_put(nid);
+	}
+	if (!pfn)
+		kunit_skip(test, "no idle block");
+}
+
+/* Under -icount a nanosecond is an instruction. */
+static void pool_bench(struct kunit *test)
+{
+	struct preserve_request rq = request(0, 0);
+	u64 start, pool, buddy;
+	int i;
+
+	start = ktime_get_raw_ns();
+	for (i = 0; i < BENCH_PAIRS; i++)
+		folio_put(preserve_alloc_folio(&rq));
+	pool = ktime_get_raw_ns() - start;
+
+	start = ktime_get_raw_ns();
+	for (i = 0; i < BENCH_PAIRS; i++)
+		folio_put(folio_alloc(GFP_KERNEL, 0));
+	buddy = ktime_get_raw_ns() - start;
+
+	kunit_log(KERN_INFO, test, KUNIT_SUBTEST_INDENT "# bench: pool_alloc_free %llu",
+		  pool / BENCH_PAIRS);
+	kunit_log(KERN_INFO, test, KUNIT_SUBTEST_INDENT "# bench: folio_alloc_free %llu",
+		  buddy / BENCH_PAIRS);
+}
+
+static struct kunit_case pool_cases[] = {
+	KUNIT_CASE(pool_orders),
+	KUNIT_CASE(pool_refuses_order),
+	KUNIT_CASE(pool_follows_goal),
+	KUNIT_CASE(pool_counts),
+	KUNIT_CASE(pool_target_is_apart),
+	KUNIT_CASE(pool_bench),
+	{ }
+};
+
+static struct kunit_suite pool_suite = {
+	.name = "preserve-pool",
+	.init = pool_test_init,
+	.test_cases = pool_cases,
+};
+kunit_test_suite(pool_suite);

@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * How large the pool is: the size asked for, the limit, growth on demand, and a
+ * worker that keeps a few idle blocks at hand and lends the others.
+ *
+ * The pool's size counts lent blocks. Someone who writes a size, the kernel
+ * parameter, the previous kernel and growth on demand all set preserve_pool_want;
+ * the worker tries to get there when the size is short of it.
+ */
+#define pr_fmt(fmt) "preserve: " fmt
+
+#include <linux/gfp.h>
+#include <linux/jiffies.h>
+#include <linux/mm.h>
+#include <linux/mmzone.h>
+#include <linux/sched/signal.h>
+#include <linux/workqueue.h>
+
+#include <trace/events/preserve.h>
+
+#include "internal.h"
+
+/* Idle blocks that a node keeps at hand: a part of its blocks, within limits. */
+#define SPARE_PART	32
+#define SPARE_MAX	64UL
+
+/* Blocks that growth on demand gains in one go. */
+#define DEMAND_BLOCKS	4
+
+/* Pauses: before lending, after a failure, between attempts to reach the size. */
+#define LEND_DELAY	HZ
+#define DEMAND_PAUSE	(HZ / 4)
+#define WANT_PAUSE	(5 * HZ)
+
+/* Attempts of the worker to reach preserve_pool_want. */
+#define WANT_TRIES	6
+
+DEFINE_MUTEX(preserve_size_lock);
+
+/* Blocks. Both under preserve_size_lock. */
+unsigned long preserve_pool_want;
+unsigned long preserve_pool_max;
+
+bool preserve_pool_lend = true;
+
+static unsigned int tries;
+
+static void pool_work(struct work_struct *work);
+static DECLARE_DELAYED_WORK(worker, pool_work);
+
+static unsigned long node_size(const struct preserve_node *node)
+{
+	return READ_ONCE(node->nr_blocks) + node->nr_lent;
+}
+
+/**
+ * preserve_pool_size - The pool's size.
+ *
+ * Context: Any; lasting only with preserve_size_lock held.
+ * Return: Blocks, lent ones among them.
+ */
+unsigned long preserve_pool_size(void)
+{
+	unsigned long nr = 0;
+	int nid;
+
+	for_each_online_node(nid)
+		nr += node_size(&preserve_nodes[nid]);
+	return nr;
+}
+
+static unsigned long node_spare(const struct preserve_node *node)
+{
+	unsigned long nr = node_size(node);
+
+	return nr ? clamp(nr / SPARE_PART, 1UL, SPARE_MAX) : 0;
+}
+
+/* Brings a node's marks up to date with its size. */
+static void node_set_marks(struct preserve_node *node)
+{
+	unsigned long spare = node_spare(node);
+
+	WRITE_ONCE(node->spare_low, DIV_ROUND_UP(spare, 2));
+	WRITE_ONCE(node->spare_high, preserve_pool_lend ?
+		   spare + spare / 2 + 2 : ULONG_MAX);
+}
+
+/**
+ * preserve_pool_add_block - Put a block into the pool and tell the next kernel.
+ * @pfn: Its first frame; all are the caller's, with reference count zero.
+ *
+ * Context: Process context, preserve_size_lock held; the caller publishes.
+ * Return: 0; -ENOMEM, the frames are then still the caller's.
+ */
+int preserve_pool_add_block(unsigned long pfn)
+{
+	struct preserve_block *block;
+	int err;
+
+	block = preserve_block_alloc(pfn);
+	if (!block)
+		return -ENOMEM;
+	preserve_block_insert(block);
+	err = preserve_block_publish(pfn);
+	if (!err)
+		return 0;
+
+	/* Unless somebody uses it already: it then lives, and dies, here. */
+	block = preserve_block_steal(pfn_to_nid(pfn), pfn);
+	if (!block)
+		return 0;
+	preserve_block_remove(block);
+	return err;
+}
+
+/**
+ * preserve_pool_grow_node - Add blocks to a node.
+ * @nid:       The node.
+ * @nr_blocks: How many.
+ *
+ * Context: Process context, preserve_size_lock held, no folio locked.
+ * Return: 0; -ENOMEM if not all could be gained; -EINTR.
+ */
+int preserve_pool_grow_node(int nid, unsigned long nr_blocks)
+{
+	unsigned long done = preserve_evacuate(nid, nr_blocks);
+
+	node_set_marks(&preserve_nodes[nid]);
+	trace_preserve_grow(nid, nr_blocks, done);
+	if (done == nr_blocks)
+		return 0;
+	return fatal_signal_pending(current) ? -EINTR : -ENOMEM;
+}
+
+static unsigned long grow_node(int nid, unsigned long nr_blocks)
+{
+	unsigned long before = node_size(&preserve_nodes[nid]);
+
+	preserve_pool_grow_node(nid, nr_blocks);
+	return node_size(&preserve_nodes[nid]) - before;
+}
+
+/* Adds blocks, spread over the nodes by their memory. */
+static int pool_grow(unsigned long nr_blocks)
+{
+	unsigned long total = 0, left = nr_blocks, share;
+	int nid;
+
+	for_each_node_state(nid, N_MEMORY)
+		total += node_present_pages(nid);
+	for_each_node_state(nid, N_MEMORY) {
+		share = mult_frac(nr_blocks, node_present_pages(nid), total);
+		if (share)
+			left -= grow_node(nid, min(share, left));
+	}
+	/* What rounding or a small node left over. */
+	for_each_node_state(nid, N_MEMORY)
+		if (left)
+			left -= grow_node(nid, left);
+	if (!left)
+		return 0;
+	return fatal_signal_pending(current) ? -EINTR : -ENOMEM;
+}
+
+/* Gives an idle block back to the page allocator. */
+static bool drop_idle(int nid)
+{
+	struct preserve_block *block = preserve_block_steal(nid, 0);
+	unsigned long pfn;
+
+	if (!block)
+		return false;
+	if (preserve_block_withdraw(block->pfn)) {
+		preserve_block_unsteal(block);
+		return false;
+	}
+	pfn = block->pfn;
+	preserve_block_remove(block);
+	free_contig_frozen_range(pfn, pageblock_nr_pages);
+	return true;
+}
+
+static int pool_shrink(unsigned long nr_blocks)
+{
+	unsigned long left = nr_blocks, done;
+	int nid;
+
+	preserve_pool_drain();
+	for_each_node_state(nid, N_MEMORY) {
+		done = left;
+		while (left && !fatal_signal_pending(current) && drop_idle(nid))
+			left--;
+		left -= preserve_drop_some_lent(nid, left);
+		node_set_marks(&preserve_nodes[nid]);
+		trace_preserve_shrink(nid, done, done - left);
+	}
+	if (!left)
+		return 0;
+	return fatal_signal_pending(current) ? -EINTR : -EBUSY;
+}
+
+/**
+ * preserve_pool_lend_now - Lend out what no node needs soon.
+ *
+ * Context: Process context, preserve_size_lock held.
+ */
+void preserve_pool_lend_now(void)
+{
+	int nid;
+
+	if (!READ_ONCE(preserve_pool_lend))
+		return;
+	for_each_online_node(nid)
+		preserve_lend_surplus(nid, node_spare(&preserve_nodes[nid]));
+}
+
+/**
+ * preserve_pool_resize - Bring the pool to a size.
+ * @nr_blocks: Blocks.
+ *
+ * Context: Process context, no folio locked; takes preserve_size_lock.
+ * Return: 0; -ENOSPC above the limit; -ENOMEM if not all could be gained; -EBUSY
+ *         if too many blocks are in use to shrink so far; -EINTR. What could be
+ *         done is done in the last three cases.
+ */
+int preserve_pool_resize(unsigned long nr_blocks)
+{
+	unsigned long have;
+	int err = 0;
+
+	if (mutex_lock_killable(&preserve_size_lock))
+		return -EINTR;
+	have = preserve_pool_size();
+	if (nr_blocks > have && nr_blocks > preserve_pool_max) {
+		mutex_unlock(&preserve_size_lock);
+		return -ENOSPC;
+	}
+	if (nr_blocks > have)
+		err = pool_grow(nr_blocks - have);
+	else if (nr_blocks < have)
+		err = pool_shrink(have - nr_blocks);
+	preserve_pool_want = err == -ENOMEM || err == -EINTR ?
+			     preserve_pool_size() : nr_blocks;
+	preserve_pool_lend_now();
+	preserve_publish();
+	mutex_unlock(&preserve_size_lock);
+	return err;
+}
+
+/* Up to @nr more blocks on @nid within the limit. Context: preserve_size_lock. */
+static bool gain_some(int nid, unsigned long nr)
+{
+	struct preserve_node *node = &preserve_nodes[nid];
+	unsigned long have = preserve_pool_size();
+	unsigned long got = preserve_reclaim_lent(nid, node->nr_lent ? nr : 0);
+
+	if (!got && have < preserve_pool_max) {
+		nr = min(nr, preserve_pool_max - have);
+		got = preserve_evacuate_some(nid, nr);
+		trace_preserve_grow(nid, nr, got);
+		preserve_pool_want = max(preserve_pool_want, have + got);
+	}
+	node_set_marks(node);
+	return got;
+}
+
+/**
+ * preserve_pool_more - Find more blocks for an allocation.
+ * @nid: The node.
+ * @gfp: The allocation's.
+ *
+ * Takes lent blocks back, or else evacuates a few; tries in bounded time, and not
+ * again at once after it has failed.
+ *
+ * Context: Process context, no folio locked.
+ * Return: Whether it is worth trying again.
+ */
+bool preserve_pool_more(int nid, gfp_t gfp)
+{
+	struct preserve_node *node = &preserve_nodes[nid];
+	bool got;
+
+	if ((gfp & GFP_KERNEL) != GFP_KERNEL || current->flags & PF_MEMALLOC ||
+	    !node_state(nid, N_MEMORY))
+		return false;
+	if (time_before(jiffies, READ_ONCE(node->not_before)))
+		return false;
+	if (mutex_lock_killable(&preserve_size_lock))
+		return false;
+	got = READ_ONCE(node->nr_idle);
+	if (!got && time_after_eq(jiffies, node->not_before)) {
+		got = gain_some(nid, DEMAND_BLOCKS);
+		if (got)
+			preserve_publish();
+		else
+			WRITE_ONCE(node->not_before, jiffies + DEMAND_PAUSE);
+	}
+	mutex_unlock(&preserve_size_lock);
+	return got;
+}
+
+/* A node has few idle blocks, or many. */
+static void node_balance(int nid)
+{
+	struct preserve_node *node = &preserve_nodes[nid];
+	unsigned long spare = node_spare(node);
+	unsigned long idle = READ_ONCE(node->nr_idle);
+
+	if (idle < node->spare_low) {
+		if (time_before(jiffies, node->not_before) ||
+		    gain_some(nid, spare - idle))
+			return;
+		WRITE_ONCE(node->not_before, jiffies + DEMAND_PAUSE);
+	} else if (preserve_pool_lend) {
+		preserve_lend_surplus(nid, spare);
+	}
+	node_set_marks(node);
+}
+
+static void pool_work(struct work_struct *work)
+{
+	unsigned long have;
+	int nid;
+
+	mutex_lock(&preserve_size_lock);
+	preserve_pool_drain();
+	have = preserve_pool_size();
+	if (have < min(preserve_pool_want, preserve_pool_max)) {
+		pool_grow(min(preserve_pool_want, preserve_pool_max) - have);
+		if (preserve_pool_size() < preserve_pool_want &&
+		    ++tries < WANT_TRIES)
+			preserve_pool_kick(WANT_PAUSE);
+	}
+	for_each_online_node(nid)
+		node_balance(nid);
+	preserve_publish();
+	mutex_unlock(&preserve_size_lock);
+}
+
+/**
+ * preserve_pool_kick - Let the worker look after the pool.
+ * @delay: Jiffies from now.
+ *
+ * Context: Any.
+ */
+void preserve_pool_kick(unsigned long delay)
+{
+	if (!delayed_work_pending(&worker))
+		queue_delayed_work(system_dfl_wq, &worker, delay);
+}
+
+/**
+ * preserve_pool_set_lend - Lend idle blocks or not.
+ * @lend: Whether.
+ *
+ * Context: Process context, no folio locked; takes preserve_size_lock.
+ * Return: 0; -EBUSY if a block could not be taken back; -EINTR.
+ */
+int preserve_pool_set_lend(bool lend)
+{
+	int nid, err = 0;
+
+	if (mutex_lock_killable(&preserve_size_lock))
+		return -EINTR;
+	preserve_pool_lend = lend;
+	preserve_pool_drain();
+	if (lend)
+		preserve_pool_lend_now();
+	for_each_online_node(nid) {
+		struct preserve_node *node = &preserve_nodes[nid];
+
+		node_set_marks(node);
+		if (lend || !node->nr_lent)
+			continue;
+		preserve_reclaim_lent(nid, node->nr_lent);
+		if (node->nr_lent)
+			err = -EBUSY;
+	}
+	preserve_publish();
+	mutex_unlock(&preserve_size_lock);
+	return err;
+}
+
+/**
+ * preserve_pool_start - Let the worker bring the pool to its size.
+ *
+ * Context: Process context.
+ */
+void __init preserve_pool_start(void)
+{
+	int nid;
+
+	guard(mutex)(&preserve_size_lock);
+	preserve_pool_want = max(preserve_pool_want, preserve_pool_size());
+	for_each_online_node(nid)
+		node_set_marks(&preserve_nodes[nid]);
+	preserve_pool_kick(0);
+}

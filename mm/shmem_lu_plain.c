@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Plain memfds: made fit for preserving by moving their memory into the pool.
+ *
+ * From then on the file is like one made with MFD_PRESERVE, until it is not
+ * preserved any more. A file with a page that cannot be moved is left alone, and
+ * LUO's own memfd handler takes it.
+ */
+#define pr_fmt(fmt) "preserve: memfd: " fmt
+
+#include <linux/fs.h>
+#include <linux/pagemap.h>
+#include <linux/preserve.h>
+#include <linux/sched/signal.h>
+#include <linux/shmem_fs.h>
+#include <linux/slab.h>
+#include <linux/xarray.h>
+
+#include "shmem_lu.h"
+
+/* What the file's state needs; it stays with the inode for good. */
+static int plain_prepare(struct inode *inode)
+{
+	struct preserve_file *pf;
+
+	if (SHMEM_I(inode)->preserve)
+		return 0;
+	pf = kzalloc_obj(*pf, GFP_KERNEL_ACCOUNT);
+	if (!pf)
+		return -ENOMEM;
+	preserve_file_init(pf, &inode->i_mapping->i_pages);
+	SHMEM_I(inode)->preserve = pf;
+	return 0;
+}
+
+/* From now on new folios come from the pool. The map is made by preserve. */
+static void plain_enter(struct address_space *mapping, struct preserve_file *pf)
+{
+	xa_lock_irq(&mapping->i_pages);
+	pf->stale = true;
+	pf->plain = true;
+	set_bit(AS_PRESERVE, &mapping->flags);
+	xa_unlock_irq(&mapping->i_pages);
+	mapping_set_unevictable(mapping);
+}
+
+/* The next page index from *index on whose content is in swap. */
+static bool next_swapped(struct address_space *mapping, pgoff_t *index)
+{
+	XA_STATE(xas, &mapping->i_pages, *index);
+	void *entry;
+
+	rcu_read_lock();
+	do {
+		entry = xas_find(&xas, ULONG_MAX);
+	} while (xas_retry(&xas, entry) || (entry && !xa_is_value(entry)));
+	rcu_read_unlock();
+	*index = xas.xa_index;
+	return entry;
+}
+
+static int swap_in_all(struct inode *inode)
+{
+	struct folio *folio;
+	pgoff_t index = 0;
+	int err;
+
+	while (next_swapped(inode->i_mapping, &index)) {
+		folio = NULL;
+		err = shmem_get_folio(inode, index, 0, &folio, SGP_CACHE);
+		if (err)
+			return err;
+		if (folio) {
+			folio_unlock(folio);
+			folio_put(folio);
+		}
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		index++;
+		cond_resched();
+	}
+	return 0;
+}
+
+/**
+ * shmem_lu_plain_enter - Move a plain memfd's memory into the pool.
+ * @inode: Its inode; locked.
+ *
+ * Context: Process context.
+ * Return: True if all of it is there; otherwise the file is as it was, but for
+ *         the places of some of its pages.
+ */
+bool shmem_lu_plain_enter(struct inode *inode)
+{
+	if (plain_prepare(inode))
+		return false;
+	plain_enter(inode->i_mapping, SHMEM_I(inode)->preserve);
+	if (!swap_in_all(inode) && !preserve_move_in(inode->i_mapping))
+		return true;
+	shmem_lu_plain_leave(inode);
+	return false;
+}
+
+/**
+ * shmem_lu_plain_leave - Make it a plain memfd again.
+ * @inode: Its inode, not preserved.
+ *
+ * Its memory stays in the pool until it is moved, swapped out or freed.
+ *
+ * Context: Process context.
+ */
+void shmem_lu_plain_leave(struct inode *inode)
+{
+	struct address_space *mapping = inode->i_mapping;
+	struct preserve_file *pf = SHMEM_I(inode)->preserve;
+
+	if (!pf->plain)
+		return;
+	xa_lock_irq(&mapping->i_pages);
+	clear_bit(AS_PRESERVE, &mapping->flags);
+	preserve_file_detach(pf);
+	pf->plain = false;
+	xa_unlock_irq(&mapping->i_pages);
+	mapping_clear_unevictable(mapping);
+	/* Folios that were found unevictable meanwhile can be reclaimed again. */
+	shmem_unlock_mapping(mapping);
+}
