@@ -30,6 +30,7 @@
 #include <linux/liveupdate.h>
 #include <linux/memcontrol.h>
 #include <linux/memfd.h>
+#include <linux/mempolicy.h>
 #include <linux/pagemap.h>
 #include <linux/preserve.h>
 #include <linux/seq_file.h>
@@ -76,6 +77,7 @@ struct folio *__shmem_lu_alloc_folio(struct shmem_inode_info *info, gfp_t gfp,
 		.order = order,
 		.nid = numa_node_id(),
 	};
+	struct folio *folio;
 
 	if (preserve_file_wait(pf))
 		return NULL;
@@ -83,7 +85,15 @@ struct folio *__shmem_lu_alloc_folio(struct shmem_inode_info *info, gfp_t gfp,
 	rq.nodemask = policy_nodemask(rq.gfp, mpol, ilx, &rq.nid);
 #endif
 	rq.goal = preserve_file_goal(pf, index);
-	return preserve_alloc_folio(&rq);
+	folio = preserve_alloc_folio(&rq);
+#ifdef CONFIG_NUMA
+	/* This one prefers its nodes, and takes others. */
+	if (!folio && mpol->mode == MPOL_PREFERRED_MANY) {
+		rq.nodemask = NULL;
+		folio = preserve_alloc_folio(&rq);
+	}
+#endif
+	return folio;
 }
 
 void __shmem_lu_folio_added(struct address_space *mapping, struct folio *folio)

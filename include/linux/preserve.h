@@ -71,6 +71,8 @@ void preserve_vacate(unsigned long pfn, unsigned long nr);
  *            empty while the file is not preserved, everything while it is, and
  *            moving while preserve or unpreserve walk the map.
  * @hi:       End of the window, exclusive.
+ * @next_index: Behind the folio that came last; a hint, read without the lock.
+ * @next_pfn: Behind its last frame.
  * @changes:  Counts folios added and removed while the map is stale.
  * @claimed:  The map's own pages are claimed as they come.
  * @stale:    An update of the map failed for want of a page. Preserve rebuilds
@@ -89,6 +91,8 @@ struct preserve_file {
 	struct xarray *i_pages;
 	u64 lo;
 	u64 hi;
+	pgoff_t next_index;
+	unsigned long next_pfn;
 	unsigned long changes;
 	bool claimed;
 	bool stale;
@@ -126,6 +130,8 @@ struct preserve_request {
 };
 
 struct folio *preserve_alloc_folio(const struct preserve_request *rq);
+unsigned long preserve_alloc_range(int nid, unsigned int order);
+void preserve_free_range(unsigned long pfn, unsigned int order);
 
 void preserve_file_init(struct preserve_file *pf, struct xarray *i_pages);
 void preserve_file_destroy(struct preserve_file *pf);

@@ -35,7 +35,10 @@
 #define PASSES		4
 
 /* Somebody waits to seal a file for the next kernel: stop. */
-atomic_t preserve_sealing = ATOMIC_INIT(0);
+static atomic_t pauses = ATOMIC_INIT(0);
+
+/* Held while folios of any file are on their way. */
+static DEFINE_MUTEX(move_lock);
 
 /**
  * struct segment - A part of a file, as one glance under the lock has found it.
@@ -75,7 +78,7 @@ struct packing {
 
 static bool interrupted(void)
 {
-	return fatal_signal_pending(current) || atomic_read(&preserve_sealing);
+	return fatal_signal_pending(current) || atomic_read(&pauses);
 }
 
 /* Is one of these frames in a block that should be emptied? */
@@ -101,7 +104,7 @@ static bool segment_find(struct packing *p, const struct preserve_file *pf,
 	u64 index = from;
 
 	*seg = (struct segment) { };
-	if (pf->stale || pf->sealed)
+	if (pf->stale || pf->sealed || pf->restoring)
 		return false;
 	while (prmap_next(&pf->map, index, &run)) {
 		if (!seg->nr) {
@@ -223,6 +226,7 @@ static int all_files_pack(struct packing *p)
 	struct preserve_file *pf = NULL;
 	int err, worst = 0;
 
+	guard(mutex)(&move_lock);
 	while ((pf = preserve_file_next(pf))) {
 		err = file_pack(p, pf);
 		if (err)
@@ -273,7 +277,29 @@ int preserve_compact(void)
 	trace_preserve_compact(pass, moved, err);
 	if (fatal_signal_pending(current))
 		return -EINTR;
-	return atomic_read(&preserve_sealing) ? -EBUSY : err;
+	return atomic_read(&pauses) ? -EBUSY : err;
+}
+
+/**
+ * preserve_compact_pause - Let no folio move for a while.
+ *
+ * Context: Process context, may sleep until what is on its way has arrived.
+ */
+void preserve_compact_pause(void)
+{
+	atomic_inc(&pauses);
+	mutex_lock(&move_lock);
+	mutex_unlock(&move_lock);
+}
+
+/**
+ * preserve_compact_resume - Undo preserve_compact_pause().
+ *
+ * Context: Any.
+ */
+void preserve_compact_resume(void)
+{
+	atomic_dec(&pauses);
 }
 
 /* Lets an idle block that is set apart leave the pool. */

@@ -294,6 +294,43 @@ static int window_compare(const void *a, const void *b)
 }
 
 /**
+ * preserve_can_evacuate - Could this block be gained?
+ * @pfn: Its first frame.
+ *
+ * Context: Any. A glance.
+ * Return: False if there is a reason why not.
+ */
+bool preserve_can_evacuate(unsigned long pfn)
+{
+	struct page *page = pfn_to_online_page(pfn);
+
+	return page && block_cost(pfn, page_to_nid(page)) < COST_PINNED;
+}
+
+/**
+ * preserve_evacuate_at - Gain this block.
+ * @pfn: Its first frame; preserve_can_evacuate() has said yes.
+ *
+ * Context: As preserve_evacuate().
+ * Return: Whether it worked.
+ */
+bool preserve_evacuate_at(unsigned long pfn)
+{
+	struct search *s = search_alloc(pfn_to_nid(pfn), 1);
+	const struct window w = { .pfn = pfn };
+	bool done;
+
+	if (!s)
+		return false;
+	s->cost[0] = block_cost(pfn, s->nid);
+	if (s->cost[0] < COST_PINNED)
+		run_gain(s, &w, 0, 1);
+	done = s->done;
+	kfree(s);
+	return done;
+}
+
+/**
  * preserve_evacuate - Gain blocks on a node.
  * @nid:       The node.
  * @nr_blocks: How many.

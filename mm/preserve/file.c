@@ -163,6 +163,10 @@ unsigned long preserve_file_goal(struct preserve_file *pf, pgoff_t index)
 	struct prmap_run run;
 	unsigned long goal = 0;
 
+	/* In order: no look at the map. A torn pair is a bad guess, no more. */
+	if (index && index == READ_ONCE(pf->next_index))
+		return READ_ONCE(pf->next_pfn);
+
 	xa_lock_irq(pf->i_pages);
 	if (!prmap_nr_keys(&pf->map))
 		goal = PRESERVE_GOAL_NEW;
@@ -202,6 +206,8 @@ void preserve_file_add(struct preserve_file *pf, pgoff_t index,
 		file_map_failed(pf);
 		return;
 	}
+	WRITE_ONCE(pf->next_pfn, run.pfn + run.nr);
+	WRITE_ONCE(pf->next_index, index + run.nr);
 	if (in_window(pf, index) &&
 	    preserve_claim(&preserve_out, run.pfn, run.nr))
 		file_map_failed(pf);
@@ -610,12 +616,9 @@ int preserve_file_seal(struct preserve_file *pf, bool final)
 	if (!final)
 		return file_seal(pf, false);
 
-	/* Nothing of the file may be on its way. */
-	atomic_inc(&preserve_sealing);
-	mutex_lock(&preserve_size_lock);
-	mutex_unlock(&preserve_size_lock);
+	preserve_compact_pause();
 	err = file_seal(pf, true);
-	atomic_dec(&preserve_sealing);
+	preserve_compact_resume();
 	return err;
 }
 

@@ -8,6 +8,7 @@
  *	lend.c    idle blocks that serve movable allocations meanwhile
  *	move.c    moving folios into the pool and within it
  *	compact.c packing the pool
+ *	range.c   ranges of whole blocks
  *	poison.c  defective frames
  *	frames.c  the frame maps: what must survive, what has survived
  *	record.c  validation of handed-over headers and records (pure)
@@ -20,6 +21,7 @@
  *
  *	preserve_size_lock (mutex, size.c): which blocks are the pool's; held while
  *		blocks are gained, lent, given back, and while the pool is packed
+ *	  move_lock (mutex, compact.c): folios of files are on their way
  *	  preserve_files_lock (file.c): the list of files
  *	  preserve_header_lock (mutex, boot.c): the outgoing header, the block map
  *	    i_pages' xa_lock, interrupts off: a file's struct preserve_file
@@ -147,6 +149,7 @@ struct preserve_block *preserve_block_find(unsigned long pfn);
 struct preserve_block *preserve_block_steal(int nid, unsigned long pfn);
 void preserve_block_unsteal(struct preserve_block *block);
 void preserve_block_remove(struct preserve_block *block);
+bool preserve_blocks_take(unsigned long pfn, unsigned long nr_blocks);
 unsigned int preserve_block_fill(unsigned long pfn);
 unsigned long preserve_target_take(int nid, unsigned long after);
 bool preserve_target_hold(unsigned long pfn);
@@ -184,10 +187,14 @@ void preserve_pool_lend_now(void);
 unsigned long preserve_evacuate(int nid, unsigned long nr_blocks);
 unsigned long preserve_evacuate_some(int nid, unsigned long nr_blocks);
 
+bool preserve_can_evacuate(unsigned long pfn);
+bool preserve_evacuate_at(unsigned long pfn);
+
 /* lend.c */
 int preserve_lend(struct preserve_block *block);
 unsigned long preserve_lend_surplus(int nid, unsigned long keep);
 unsigned long preserve_reclaim_lent(int nid, unsigned long nr_blocks);
+bool preserve_reclaim_at(unsigned long pfn);
 bool preserve_is_lent(unsigned long pfn);
 bool preserve_drop_lent(unsigned long pfn);
 unsigned long preserve_drop_some_lent(int nid, unsigned long nr_blocks);
@@ -197,9 +204,9 @@ int preserve_move_pages(struct address_space *mapping, pgoff_t index,
 			unsigned long nr, unsigned long pfn);
 
 /* compact.c */
-extern atomic_t preserve_sealing;
-
 int preserve_compact(void);
+void preserve_compact_pause(void);
+void preserve_compact_resume(void);
 
 /* poison.c */
 extern struct preserve_frames preserve_bad;

@@ -207,6 +207,18 @@ unsigned long preserve_reclaim_lent(int nid, unsigned long nr_blocks)
 }
 
 /**
+ * preserve_reclaim_at - Take this lent block back.
+ * @pfn: Its first frame.
+ *
+ * Context: As preserve_reclaim_lent().
+ * Return: Whether it worked.
+ */
+bool preserve_reclaim_at(unsigned long pfn)
+{
+	return run_reclaim(pfn, 1);
+}
+
+/**
  * preserve_drop_lent - Let a lent block leave the pool.
  * @pfn: Its first frame.
  *

@@ -30,7 +30,8 @@
  * @index: Page index that has its place at @pfn.
  * @pfn:   First frame of a run in targets of compaction; or, for folios that come
  *         into the pool, the goal of the next.
- * @short: The pool had no frames for a folio of @order on node @nid.
+ * @is_short: The pool had no frames for a folio ...
+ * @nid:   ... that is of this node.
  */
 struct move {
 	pgoff_t index;
@@ -150,38 +151,49 @@ static unsigned int isolate_outside(struct address_space *mapping,
 	return seen;
 }
 
+/*
+ * Moves what isolate_outside() collects from *index on. Isolated folios are put
+ * back before the pool grows: who isolates to evacuate waits for them.
+ * Returns how many folios were found outside.
+ */
+static int move_batch(struct address_space *mapping, struct move *m,
+		      pgoff_t *index)
+{
+	pgoff_t start = *index;
+	unsigned int seen;
+	LIST_HEAD(list);
+
+	for (;;) {
+		*index = start;
+		m->is_short = false;
+		seen = isolate_outside(mapping, index, &list);
+		if (!list_empty(&list))
+			migrate_pages(&list, target_in_pool, NULL,
+				      (unsigned long)m, MIGRATE_SYNC,
+				      MR_COMPACTION, NULL);
+		putback_movable_pages(&list);
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		if (!m->is_short)
+			return seen;
+		if (!preserve_pool_more(m->nid, GFP_KERNEL))
+			return -ENOSPC;
+	}
+}
+
 /* One round over the file. Returns how many folios were found outside. */
 static long move_round(struct address_space *mapping)
 {
 	struct move m = { .pfn = PRESERVE_GOAL_NEW };
-	unsigned int seen;
 	pgoff_t index = 0;
-	LIST_HEAD(list);
 	long all = 0;
+	int seen;
 
 	do {
-		seen = isolate_outside(mapping, &index, &list);
+		seen = move_batch(mapping, &m, &index);
 		all += seen;
-		if (fatal_signal_pending(current)) {
-			putback_movable_pages(&list);
-			return -EINTR;
-		}
-		m.is_short = false;
-		migrate_pages(&list, target_in_pool, NULL, (unsigned long)&m,
-			      MIGRATE_SYNC, MR_COMPACTION, NULL);
-		while (m.is_short && !list_empty(&list) &&
-		       preserve_pool_more(m.nid, GFP_KERNEL)) {
-			m.is_short = false;
-			migrate_pages(&list, target_in_pool, NULL,
-				      (unsigned long)&m, MIGRATE_SYNC,
-				      MR_COMPACTION, NULL);
-		}
-		if (!list_empty(&list))
-			putback_movable_pages(&list);
-		if (m.is_short)
-			return -ENOSPC;
-	} while (seen);
-	return all;
+	} while (seen > 0);
+	return seen < 0 ? seen : all;
 }
 
 /**

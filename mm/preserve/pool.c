@@ -558,6 +558,32 @@ struct folio *preserve_alloc_folio(const struct preserve_request *rq)
 }
 
 /**
+ * preserve_blocks_take - Take all frames of neighbouring idle blocks.
+ * @pfn:       First frame of the first.
+ * @nr_blocks: How many, on one node.
+ *
+ * Context: Process context, preserve_size_lock held.
+ * Return: False if one is not idle: none is taken then.
+ */
+bool preserve_blocks_take(unsigned long pfn, unsigned long nr_blocks)
+{
+	struct preserve_node *node = &preserve_nodes[pfn_to_nid(pfn)];
+	unsigned long i, at;
+
+	guard(spinlock_irqsave)(&node->lock);
+	for (i = 0, at = pfn; i < nr_blocks; i++, at += pageblock_nr_pages) {
+		const struct preserve_block *block = block_find(at);
+
+		if (!block || !block->pooled || block->target ||
+		    block->nr_free < pageblock_nr_pages)
+			return false;
+	}
+	for (i = 0, at = pfn; i < nr_blocks; i++, at += pageblock_nr_pages)
+		block_mark(node, block_find(at), 0, pageblock_nr_pages, true);
+	return true;
+}
+
+/**
  * preserve_target_folio - Make a folio of frames in a compaction target.
  * @pfn:   First frame, free, in a block that preserve_target_take() gave out.
  * @order: At most pageblock_order; @pfn is aligned to it.

@@ -106,6 +106,21 @@ static void pool_counts(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pool_free_pages(), before);
 }
 
+static void pool_range(struct kunit *test)
+{
+	unsigned int order = pageblock_order + 1;
+	unsigned long pfn = preserve_alloc_range(numa_mem_id(), order);
+
+	if (!pfn)
+		kunit_skip(test, "no two blocks side by side");
+	KUNIT_EXPECT_TRUE(test, IS_ALIGNED(pfn, 1UL << order));
+	KUNIT_EXPECT_TRUE(test, preserve_pool_owns(pfn, 1UL << order));
+	KUNIT_EXPECT_EQ(test, preserve_block_fill(pfn), pageblock_nr_pages);
+	KUNIT_EXPECT_EQ(test, page_count(pfn_to_page(pfn)), 0);
+	preserve_free_range(pfn, order);
+	KUNIT_EXPECT_EQ(test, preserve_block_fill(pfn), 0);
+}
+
 /* Context: preserve_size_lock held, so nothing here may end the test. */
 static void target_is_apart(struct kunit *test, int nid, unsigned long pfn)
 {
@@ -169,6 +184,7 @@ static struct kunit_case pool_cases[] = {
 	KUNIT_CASE(pool_follows_goal),
 	KUNIT_CASE(pool_counts),
 	KUNIT_CASE(pool_target_is_apart),
+	KUNIT_CASE(pool_range),
 	KUNIT_CASE(pool_bench),
 	{ }
 };

@@ -32,6 +32,9 @@
 #define DEMAND_PAUSE	(HZ / 4)
 #define WANT_PAUSE	(5 * HZ)
 
+/* How long growth on demand waits for somebody else who changes the size. */
+#define DEMAND_WAIT	(HZ / 2)
+
 /* Attempts of the worker to reach preserve_pool_want. */
 #define WANT_TRIES	6
 
@@ -265,6 +268,21 @@ static bool gain_some(int nid, unsigned long nr)
 	return got;
 }
 
+/* False if it takes too long, if not needed any more, or if the task is killed. */
+static bool lock_in_time(const struct preserve_node *node)
+{
+	unsigned long end = jiffies + DEMAND_WAIT;
+
+	while (!mutex_trylock(&preserve_size_lock)) {
+		if (READ_ONCE(node->nr_idle) || time_after(jiffies, end) ||
+		    schedule_timeout_killable(1))
+			return false;
+		if (fatal_signal_pending(current))
+			return false;
+	}
+	return true;
+}
+
 /**
  * preserve_pool_more - Find more blocks for an allocation.
  * @nid: The node.
@@ -286,8 +304,8 @@ bool preserve_pool_more(int nid, gfp_t gfp)
 		return false;
 	if (time_before(jiffies, READ_ONCE(node->not_before)))
 		return false;
-	if (mutex_lock_killable(&preserve_size_lock))
-		return false;
+	if (!lock_in_time(node))
+		return READ_ONCE(node->nr_idle);
 	got = READ_ONCE(node->nr_idle);
 	if (!got && time_after_eq(jiffies, node->not_before)) {
 		got = gain_some(nid, DEMAND_BLOCKS);
