@@ -31,6 +31,9 @@
 /* Frames that are left empty at the end of a target rather than cut a segment. */
 #define GAP		32UL
 
+/* Blocks that are gained when there is no target. */
+#define GAIN		4
+
 /* Each pass finds what the one before has uncovered. */
 #define PASSES		4
 
@@ -131,6 +134,51 @@ static bool segment_scattered(const struct segment *seg)
 	return seg->nr_runs > 1 && seg->nr / seg->nr_runs < RUN_LONG_ENOUGH;
 }
 
+/* Moves what a file has in the block at @block to other blocks. */
+static void file_leave(struct preserve_file *pf, unsigned long block)
+{
+	struct address_space *mapping = preserve_file_mapping(pf);
+	unsigned long end = block + pageblock_nr_pages, skip;
+	struct prmap_run run;
+	u64 index = 0;
+	bool found;
+
+	for (;;) {
+		xa_lock_irq(pf->i_pages);
+		found = !pf->stale && !pf->sealed && !pf->restoring &&
+			prmap_next(&pf->map, index, &run);
+		xa_unlock_irq(pf->i_pages);
+		if (!found || interrupted())
+			return;
+		index = run.index + run.nr;
+		if (run.pfn >= end || run.pfn + run.nr <= block)
+			continue;
+		skip = run.pfn < block ? block - run.pfn : 0;
+		preserve_move_pages(mapping, run.index + skip,
+				    min(run.nr - skip,
+					end - max(run.pfn, (u64)block)), 0);
+		cond_resched();
+	}
+}
+
+/* A target made from the emptiest block when no block is idle, or 0. */
+static unsigned long target_make(int nid)
+{
+	struct preserve_file *pf = NULL;
+	unsigned long block;
+
+	/* Lent blocks cost less. */
+	if (preserve_nodes[nid].nr_lent)
+		return 0;
+	block = preserve_target_emptiest(nid);
+	if (!block)
+		return 0;
+	while ((pf = preserve_file_next(pf)))
+		file_leave(pf, block);
+	preserve_pool_drain();
+	return preserve_block_fill(block) ? 0 : block;
+}
+
 /* Goes on in the block behind the target's end, or in any idle one. */
 static bool target_extend(struct packing *p, bool adjacent)
 {
@@ -140,7 +188,9 @@ static bool target_extend(struct packing *p, bool adjacent)
 		pfn = preserve_target_take(p->nid, p->end);
 	if (!pfn && !adjacent) {
 		pfn = preserve_target_take(p->nid, 0);
-		if (!pfn && preserve_reclaim_lent(p->nid, 1))
+		if (!pfn)
+			pfn = target_make(p->nid);
+		if (!pfn && preserve_pool_gain(p->nid, GAIN))
 			pfn = preserve_target_take(p->nid, 0);
 		p->pfn = pfn;
 	}

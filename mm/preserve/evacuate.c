@@ -94,13 +94,22 @@ static void count(struct search *s, enum preserve_evacuate_result result,
 	preserve_nodes[s->nid].evacuated[result] += nr;
 }
 
-/* Can this block's memory be the pool's at all? */
-static bool block_suitable(struct page *page, unsigned long pfn, int nid)
+/* Is all of this block memory of one zone of the node? */
+static bool block_whole(unsigned long pfn, int nid)
 {
-	return page && page_to_nid(page) == nid && page_zone(page) ==
-	       page_zone(page + pageblock_nr_pages - 1) &&
-	       page_zonenum(page) <= ZONE_NORMAL &&
-	       pfn_to_online_page(pfn + pageblock_nr_pages - 1) &&
+	struct page *first = pfn_to_online_page(pfn);
+	struct page *last = pfn_to_online_page(pfn + pageblock_nr_pages - 1);
+
+	return first && last && page_to_nid(first) == nid &&
+	       page_zone(first) == page_zone(last) &&
+	       zone_spans_pfn(page_zone(first), pfn) &&
+	       zone_spans_pfn(page_zone(last), page_to_pfn(last));
+}
+
+/* Can this block's memory be the pool's at all? */
+static bool block_suitable(struct page *page, unsigned long pfn)
+{
+	return page_zonenum(page) <= ZONE_NORMAL &&
 	       !is_migrate_isolate_page(page) && !is_migrate_cma_page(page) &&
 	       !kho_scratch_overlap(PFN_PHYS(pfn), PAGE_SIZE << pageblock_order);
 }
@@ -108,12 +117,15 @@ static bool block_suitable(struct page *page, unsigned long pfn, int nid)
 /* The number of pages to migrate, or one of COST_*. */
 static u16 block_cost(unsigned long pfn, int nid)
 {
-	struct page *page = pfn_to_online_page(pfn);
 	unsigned long i, step, cost = 0;
+	struct page *page;
 
-	if (page && (preserve_pool_block(page) || preserve_is_lent(pfn)))
+	if (!block_whole(pfn, nid))
+		return COST_ABSENT;
+	page = pfn_to_page(pfn);
+	if (preserve_pool_block(page) || preserve_is_lent(pfn))
 		return COST_OURS;
-	if (!block_suitable(page, pfn, nid))
+	if (!block_suitable(page, pfn))
 		return COST_ABSENT;
 
 	for (i = 0; i < pageblock_nr_pages; i += step) {

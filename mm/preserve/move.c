@@ -51,6 +51,24 @@ static struct folio *target_in_run(struct folio *src, unsigned long private)
 	return preserve_target_folio(pfn, order, TARGET_GFP);
 }
 
+static struct folio *target_in_pool(struct folio *src, unsigned long private)
+{
+	struct move *m = (struct move *)private;
+	const struct preserve_request rq = {
+		.gfp = TARGET_GFP | __GFP_HIGHMEM,
+		.order = folio_order(src),
+		.nid = folio_nid(src),
+		.goal = m->pfn,
+	};
+	struct folio *dst = preserve_alloc_folio(&rq);
+
+	m->nid = rq.nid;
+	m->is_short = !dst;
+	if (dst)
+		m->pfn = folio_pfn(dst) + folio_nr_pages(dst);
+	return dst;
+}
+
 /* Puts the file's folios of a range on a list, all that can be had. */
 static unsigned int isolate_range(struct address_space *mapping, pgoff_t index,
 				  pgoff_t end, struct list_head *list)
@@ -76,7 +94,8 @@ static unsigned int isolate_range(struct address_space *mapping, pgoff_t index,
  * @mapping: The file's.
  * @index:   First page index of the range.
  * @nr:      Pages.
- * @pfn:     The run, free frames in blocks that preserve_target_take() gave out.
+ * @pfn:     The run, free frames in blocks that preserve_target_take() gave out;
+ *           0 for frames anywhere in the pool.
  *
  * Folios that are busy stay where they are.
  *
@@ -87,6 +106,7 @@ int preserve_move_pages(struct address_space *mapping, pgoff_t index,
 			unsigned long nr, unsigned long pfn)
 {
 	struct move m = { .index = index, .pfn = pfn };
+	new_folio_t *target = pfn ? target_in_run : target_in_pool;
 	pgoff_t from, end = index + nr;
 	LIST_HEAD(list);
 
@@ -94,7 +114,7 @@ int preserve_move_pages(struct address_space *mapping, pgoff_t index,
 		if (!isolate_range(mapping, from, min(from + BATCH, end),
 				   &list))
 			continue;
-		migrate_pages(&list, target_in_run, NULL, (unsigned long)&m,
+		migrate_pages(&list, target, NULL, (unsigned long)&m,
 			      MIGRATE_SYNC, MR_COMPACTION, NULL);
 		putback_movable_pages(&list);
 		if (fatal_signal_pending(current))
@@ -102,24 +122,6 @@ int preserve_move_pages(struct address_space *mapping, pgoff_t index,
 		cond_resched();
 	}
 	return 0;
-}
-
-static struct folio *target_in_pool(struct folio *src, unsigned long private)
-{
-	struct move *m = (struct move *)private;
-	const struct preserve_request rq = {
-		.gfp = TARGET_GFP | __GFP_HIGHMEM,
-		.order = folio_order(src),
-		.nid = folio_nid(src),
-		.goal = m->pfn,
-	};
-	struct folio *dst = preserve_alloc_folio(&rq);
-
-	m->nid = rq.nid;
-	m->is_short = !dst;
-	if (dst)
-		m->pfn = folio_pfn(dst) + folio_nr_pages(dst);
-	return dst;
 }
 
 /*

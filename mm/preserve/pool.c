@@ -638,6 +638,33 @@ unsigned long preserve_target_take(int nid, unsigned long after)
 }
 
 /**
+ * preserve_target_emptiest - Set the block with the fewest frames in use apart.
+ * @nid: Its node.
+ *
+ * Context: Process context.
+ * Return: Its first pfn; 0 if the other blocks have no room for what is in it.
+ */
+unsigned long preserve_target_emptiest(int nid)
+{
+	struct preserve_node *node = &preserve_nodes[nid];
+	struct preserve_block *block, *best = NULL;
+	unsigned long room = 0;
+
+	guard(spinlock_irqsave)(&node->lock);
+	list_for_each_entry(block, &node->partial, list) {
+		room += block->nr_free;
+		if (!best || block->nr_free > best->nr_free)
+			best = block;
+	}
+	if (!best || room - best->nr_free <
+	    pageblock_nr_pages - best->nr_free + node_reserve(node))
+		return 0;
+	best->target = true;
+	list_move(&best->list, &node->target);
+	return best->pfn;
+}
+
+/**
  * preserve_target_hold - Set a block apart that is not idle.
  * @pfn: Its first frame.
  *

@@ -251,8 +251,15 @@ int preserve_pool_resize(unsigned long nr_blocks)
 	return err;
 }
 
-/* Up to @nr more blocks on @nid within the limit. Context: preserve_size_lock. */
-static bool gain_some(int nid, unsigned long nr)
+/**
+ * preserve_pool_gain - Take lent blocks back, or else evacuate some, in bounded time.
+ * @nid: The node.
+ * @nr:  How many blocks, within the limit.
+ *
+ * Context: Process context, preserve_size_lock held, no folio locked.
+ * Return: Whether there are more now.
+ */
+bool preserve_pool_gain(int nid, unsigned long nr)
 {
 	struct preserve_node *node = &preserve_nodes[nid];
 	unsigned long have = preserve_pool_size();
@@ -308,7 +315,7 @@ bool preserve_pool_more(int nid, gfp_t gfp)
 		return READ_ONCE(node->nr_idle);
 	got = READ_ONCE(node->nr_idle);
 	if (!got && time_after_eq(jiffies, node->not_before)) {
-		got = gain_some(nid, DEMAND_BLOCKS);
+		got = preserve_pool_gain(nid, DEMAND_BLOCKS);
 		if (got)
 			preserve_publish();
 		else
@@ -327,7 +334,7 @@ static void node_balance(int nid)
 
 	if (idle < node->spare_low) {
 		if (time_before(jiffies, node->not_before) ||
-		    gain_some(nid, spare - idle))
+		    preserve_pool_gain(nid, spare - idle))
 			return;
 		WRITE_ONCE(node->not_before, jiffies + DEMAND_PAUSE);
 	} else if (preserve_pool_lend) {
