@@ -32,6 +32,9 @@
 /* Longest run that is emptied in one go. */
 #define RUN_BLOCKS	64U
 
+/* This part of memory is left to others. */
+#define MARGIN_PART	64
+
 /* Windows that growth on demand looks at in one go. */
 #define SOME_WINDOWS	2
 
@@ -167,6 +170,23 @@ static void window_judge(struct search *s, struct window *w, unsigned long pfn,
 	}
 }
 
+/**
+ * preserve_memory_left - Would the system get on without these pages?
+ * @nr_pages: What the pool is about to take.
+ *
+ * Memory that only movable allocations can use does not help the kernel itself: a
+ * pool that takes the rest makes others fail.
+ *
+ * Context: Any.
+ * Return: True if enough is left.
+ */
+bool preserve_memory_left(unsigned long nr_pages)
+{
+	long left = si_mem_available() - global_zone_page_state(NR_FREE_CMA_PAGES);
+
+	return left > (long)(nr_pages + totalram_pages() / MARGIN_PART);
+}
+
 /* Puts emptied blocks into the pool; gives back what it has no place for. */
 static unsigned long blocks_add(unsigned long pfn, unsigned long nr)
 {
@@ -198,6 +218,8 @@ static int run_try(struct search *s, unsigned long pfn, unsigned int nr,
 
 	if (fatal_signal_pending(current))
 		return -EINTR;
+	if (!preserve_memory_left((unsigned long)nr << pageblock_order))
+		return -ENOMEM;
 	err = alloc_contig_frozen_range(pfn, pfn + ((unsigned long)nr << pageblock_order),
 					ACR_FLAGS_NONE, EVACUATE_GFP);
 	if (!err) {
@@ -228,7 +250,7 @@ static void run_gain(struct search *s, const struct window *w,
 	err = run_try(s, pfn, nr, cost_sum(s->cost + first, nr));
 	if (!err)
 		return;
-	if (err == -EINTR || err == -ENOMEM) {
+	if (err == -EINTR || (err == -ENOMEM && nr == 1)) {
 		if (err == -ENOMEM)
 			count(s, PRESERVE_EVACUATE_NOMEM, nr);
 		s->stop = true;

@@ -189,6 +189,7 @@ void preserve_pool_lend_now(void);
 unsigned long preserve_evacuate(int nid, unsigned long nr_blocks);
 unsigned long preserve_evacuate_some(int nid, unsigned long nr_blocks);
 
+bool preserve_memory_left(unsigned long nr_pages);
 bool preserve_can_evacuate(unsigned long pfn);
 bool preserve_evacuate_at(unsigned long pfn);
 
