@@ -210,7 +210,7 @@ static void report_node(void)
 	unsigned int i;
 	int fd;
 
-	for (i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(reasons); i++) {
 		snprintf(path, sizeof(path), NODE "evacuate_%s", reasons[i]);
 		snprintf(name, sizeof(name), "evacuate_%s", reasons[i]);
 		fd = open(path, O_RDONLY);
@@ -313,7 +313,9 @@ static void churn_step(const int *fd, __u32 (*stamp)[CHURN_PAGES], __u32 step)
 	unsigned int kind = random() % 100, nr;
 
 	if (kind < 65) {
-		page[0] = page[PAGE / 4 - 1] = stamp[f][i] = step;
+		stamp[f][i] = step;
+		page[0] = step;
+		page[PAGE / 4 - 1] = step;
 		require(pwrite(fd[f], page, PAGE, i * PAGE) == PAGE, "write");
 	} else if (kind < 99) {
 		nr = 1 + random() % 16;
@@ -478,7 +480,7 @@ static void run(void)
 		else
 			plain_before();
 	}
-	for (i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+	for (i = 0; i < ARRAY_SIZE(parts); i++)
 		if (is_arg(1, parts[i].name))
 			parts[i].run();
 	check(true, "measured");

@@ -440,6 +440,7 @@ static struct liveupdate_file_handler shmem_lu_handler = {
 	.compatible	= PRESERVE_MEMFD_COMPATIBLE,
 };
 
+/* Registers before LUO's own handler for memfds, so that it is asked first. */
 static int __init shmem_lu_init(void)
 {
 	int err;
@@ -451,5 +452,4 @@ static int __init shmem_lu_init(void)
 		pr_err("cannot register with LUO (%pe)\n", ERR_PTR(err));
 	return err;
 }
-/* Before LUO's own handler for memfds, which is asked next. */
 device_initcall_sync(shmem_lu_init);

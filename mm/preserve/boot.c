@@ -68,7 +68,7 @@ static bool __init parse_pool_part(char *part)
 	char *end;
 
 	if (*part == 'n') {
-		nid = simple_strtoul(part + 1, &end, 10);
+		nid = memparse(part + 1, &end);
 		if (end == part + 1 || *end != ':' || nid >= MAX_NUMNODES)
 			return false;
 		size = end + 1;

@@ -403,5 +403,6 @@ void preserve_vacate(unsigned long pfn, unsigned long nr)
 			block_drop(at);
 	all_targets_put();
 	preserve_publish();
+	preserve_pool_regain();
 	mutex_unlock(&preserve_size_lock);
 }

@@ -182,6 +182,7 @@ bool preserve_pool_gain(int nid, unsigned long nr);
 bool preserve_pool_more(int nid, gfp_t gfp);
 void preserve_pool_kick(unsigned long delay);
 void preserve_pool_start(void);
+void preserve_pool_regain(void);
 int preserve_pool_set_lend(bool lend);
 void preserve_pool_lend_now(void);
 

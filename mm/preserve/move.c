@@ -22,6 +22,9 @@
 /* Rounds over a file that somebody else is busy with. */
 #define ROUNDS		4
 
+/* Times that the pool may grow for one batch of folios, of any order. */
+#define GROWTHS		1024
+
 /* Never sleeps. */
 #define TARGET_GFP	(GFP_NOWAIT | __GFP_NOWARN)
 
@@ -164,8 +167,10 @@ static int move_batch(struct address_space *mapping, struct move *m,
 	pgoff_t start = *index;
 	unsigned int seen;
 	LIST_HEAD(list);
+	int i;
 
-	for (;;) {
+	/* Each time the pool has a block more, so the batch is soon through. */
+	for (i = 0; i < GROWTHS; i++) {
 		*index = start;
 		m->is_short = false;
 		seen = isolate_outside(mapping, index, &list);
@@ -179,8 +184,9 @@ static int move_batch(struct address_space *mapping, struct move *m,
 		if (!m->is_short)
 			return seen;
 		if (!preserve_pool_more(m->nid, GFP_KERNEL))
-			return -ENOSPC;
+			break;
 	}
+	return -ENOSPC;
 }
 
 /* One round over the file. Returns how many folios were found outside. */

@@ -194,4 +194,5 @@ static struct kunit_suite pool_suite = {
 	.init = pool_test_init,
 	.test_cases = pool_cases,
 };
+
 kunit_test_suite(pool_suite);

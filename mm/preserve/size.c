@@ -38,6 +38,7 @@
 /* Attempts of the worker to reach preserve_pool_want. */
 #define WANT_TRIES	6
 
+/* Covers which blocks are the pool's, see internal.h. */
 DEFINE_MUTEX(preserve_size_lock);
 
 /* Blocks. Both under preserve_size_lock. */
@@ -405,6 +406,17 @@ int preserve_pool_set_lend(bool lend)
 	preserve_publish();
 	mutex_unlock(&preserve_size_lock);
 	return err;
+}
+
+/**
+ * preserve_pool_regain - Let the worker make up for blocks that had to leave.
+ *
+ * Context: Process context, preserve_size_lock held.
+ */
+void preserve_pool_regain(void)
+{
+	tries = 0;
+	preserve_pool_kick(LEND_DELAY);
 }
 
 /**

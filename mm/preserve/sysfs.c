@@ -144,6 +144,7 @@ static u64 show_evacuate_##name(int nid)				\
 {									\
 	return READ_ONCE(preserve_nodes[nid].evacuated[result]);	\
 }
+
 EVACUATE_SHOW(done, PRESERVE_EVACUATE_DONE)
 EVACUATE_SHOW(pinned, PRESERVE_EVACUATE_PINNED)
 EVACUATE_SHOW(unmovable, PRESERVE_EVACUATE_UNMOVABLE)

@@ -21,8 +21,9 @@ def command(spec, kernel, initrd, cmdline, console):
     """The command line for a machine; spec as in table.Spec."""
     kvm = kvm_usable() and not spec.icount
     cpus = 1 if spec.icount else spec.cpus
+    nodes = spec.numa + spec.memoryless
     args = [PROGRAM, "-nodefaults", "-no-user-config", "-display", "none",
-            "-no-reboot", "-m", spec.memory, "-smp", _smp(cpus, spec.numa),
+            "-no-reboot", "-m", spec.memory, "-smp", _smp(cpus, nodes),
             "-accel", "kvm" if kvm else "tcg", "-cpu", "host" if kvm else "max",
             "-kernel", str(kernel), "-initrd", str(initrd), "-append", cmdline,
             "-chardev", f"file,id=console,path={console}",
@@ -30,16 +31,24 @@ def command(spec, kernel, initrd, cmdline, console):
             "-chardev", "stdio,id=port,signal=off", "-serial", "chardev:port"]
     if spec.icount:
         args += ["-icount", "shift=0"]
-    if spec.numa > 1:
-        args += _numa(spec.memory, cpus, spec.numa)
+    if nodes > 1:
+        args += _numa(spec.memory, cpus, spec.numa, nodes)
     return args
 
 
 def _smp(cpus, nodes):
     """CPUs of different nodes are in different sockets, as in a real machine."""
-    if nodes > 1 and cpus % nodes == 0:
-        return f"{cpus},sockets={nodes}"
+    sockets = min(cpus, nodes)
+    if nodes > 1 and cpus % sockets == 0:
+        return f"{cpus},sockets={sockets}"
     return str(cpus)
+
+
+def _node_of(cpu, cpus, nodes):
+    """With too few CPUs for all, the first and the last node have one."""
+    if 1 < cpus < nodes:
+        return cpu * (nodes - 1) // (cpus - 1)
+    return cpu * nodes // cpus
 
 
 def memory_bytes(text):
@@ -51,14 +60,18 @@ def memory_bytes(text):
     return int(text) << 20
 
 
-def _numa(memory, cpus, nodes):
-    each = memory_bytes(memory) // nodes
+def _numa(memory, cpus, with_memory, nodes):
+    """The nodes that have memory come first."""
+    each = memory_bytes(memory) // with_memory
     args = []
     for node in range(nodes):
-        own = [cpu for cpu in range(cpus) if cpu * nodes // cpus == node]
-        args += ["-object", f"memory-backend-ram,id=ram{node},size={each}B",
-                 "-numa", f"node,nodeid={node},memdev=ram{node}"
-                 + "".join(f",cpus={cpu}" for cpu in own)]
+        own = [cpu for cpu in range(cpus) if _node_of(cpu, cpus, nodes) == node]
+        words = ["node", f"nodeid={node}"]
+        if node < with_memory:
+            args += ["-object", f"memory-backend-ram,id=ram{node},size={each}B"]
+            words.append(f"memdev=ram{node}")
+        words += [f"cpus={cpu}" for cpu in own]
+        args += ["-numa", ",".join(words)]
     return args
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 KERNELS = ("normal", "debug", "stock")
 LISTS = ("next_append", "next_kernel", "expect", "file", "program_file")
 WORDS = ("kernels",)
-NUMBERS = ("cpus", "numa", "stages", "timeout")
+NUMBERS = ("cpus", "numa", "memoryless", "stages", "timeout")
 
 
 @dataclasses.dataclass
@@ -23,6 +23,7 @@ class Spec:
     memory: str = ""
     cpus: int = 2
     numa: int = 1
+    memoryless: int = 0
     icount: bool = False
     append: str = ""
     next_append: list = dataclasses.field(default_factory=list)

@@ -182,8 +182,8 @@ static void churn(const int *fd, unsigned short (*round)[FILE_PAGES],
 		i = random() % FILE_PAGES;
 		if (random() % 3) {
 			round[f][i] = k % 60000 + 1;
-			page[0] = page[PAGE / sizeof(long) - 1] =
-				(f * FILE_PAGES + i) * 65536UL + round[f][i];
+			page[0] = (f * FILE_PAGES + i) * 65536UL + round[f][i];
+			page[PAGE / sizeof(long) - 1] = page[0];
 			pwrite(fd[f], page, PAGE, i * PAGE);
 		} else {
 			round[f][i] = 0;

@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Plain memfds of many kinds are preserved, taken back, preserved again and go
+ * through a kexec: what is mapped and written meanwhile, what is in swap, in huge
+ * folios, pinned, sealed or a hole. Nothing is lost, no hole is filled, and a
+ * file that is taken back is as plain as before.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/swap.h>
+#include <unistd.h>
+
+#include "liveupdate.h"
+#include "memory.h"
+#include "place.h"
+#include "stage.h"
+#include "writer.h"
+
+#define SESSION		"plain"
+#define SHMEM_ENABLED	"/sys/kernel/mm/transparent_hugepage/shmem_enabled"
+#define SWAP_DEVICE	"/dev/ram0"
+#define PAGE		KIB(4)
+#define MAX_PARTS	11
+#define SEALS		(F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | \
+			 F_SEAL_SEAL)
+/* What preserving a file may take for its map and its record. */
+#define OVERHEAD	KIB(256)
+
+enum kind {
+	KIND_FULL, KIND_EMPTY, KIND_GIB, KIND_TIB, KIND_SEALED, KIND_HUGE,
+	KIND_SWAPPED, KIND_AGAIN, KIND_PINNED, KIND_WRITTEN, NR_KINDS,
+};
+
+struct part {
+	__u64 offset;
+	__u64 length;
+};
+
+struct shape {
+	const char *name;
+	__u64 size;
+	__u64 pos;
+	int seals;
+	struct part parts[MAX_PARTS];
+};
+
+static const struct shape shapes[NR_KINDS] = {
+	[KIND_FULL] = {
+		.name = "full",
+		.size = MIB(3) + 100,
+		.pos = 12345,
+		.parts = { { 0, MIB(3) + 100 } },
+	},
+	[KIND_EMPTY] = {
+		.name = "empty",
+		.pos = 7,
+	},
+	[KIND_GIB] = {
+		.name = "1 GiB with two pages",
+		.size = GIB(1),
+		.parts = { { 0, PAGE }, { GIB(1) - PAGE, PAGE } },
+	},
+	[KIND_TIB] = {
+		.name = "1 TiB with ten pages",
+		.size = TIB(1),
+		.parts = {
+			{ 0, PAGE }, { GIB(1), PAGE }, { GIB(3), PAGE },
+			{ GIB(64), PAGE }, { GIB(200) + PAGE, PAGE },
+			{ GIB(400), PAGE }, { GIB(512) - PAGE, PAGE },
+			{ GIB(512), PAGE }, { GIB(800), PAGE },
+			{ TIB(1) - PAGE, PAGE },
+		},
+	},
+	[KIND_SEALED] = {
+		.name = "sealed",
+		.size = MIB(1) + PAGE,
+		.seals = SEALS,
+		.parts = { { 0, KIB(64) }, { MIB(1), PAGE } },
+	},
+	[KIND_HUGE] = {
+		.name = "huge",
+		.size = MIB(8),
+		.parts = { { 0, MIB(2) }, { MIB(4), MIB(4) } },
+	},
+	[KIND_SWAPPED] = {
+		.name = "swapped",
+		.size = MIB(2),
+		.parts = { { 0, MIB(1) }, { MIB(1) + 7 * PAGE, KIB(64) } },
+	},
+	[KIND_AGAIN] = {
+		.name = "again",
+		.size = MIB(1),
+		.parts = { { PAGE, KIB(512) } },
+	},
+	[KIND_PINNED] = {
+		.name = "pinned",
+		.size = KIB(64),
+		.parts = { { 0, KIB(64) } },
+	},
+	/* Its writer fills it. */
+	[KIND_WRITTEN] = {
+		.name = "written",
+		.size = MIB(1),
+	},
+};
+
+static __u64 parts_bytes(const struct shape *shape)
+{
+	__u64 bytes = 0;
+	int i;
+
+	for (i = 0; i < MAX_PARTS; i++)
+		bytes += (shape->parts[i].length + PAGE - 1) / PAGE * PAGE;
+	return bytes;
+}
+
+static bool content_is(int fd, const struct shape *shape, __u64 seed)
+{
+	const struct part *part;
+	__u64 end = 0;
+
+	for (part = shape->parts; part->length; part++) {
+		if (pattern_check(fd, seed, part->offset, part->length))
+			return false;
+		end = (end + PAGE - 1) / PAGE * PAGE;
+		if (part->offset > end &&
+		    lseek(fd, end, SEEK_DATA) != (off_t)part->offset)
+			return false;
+		end = part->offset + part->length;
+	}
+	return true;
+}
+
+static void verify(int fd, enum kind kind, const char *when)
+{
+	const struct shape *shape = &shapes[kind];
+	struct stat st = {};
+
+	check(lseek(fd, 0, SEEK_CUR) == (off_t)shape->pos, "%s: %s: position",
+	      shape->name, when);
+	check(!fstat(fd, &st) && (__u64)st.st_size == shape->size,
+	      "%s: %s: size", shape->name, when);
+	check(fcntl(fd, F_GET_SEALS) == shape->seals, "%s: %s: seals",
+	      shape->name, when);
+	if (kind != KIND_WRITTEN) {
+		check(content_is(fd, shape, kind), "%s: %s: content and holes",
+		      shape->name, when);
+		check(file_allocated(fd) == (__s64)parts_bytes(shape),
+		      "%s: %s: no hole is filled", shape->name, when);
+	}
+	lseek(fd, shape->pos, SEEK_SET);
+}
+
+static int make(enum kind kind)
+{
+	const struct shape *shape = &shapes[kind];
+	const struct part *part;
+	int fd;
+
+	require(!text_write(SHMEM_ENABLED,
+			    kind == KIND_HUGE ? "always" : "never"),
+		SHMEM_ENABLED);
+	fd = memfd_create(shape->name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	require(fd >= 0 && !ftruncate(fd, shape->size), "create %s",
+		shape->name);
+	for (part = shape->parts; part->length; part++)
+		require(!pattern_write(fd, kind, part->offset, part->length),
+			"fill %s", shape->name);
+	require(!shape->seals || !fcntl(fd, F_ADD_SEALS, shape->seals),
+		"seal %s", shape->name);
+	lseek(fd, shape->pos, SEEK_SET);
+	return fd;
+}
+
+/* mkswap and swapon. */
+static void swap_on(void)
+{
+	struct {
+		char boot[1024];
+		__u32 version, last_page, nr_bad;
+		char rest[PAGE - 1024 - 12 - 10];
+		char magic[10];
+	} __attribute__((packed)) header = { .version = 1 };
+	int fd = open(SWAP_DEVICE, O_RDWR | O_CLOEXEC);
+	off_t size;
+
+	require(fd >= 0, SWAP_DEVICE);
+	size = lseek(fd, 0, SEEK_END);
+	header.last_page = size / PAGE - 1;
+	memcpy(header.magic, "SWAPSPACE2", sizeof(header.magic));
+	require(pwrite(fd, &header, sizeof(header), 0) == sizeof(header) &&
+		!fsync(fd), "write the swap header");
+	close(fd);
+	require(!swapon(SWAP_DEVICE, 0), "swapon");
+}
+
+static __s64 swap_used(void)
+{
+	return meminfo_bytes("SwapTotal") - meminfo_bytes("SwapFree");
+}
+
+/* Pages that somebody looks at just then stay, so it tries several times. */
+static bool swap_out(int fd, __u64 size, __u64 want)
+{
+	void *map = place_map(fd, 0, size);
+	__s64 before = swap_used();
+	int tries;
+
+	for (tries = 0; tries < 50 && swap_used() < before + (__s64)want;
+	     tries++) {
+		/* Empties the per-CPU lists that hide folios from reclaim. */
+		text_write("/proc/sys/vm/drop_caches", "1");
+		madvise(map, size, MADV_POPULATE_READ);
+		madvise(map, size, MADV_PAGEOUT);
+	}
+	munmap(map, size);
+	return swap_used() >= before + (__s64)want;
+}
+
+static void add(int session, int fd, enum kind kind)
+{
+	int err = preserve_session_add_fd(session, fd, kind);
+
+	check(!err, "%s: preserve: %d", shapes[kind].name, err);
+	check(place_is_ours(fd) == (kind != KIND_PINNED),
+	      "%s: the right handler takes it", shapes[kind].name);
+	verify(fd, kind, "preserved");
+}
+
+/* Preserving a file and taking it back leaves nothing behind. */
+static void there_and_back(enum kind kind)
+{
+	__s64 rest = pool_used_at_rest(), used;
+	int session = stage_session_create("back"), fd = make(kind);
+
+	add(session, fd, kind);
+	used = pool_counter("used") - rest;
+	check(used >= (__s64)parts_bytes(&shapes[kind]) &&
+	      used <= (__s64)(parts_bytes(&shapes[kind]) + OVERHEAD),
+	      "%s: takes %lld bytes of the pool", shapes[kind].name,
+	      (long long)used);
+	close(session);
+	check(!place_is_ours(fd), "%s: plain again", shapes[kind].name);
+	verify(fd, kind, "taken back");
+	close(fd);
+	check(pool_counter("used") == rest,
+	      "%s: the pool has all back: %lld, was %lld", shapes[kind].name,
+	      (long long)pool_counter("used"), (long long)rest);
+}
+
+/* A file that was taken back can be swapped out; then it is preserved again. */
+static int preserve_again(int session)
+{
+	int fd = make(KIND_AGAIN), round, other;
+
+	for (round = 0; round < 3; round++) {
+		other = stage_session_create("other");
+		add(other, fd, KIND_AGAIN);
+		close(other);
+		check(!place_is_ours(fd), "again: plain, round %d", round);
+		check(swap_out(fd, shapes[KIND_AGAIN].size, KIB(256)),
+		      "again: can be swapped out, round %d", round);
+		verify(fd, KIND_AGAIN, "taken back");
+	}
+	add(session, fd, KIND_AGAIN);
+	return fd;
+}
+
+static void preserve_swapped(int session)
+{
+	int fd = make(KIND_SWAPPED);
+	__s64 before = swap_used();
+
+	check(swap_out(fd, shapes[KIND_SWAPPED].size, MIB(1)),
+	      "swapped: %lld bytes are in swap",
+	      (long long)(swap_used() - before));
+	add(session, fd, KIND_SWAPPED);
+	check(swap_used() <= before, "swapped: none of it is in swap now");
+	check(!swap_out(fd, shapes[KIND_SWAPPED].size, PAGE),
+	      "swapped: nothing of it can be swapped out now");
+}
+
+static void preserve_huge(int session)
+{
+	int fd = make(KIND_HUGE);
+	__s64 huge = meminfo_bytes("ShmemHugePages");
+
+	check(huge >= (__s64)MIB(2), "huge: %lld bytes are",
+	      (long long)huge);
+	add(session, fd, KIND_HUGE);
+}
+
+static void preserve_written(int session)
+{
+	int fd = make(KIND_WRITTEN), round, other;
+	struct writer *writer = writer_start(fd, MIB(1));
+
+	for (round = 0; round < 3; round++) {
+		check(writer_goes_on(writer, 2), "written: before");
+		other = stage_session_create("other");
+		add(other, fd, KIND_WRITTEN);
+		check(writer_goes_on(writer, 2), "written: preserved");
+		close(other);
+	}
+	check(writer_goes_on(writer, 2), "written: taken back");
+	add(session, fd, KIND_WRITTEN);
+	check(writer_goes_on(writer, 2), "written: preserved for good");
+	check(file_allocated(fd) == (__s64)MIB(1), "written: all of it");
+	/* It goes on until the kexec. */
+}
+
+static void preserve_pinned(int session)
+{
+	int fd = make(KIND_PINNED);
+
+	place_pin(fd, shapes[KIND_PINNED].size);
+	add(session, fd, KIND_PINNED);
+}
+
+static void before(void)
+{
+	static const enum kind simple[] = {
+		KIND_FULL, KIND_EMPTY, KIND_GIB, KIND_TIB, KIND_SEALED,
+		KIND_HUGE,
+	};
+	int session = stage_session_create(SESSION);
+	size_t i;
+
+	swap_on();
+	for (i = 0; i < STAGE_COUNT(simple); i++)
+		there_and_back(simple[i]);
+	for (i = 0; i < STAGE_COUNT(simple) - 1; i++)
+		add(session, make(simple[i]), simple[i]);
+	preserve_huge(session);
+	preserve_swapped(session);
+	preserve_again(session);
+	preserve_pinned(session);
+	preserve_written(session);
+	check(pool_counter("files") == NR_KINDS - 1,
+	      "the pool counts all but the pinned file");
+	require(!swapoff(SWAP_DEVICE), "swapoff");
+}
+
+static void after(void)
+{
+	int session = stage_session_retrieve(SESSION);
+	int fds[NR_KINDS], kind;
+
+	for (kind = 0; kind < NR_KINDS; kind++) {
+		int fd = preserve_session_get_fd(session, kind);
+
+		require(fd >= 0, "%s: retrieve: %d", shapes[kind].name, fd);
+		check(place_is_ours(fd) == (kind != KIND_PINNED),
+		      "%s: the right handler gives it back",
+		      shapes[kind].name);
+		verify(fd, kind, "retrieved");
+		fds[kind] = fd;
+	}
+	check(writer_left(fds[KIND_WRITTEN], MIB(1)),
+	      "written: as its writer left it");
+	stage_session_finish(session);
+	check(!pool_counter("unclaimed"), "nothing is left behind");
+	check(!pattern_write(fds[KIND_FULL], 99, 0, MIB(4)) &&
+	      !pattern_check(fds[KIND_FULL], 99, 0, MIB(4)),
+	      "full: can be written and grows");
+}
+
+static const stage_fn stages[] = { before, after };
+
+int main(void)
+{
+	return stage_run(stages, STAGE_COUNT(stages));
+}
