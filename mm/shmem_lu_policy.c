@@ -29,12 +29,12 @@ int shmem_lu_policies_save(struct shmem_inode_info *info,
 {
 	struct shared_policy *sp = &info->policy;
 	unsigned int nr = 0;
-	struct rb_node *nd;
+	struct rb_node *rb;
 	int err = 0;
 
 	read_lock(&sp->lock);
-	for (nd = rb_first(&sp->root); nd; nd = rb_next(nd)) {
-		const struct sp_node *n = rb_entry(nd, struct sp_node, nd);
+	for (rb = rb_first(&sp->root); rb; rb = rb_next(rb)) {
+		const struct sp_node *n = rb_entry(rb, struct sp_node, nd);
 		struct preserve_policy_ser *ps = &rec->policies[nr];
 
 		if (nr == PRESERVE_FILE_MAX_POLICIES) {
