@@ -5,6 +5,7 @@ The kernel's console goes into a file; the second serial port is QEMU's
 standard output.
 """
 
+import functools
 import os
 import selectors
 import subprocess
@@ -13,8 +14,19 @@ import time
 PROGRAM = "qemu-system-x86_64"
 
 
+@functools.cache
 def kvm_usable():
-    return os.access("/dev/kvm", os.R_OK | os.W_OK)
+    """There are machines with a /dev/kvm that cannot start a CPU: tries one."""
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return False
+    try:
+        return not subprocess.run(
+            [PROGRAM, "-nodefaults", "-no-user-config", "-display", "none",
+             "-accel", "kvm", "-cpu", "host", "-S", "-monitor", "stdio"],
+            input=b"quit\n", capture_output=True, timeout=20,
+            check=False).returncode
+    except (OSError, subprocess.TimeoutExpired):
+        return False
 
 
 def command(spec, kernel, initrd, cmdline, console):
