@@ -171,8 +171,8 @@ static_assert(offsetof(struct prmap_root_ser, sum) == 56);
  * @min_pfn: lowest frame number allowed
  * @max_pfn: highest frame number allowed
  * @max_order: highest folio order allowed
- * @pfn_ok: may be NULL; asked once for each stored part of a run whether these
- *          frames may belong to the map
+ * @pfn_ok: may be NULL; asked once for each frame whether it may belong to the map,
+ *          together for those that follow each other in memory
  * @page_ok: asked once for each page of the map, before the first byte of it is
  *           read, whether @phys is memory that can hold a map page. A page that
  *           two parents share is asked about twice: answering false to the

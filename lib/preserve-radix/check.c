@@ -15,11 +15,26 @@
  */
 #include "piece.h"
 
+/**
+ * struct check - A check under way.
+ * @root:     The map's root.
+ * @lim:      The caller's limits.
+ * @reason:   Of a refusal.
+ * @last:     The piece before.
+ * @pfn:      First of the frames that pfn_ok() has yet to see: they follow each
+ *            other in memory, wherever they are in the map.
+ * @pfn_end:  Behind the last of them.
+ * @nr_keys:  Found so far, to be compared with the root's.
+ * @nr_runs:  The same.
+ * @nr_pages: The same.
+ */
 struct check {
 	const struct prmap_root_ser *root;
 	const struct prmap_limits *lim;
 	const char *reason;
 	struct prmap_piece last;
+	u64 pfn;
+	u64 pfn_end;
 	u64 nr_keys;
 	u64 nr_runs;
 	u64 nr_pages;
@@ -31,9 +46,21 @@ static int refuse(struct check *check, int err, const char *reason)
 	return err;
 }
 
+/* Asks for the frames that wait. */
+static int check_frames(struct check *check)
+{
+	const struct prmap_limits *lim = check->lim;
+
+	if (check->pfn != check->pfn_end && lim->pfn_ok &&
+	    !lim->pfn_ok(lim->ctx, check->pfn, check->pfn_end - check->pfn))
+		return refuse(check, -EINVAL, "frame not allowed");
+	return 0;
+}
+
 /* One piece, in ascending order, inside the coverage [lo, hi). */
-static int check_piece(struct check *check, const struct prmap_piece *piece,
-		       u64 lo, u64 hi)
+static __always_inline int check_piece(struct check *check,
+				       const struct prmap_piece *piece,
+				       u64 lo, u64 hi)
 {
 	const struct prmap_limits *lim = check->lim;
 	u64 pfn = piece->index + piece->delta, nr = piece->end - piece->index;
@@ -50,48 +77,59 @@ static int check_piece(struct check *check, const struct prmap_piece *piece,
 	if (nr > PRMAP_PFN_END || pfn < lim->min_pfn || pfn > lim->max_pfn ||
 	    nr - 1 > lim->max_pfn - pfn || pfn + nr > PRMAP_PFN_END)
 		return refuse(check, -EINVAL, "frame out of bounds");
-	if (lim->pfn_ok && !lim->pfn_ok(lim->ctx, pfn, nr))
-		return refuse(check, -EINVAL, "frame not allowed");
+	if (pfn != check->pfn_end) {
+		int err = check_frames(check);
+
+		if (err)
+			return err;
+		check->pfn = pfn;
+	}
+	check->pfn_end = pfn + nr;
 	check->nr_keys += nr;
 	check->nr_runs += !prmap_joins(&check->last, piece);
 	check->last = *piece;
 	return 0;
 }
 
-/* Whether the words at @pos are what encoding gives, so safe to decode. */
-static bool words_ok(const struct prmap_leaf *leaf, u32 pos)
+/*
+ * Decodes what is at @pos, if it is what encoding gives. Returns the number of
+ * words, 0 if it is not.
+ */
+static __always_inline u32 decode(const struct prmap_leaf *leaf, u32 pos,
+				  struct prmap_piece *piece)
 {
 	u64 end = prmap_index_end(leaf->head.kind), word[PRMAP_PIECE_WORDS];
-	struct prmap_piece piece;
-	u32 nr, i;
-	u64 nr_max;
+	u32 nr = prmap_leaf_piece(leaf, pos, piece), i;
 
-	nr = prmap_leaf_piece(leaf, pos, &piece);
-	nr_max = prmap_piece_max(leaf->head.kind, piece.attr);
-	if (piece.index >= end || piece.end <= piece.index ||
-	    piece.end > end || piece.end - piece.index > nr_max)
-		return false;
-	if (prmap_piece_encode(leaf->head.kind, &piece, word) != nr)
-		return false;
+	if (piece->index >= end || piece->end <= piece->index ||
+	    piece->end > end)
+		return 0;
+	/* There, each bit belongs to a field, and each value has one encoding. */
+	if (leaf->head.kind == PRMAP_FILE)
+		return nr;
+	if (piece->end - piece->index >
+	    prmap_piece_max(leaf->head.kind, piece->attr) ||
+	    prmap_piece_encode(leaf->head.kind, piece, word) != nr)
+		return 0;
 	for (i = 0; i < nr; i++)
 		if (leaf->word[pos + i] != word[i])
-			return false;
-	return true;
+			return 0;
+	return nr;
 }
 
 static int check_leaf(struct check *check, const struct prmap_leaf *leaf,
 		      u64 lo, u64 hi)
 {
 	struct prmap_piece piece;
-	u32 pos = 0;
+	u32 pos, nr;
 	int err;
 
 	if (leaf->head.kind == PRMAP_FILE && leaf->head.nr % 2)
 		return refuse(check, -EINVAL, "half a run");
-	while (pos < leaf->head.nr) {
-		if (!words_ok(leaf, pos))
+	for (pos = 0; pos < leaf->head.nr; pos += nr) {
+		nr = decode(leaf, pos, &piece);
+		if (!nr)
 			return refuse(check, -EINVAL, "malformed run");
-		pos += prmap_leaf_piece(leaf, pos, &piece);
 		if (piece.index < lo)
 			return refuse(check, -EINVAL,
 				      "runs overlap or are out of order");
@@ -272,6 +310,8 @@ static int check_map(struct check *check, enum prmap_kind kind)
 	if (!err && root->height)
 		err = check_child(check, &top, root->height - 1, 0,
 				  prmap_index_end(kind));
+	if (!err)
+		err = check_frames(check);
 	if (err)
 		return err;
 	if (check->nr_pages != root->nr_pages)
