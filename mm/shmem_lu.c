@@ -18,7 +18,8 @@
  *
  * Retrieving makes a memfd with the same content, holes, size, position, seals,
  * status flags, mode, owner and name. It is an MFD_PRESERVE memfd again, its map
- * is the one that was handed over, and it can be preserved anew.
+ * is the one that was handed over, and it can be preserved anew. Its folios are
+ * made when they are needed (shmem_lu_demand.c).
  *
  * A file that is finished without having been retrieved is freed to the pool.
  */
@@ -26,6 +27,7 @@
 
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/highmem.h>
 #include <linux/io.h>
 #include <linux/liveupdate.h>
 #include <linux/memcontrol.h>
@@ -81,6 +83,8 @@ struct folio *__shmem_lu_alloc_folio(struct shmem_inode_info *info, gfp_t gfp,
 
 	if (preserve_file_wait(pf))
 		return NULL;
+	if (preserve_file_incomplete(pf) && !shmem_lu_room(mapping, index, order))
+		return NULL;
 #ifdef CONFIG_NUMA
 	rq.nodemask = policy_nodemask(rq.gfp, mpol, ilx, &rq.nid);
 #endif
@@ -116,6 +120,38 @@ void __shmem_lu_folio_moved(struct address_space *mapping, struct folio *new,
 bool __shmem_lu_may_move(struct folio *dst)
 {
 	return preserve_pool_block(&dst->page);
+}
+
+static void folio_clear(struct address_space *mapping, struct folio *folio)
+{
+	folio_lock(folio);
+	if (folio->mapping == mapping && !folio_test_uptodate(folio)) {
+		folio_zero_range(folio, 0, folio_size(folio));
+		flush_dcache_folio(folio);
+		folio_mark_uptodate(folio);
+	}
+	folio_unlock(folio);
+}
+
+void __shmem_lu_clear(struct address_space *mapping, pgoff_t start, pgoff_t end)
+{
+	struct folio_batch fbatch;
+	unsigned int i;
+
+	folio_batch_init(&fbatch);
+	while (start < end &&
+	       filemap_get_folios(mapping, &start, end - 1, &fbatch)) {
+		for (i = 0; i < folio_batch_count(&fbatch); i++)
+			if (!folio_test_uptodate(fbatch.folios[i]))
+				folio_clear(mapping, fbatch.folios[i]);
+		folio_batch_release(&fbatch);
+		cond_resched();
+	}
+}
+
+bool shmem_lu_incomplete(const struct address_space *mapping)
+{
+	return preserve_file_incomplete(SHMEM_I(mapping->host)->preserve);
 }
 
 void shmem_lu_evict(struct inode *inode)
@@ -165,6 +201,7 @@ void shmem_lu_show_fdinfo(struct seq_file *m, struct file *file)
 	xa_lock_irq(pf->i_pages);
 	seq_printf(m, "preserve:\t%s\n", pf->record ? "preserved" : "live");
 	seq_printf(m, "preserve-pages:\t%llu\n", prmap_nr_keys(&pf->map));
+	seq_printf(m, "preserve-unrestored:\t%llu\n", pf->nr_unrestored);
 	seq_printf(m, "preserve-runs:\t%llu\n", prmap_nr_runs(&pf->map));
 	seq_printf(m, "preserve-map-pages:\t%llu\n", prmap_nr_pages(&pf->map));
 	seq_printf(m, "preserve-map-stale:\t%d\n", pf->stale);
@@ -304,43 +341,6 @@ static void shmem_lu_unfreeze(struct liveupdate_file_op_args *args)
 	preserve_file_unseal(inode_pf(file_inode(args->file)));
 }
 
-/*
- * Puts one restored folio into the file; takes over its reference. The memory is
- * in use already, and LUO does not try a failed retrieve again: so neither a
- * memcg's limit nor a missing page cache node may fail it.
- */
-static int folio_insert(void *arg, struct folio *folio, pgoff_t index)
-{
-	struct inode *inode = arg;
-	struct address_space *mapping = inode->i_mapping;
-	gfp_t gfp = mapping_gfp_mask(mapping) | __GFP_NOFAIL;
-	long nr_pages = folio_nr_pages(folio);
-	int err;
-
-	__folio_set_locked(folio);
-	__folio_set_swapbacked(folio);
-
-	err = mem_cgroup_charge(folio, NULL, gfp);
-	if (err)
-		goto unlock;
-	err = shmem_add_to_page_cache(folio, mapping, index, NULL, gfp);
-	if (err)
-		goto unlock;
-	folio_mark_uptodate(folio);
-	folio_mark_dirty(folio);
-	err = shmem_inode_acct_blocks(inode, nr_pages);
-	if (err) {
-		filemap_remove_folio(folio);
-		goto unlock;
-	}
-	shmem_recalc_inode(inode, nr_pages, 0);
-	folio_add_lru(folio);
-unlock:
-	folio_unlock(folio);
-	folio_put(folio);
-	return err;
-}
-
 static struct file *file_from_record(const struct preserve_file_ser *rec)
 {
 	struct inode *inode;
@@ -390,9 +390,10 @@ static int shmem_lu_retrieve(struct liveupdate_file_op_args *args)
 		preserve_map_release(&map);
 		goto out;
 	}
-	err = preserve_file_restore(inode_pf(file_inode(file)), &map,
-				    folio_insert, file_inode(file));
+	preserve_file_restore(inode_pf(file_inode(file)), &map);
+	err = shmem_lu_demand_begin(file_inode(file));
 	if (err) {
+		preserve_file_release(inode_pf(file_inode(file)));
 		fput(file);
 	} else {
 		preserve_file_report_bad(inode_pf(file_inode(file)), rec->name);

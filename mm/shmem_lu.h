@@ -40,6 +40,13 @@ bool __shmem_lu_may_move(struct folio *dst);
 void shmem_lu_evict(struct inode *inode);
 int shmem_lu_memfd_create(struct file *file);
 void shmem_lu_show_fdinfo(struct seq_file *m, struct file *file);
+void __shmem_lu_clear(struct address_space *mapping, pgoff_t start, pgoff_t end);
+bool shmem_lu_incomplete(const struct address_space *mapping);
+int __shmem_lu_restore(struct address_space *mapping, pgoff_t index, gfp_t gfp);
+long __shmem_lu_drop(struct address_space *mapping, pgoff_t start, pgoff_t end);
+unsigned char __shmem_lu_incore(struct address_space *mapping, pgoff_t index);
+loff_t __shmem_lu_seek(struct address_space *mapping, loff_t start, loff_t end,
+		       int whence);
 
 /**
  * shmem_lu_mapping - Does this file's memory come from the preserve pool?
@@ -92,12 +99,50 @@ static inline int shmem_lu_memfd_create(struct file *file)
 
 #define shmem_lu_show_fdinfo	NULL
 
+static inline void __shmem_lu_clear(struct address_space *mapping,
+				    pgoff_t start, pgoff_t end)
+{
+}
+
+static inline bool shmem_lu_incomplete(const struct address_space *mapping)
+{
+	return false;
+}
+
+static inline int __shmem_lu_restore(struct address_space *mapping,
+				     pgoff_t index, gfp_t gfp)
+{
+	return -ENOENT;
+}
+
+static inline long __shmem_lu_drop(struct address_space *mapping,
+				   pgoff_t start, pgoff_t end)
+{
+	return 0;
+}
+
+static inline unsigned char __shmem_lu_incore(struct address_space *mapping,
+					      pgoff_t index)
+{
+	return 0;
+}
+
+static inline loff_t __shmem_lu_seek(struct address_space *mapping,
+				     loff_t start, loff_t end, int whence)
+{
+	return -ENXIO;
+}
+
 static inline bool shmem_lu_mapping(const struct address_space *mapping)
 {
 	return false;
 }
 
 #endif /* CONFIG_PRESERVE_MEMFD */
+
+/* mm/shmem_lu_demand.c */
+int shmem_lu_demand_begin(struct inode *inode);
+bool shmem_lu_room(struct address_space *mapping, pgoff_t index, int order);
 
 /* mm/shmem_lu_plain.c */
 bool shmem_lu_plain_enter(struct inode *inode);
@@ -176,6 +221,89 @@ static inline bool shmem_lu_may_move(const struct address_space *mapping,
 				     struct folio *dst)
 {
 	return likely(!shmem_lu_mapping(mapping)) || __shmem_lu_may_move(dst);
+}
+
+/**
+ * shmem_lu_clear - Zero folios that are there, but have no content yet.
+ * @mapping: Their file's.
+ * @start:   First page index.
+ * @end:     Behind the last.
+ *
+ * Context: Process context, inode locked.
+ */
+static inline void shmem_lu_clear(struct address_space *mapping, pgoff_t start,
+				  pgoff_t end)
+{
+	if (unlikely(shmem_lu_mapping(mapping)))
+		__shmem_lu_clear(mapping, start, end);
+}
+
+/**
+ * shmem_lu_restore - Make the folio of an index where the page cache has none.
+ * @mapping: Its file's.
+ * @index:   Page index.
+ * @gfp:     For what it takes.
+ *
+ * Context: Process context, may sleep; no folio of the file locked.
+ * Return: 0: look again; -ENOENT: it is a hole; -ENOMEM: not now.
+ */
+static inline int shmem_lu_restore(struct address_space *mapping, pgoff_t index,
+				   gfp_t gfp)
+{
+	if (likely(!shmem_lu_mapping(mapping)) || !shmem_lu_incomplete(mapping))
+		return -ENOENT;
+	return __shmem_lu_restore(mapping, index, gfp);
+}
+
+/**
+ * shmem_lu_drop - Free what no folio stands for yet.
+ * @mapping: Its file's.
+ * @start:   First page index.
+ * @end:     Behind the last; ULONG_MAX for everything.
+ *
+ * Context: Process context, may sleep; no folio of the file locked.
+ * Return: Pages to take off what counts as swapped.
+ */
+static inline long shmem_lu_drop(struct address_space *mapping, pgoff_t start,
+				 pgoff_t end)
+{
+	if (likely(!shmem_lu_mapping(mapping)) || !shmem_lu_incomplete(mapping))
+		return 0;
+	return __shmem_lu_drop(mapping, start, end);
+}
+
+/**
+ * shmem_lu_incore - Is memory there, where the page cache has none?
+ * @mapping: Any file's.
+ * @index:   Page index.
+ *
+ * Context: Any.
+ * Return: 1 or 0, as mincore(2) wants it.
+ */
+static inline unsigned char shmem_lu_incore(struct address_space *mapping,
+					    pgoff_t index)
+{
+	if (likely(!shmem_lu_mapping(mapping)) || !shmem_lu_incomplete(mapping))
+		return 0;
+	return __shmem_lu_incore(mapping, index);
+}
+
+/**
+ * shmem_lu_seek - Look for data or a hole.
+ * @mapping: A shmem file's.
+ * @start:   Offset to begin at.
+ * @end:     The file's size.
+ * @whence:  SEEK_DATA or SEEK_HOLE.
+ *
+ * Context: Process context, inode locked.
+ * Return: As mapping_seek_hole_data().
+ */
+static inline loff_t shmem_lu_seek(struct address_space *mapping, loff_t start,
+				   loff_t end, int whence)
+{
+	if (likely(!shmem_lu_mapping(mapping)) || !shmem_lu_incomplete(mapping))
+		return mapping_seek_hole_data(mapping, start, end, whence);
+	return __shmem_lu_seek(mapping, start, end, whence);
 }
 
 /**

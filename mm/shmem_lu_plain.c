@@ -95,8 +95,10 @@ bool shmem_lu_plain_enter(struct inode *inode)
 	if (plain_prepare(inode))
 		return false;
 	plain_enter(inode->i_mapping, SHMEM_I(inode)->preserve);
-	if (!swap_in_all(inode) && !preserve_move_in(inode->i_mapping))
+	if (!swap_in_all(inode) && !preserve_move_in(inode->i_mapping)) {
+		shmem_lu_clear(inode->i_mapping, 0, ULONG_MAX);
 		return true;
+	}
 	shmem_lu_plain_leave(inode);
 	return false;
 }

@@ -9,6 +9,7 @@
 #ifndef _LINUX_PRESERVE_H
 #define _LINUX_PRESERVE_H
 
+#include <linux/bits.h>
 #include <linux/gfp_types.h>
 #include <linux/jump_label.h>
 #include <linux/kho/abi/preserve.h>
@@ -16,13 +17,34 @@
 #include <linux/nodemask.h>
 #include <linux/pageblock-flags.h>
 #include <linux/preserve_radix.h>
+#include <linux/rwsem.h>
 #include <linux/types.h>
 
 struct address_space;
 struct folio;
+struct mem_cgroup;
 struct page;
 struct seq_file;
 struct xarray;
+
+#if defined(CONFIG_PRESERVE) && defined(CONFIG_DEFERRED_STRUCT_PAGE_INIT)
+
+bool preserve_defer_pages(unsigned long pfn, unsigned int order, int nid);
+void preserve_init_deferred_pages(void);
+
+#else
+
+static inline bool preserve_defer_pages(unsigned long pfn, unsigned int order,
+					int nid)
+{
+	return false;
+}
+
+static inline void preserve_init_deferred_pages(void)
+{
+}
+
+#endif
 
 #ifdef CONFIG_PRESERVE
 
@@ -62,6 +84,23 @@ void preserve_report_pagetypes(struct seq_file *m, int nid);
 void preserve_note_poison(unsigned long pfn);
 void preserve_vacate(unsigned long pfn, unsigned long nr);
 
+#define PRESERVE_HINT_BITS	3
+#define PRESERVE_HINTS		BIT(PRESERVE_HINT_BITS)
+
+/**
+ * struct preserve_hint - Where a file may go on.
+ * @index: Behind the folio that came last.
+ * @pfn:   Behind its last frame.
+ */
+struct preserve_hint {
+	pgoff_t index;
+	unsigned long pfn;
+};
+
+/* See preserve_file_begin(). */
+typedef int preserve_insert_fn(struct address_space *mapping,
+			       struct folio *folio, pgoff_t index, gfp_t gfp);
+
 /**
  * struct preserve_file - What mm/preserve keeps for one file.
  * @map:      The file map, kept as folios come and go.
@@ -71,8 +110,8 @@ void preserve_vacate(unsigned long pfn, unsigned long nr);
  *            empty while the file is not preserved, everything while it is, and
  *            moving while preserve or unpreserve walk the map.
  * @hi:       End of the window, exclusive.
- * @next_index: Behind the folio that came last; a hint, read without the lock.
- * @next_pfn: Behind its last frame.
+ * @hints:    Where folios came last, by their place in the file: read without the
+ *            lock, so that tasks which fill different places do not wait there.
  * @changes:  Counts folios added and removed while the map is stale.
  * @claimed:  The map's own pages are claimed as they come.
  * @stale:    An update of the map failed for want of a page. Preserve rebuilds
@@ -80,9 +119,18 @@ void preserve_vacate(unsigned long pfn, unsigned long nr);
  * @sealed:   The kernel is about to be replaced: the map may not change. A change
  *            of the file makes it stale.
  * @plain:    The file is not made for preserving: its folios are moved in.
- * @restoring: The map is already complete and folios are put under it.
+ * @broken:   The map has lost an index that the page cache had not: what is
+ *            unrestored is not told from holes any more. Never seen; refused.
+ * @nr_unrestored: Indices of the map without a folio, see demand.c. Read without
+ *            the lock.
+ * @restored: Behind the index that was asked for last: a hint.
+ * @spare:    Map pages, while there are such: so that the map can lose an index.
+ * @restore_sem: Held for reading to make a folio, for writing to drop a range.
+ * @insert:   Makes a folio part of the file.
+ * @memcg:    Of the task that retrieved the file; workers charge it. Owned.
  * @record:   The record, while preserved. A page of the pool.
  * @list:     All files with a file map, under preserve_files_lock (file.c).
+ * @nr_walkers: References to the inode by who walks over @list, under the same.
  *
  * Owned by the backend's inode.
  */
@@ -91,17 +139,35 @@ struct preserve_file {
 	struct xarray *i_pages;
 	u64 lo;
 	u64 hi;
-	pgoff_t next_index;
-	unsigned long next_pfn;
+	struct preserve_hint hints[PRESERVE_HINTS];
 	unsigned long changes;
 	bool claimed;
 	bool stale;
 	bool sealed;
-	bool restoring;
 	bool plain;
+	bool broken;
+	u64 nr_unrestored;
+	pgoff_t restored;
+	void *spare[4];
+	struct rw_semaphore restore_sem;
+	preserve_insert_fn *insert;
+	struct mem_cgroup *memcg;
 	struct preserve_file_ser *record;
 	struct list_head list;
+	int nr_walkers;
 };
+
+/**
+ * preserve_file_incomplete - Has the file memory that no folio stands for yet?
+ * @pf: The file.
+ *
+ * Context: Any. It only becomes complete, never incomplete.
+ * Return: True if it has.
+ */
+static inline bool preserve_file_incomplete(const struct preserve_file *pf)
+{
+	return READ_ONCE(pf->nr_unrestored);
+}
 
 bool preserve_ready(void);
 bool preserve_available(void);
@@ -154,10 +220,15 @@ int preserve_file_wait(struct preserve_file *pf);
 struct preserve_file_ser *preserve_record_take(u64 phys, u32 kind,
 					       struct prmap *map);
 void preserve_record_free(struct preserve_file_ser *rec);
-int preserve_file_restore(struct preserve_file *pf, struct prmap *map,
-			  int (*insert)(void *arg, struct folio *folio,
-					pgoff_t index),
-			  void *arg);
+void preserve_file_restore(struct preserve_file *pf, struct prmap *map);
+void preserve_file_release(struct preserve_file *pf);
+void preserve_file_begin(struct preserve_file *pf, preserve_insert_fn *insert);
+int preserve_file_restore_at(struct preserve_file *pf, pgoff_t index, gfp_t gfp);
+int preserve_file_complete(struct preserve_file *pf, gfp_t gfp);
+unsigned long preserve_file_drop(struct preserve_file *pf, pgoff_t start,
+				 pgoff_t end);
+unsigned long preserve_file_find_unrestored(struct preserve_file *pf,
+					    pgoff_t *index, pgoff_t end);
 void preserve_map_release(struct prmap *map);
 
 #else /* !CONFIG_PRESERVE */

@@ -3,11 +3,11 @@
  * From one kernel to the next: the header, the block map, and adoption.
  *
  * Outgoing: one header page, known to KHO by name, with the roots of the block
- * map, of preserve_out and of preserve_bad. Each pool block is a key of KHO's own, so the next
- * kernel's early boot reserves the blocks whether or not it knows our format.
- * Whoever changes one of the two maps publishes afterwards. Only a fault into a
- * hole of a preserved file does not; freeze, the last word of each such file,
- * does it then.
+ * map, of preserve_out and of preserve_bad. Each pool block is a key of KHO's own,
+ * so the next kernel's early boot reserves the blocks whether or not it knows our
+ * format; early.c has their struct pages initialised later. Whoever changes one of
+ * the two maps publishes afterwards. Only a fault into a hole of a preserved file
+ * does not; freeze, the last word of each such file, does it then.
  *
  * Incoming: an initcall checks the header and both maps, takes the blocks from
  * KHO, and gives them to the pool with the live frames marked as used. The
@@ -23,9 +23,11 @@
 #include <linux/init.h>
 #include <linux/io.h>
 #include <linux/kexec_handover.h>
+#include <linux/kstrtox.h>
 #include <linux/liveupdate.h>
 #include <linux/memory.h>
 #include <linux/mm.h>
+#include <linux/padata.h>
 #include <linux/preserve.h>
 #include <linux/slab.h>
 
@@ -38,6 +40,9 @@
  * reserved: its magic in the upper half, the order in the lower.
  */
 #define KHO_PRIVATE	(0x4b484f50UL << 32)
+
+/* Blocks that one CPU takes in one go, at least: 128 MiB. */
+#define TAKE_CHUNK	64
 
 static DEFINE_MUTEX(preserve_header_lock);
 static struct preserve_header_ser *header;
@@ -55,28 +60,24 @@ static bool pool_size_set;
 static unsigned long pool_max __initdata;
 static bool pool_max_set __initdata;
 
-static unsigned long __init size_to_blocks(u64 size)
-{
-	return DIV_ROUND_UP(size, PAGE_SIZE << pageblock_order);
-}
-
 /* One of the parts of preserve_pool=SIZE[,nN:SIZE...] */
 static bool __init parse_pool_part(char *part)
 {
-	unsigned long nid;
-	char *size = part;
-	char *end;
+	unsigned long *size = &pool_size, nid;
+	const char *end;
+	char *colon;
 
 	if (*part == 'n') {
-		nid = memparse(part + 1, &end);
-		if (end == part + 1 || *end != ':' || nid >= MAX_NUMNODES)
+		colon = strchr(part, ':');
+		if (!colon)
 			return false;
-		size = end + 1;
-		pool_size_on[nid] = size_to_blocks(memparse(size, &end));
-	} else {
-		pool_size = size_to_blocks(memparse(size, &end));
+		*colon = '\0';
+		if (kstrtoul(part + 1, 10, &nid) || nid >= MAX_NUMNODES)
+			return false;
+		size = &pool_size_on[nid];
+		part = colon + 1;
 	}
-	return end > size && !*end;
+	return !preserve_parse_size(part, &end, size) && !*end;
 }
 
 static int __init parse_pool_size(char *arg)
@@ -97,15 +98,13 @@ early_param("preserve_pool", parse_pool_size);
 
 static int __init parse_pool_max(char *arg)
 {
-	char *end;
-	u64 size = memparse(arg, &end);
+	const char *end;
 
-	if (end == arg || *end) {
+	if (preserve_parse_size(arg, &end, &pool_max) || *end) {
 		pr_warn("preserve_pool_max=%s is no size; give bytes, with K, M or G\n",
 			arg);
 		return -EINVAL;
 	}
-	pool_max = size >> (PAGE_SHIFT + pageblock_order);
 	pool_max_set = true;
 	return 0;
 }
@@ -134,6 +133,8 @@ bool preserve_available(void)
 static void publish(void)
 {
 	lockdep_assert_held(&preserve_header_lock);
+	if (!header)
+		return;
 	prmap_seal(&block_map, &header->blocks);
 	scoped_guard(spinlock_irqsave, &preserve_out.lock)
 		prmap_seal(&preserve_out.map, &header->frames);
@@ -351,21 +352,54 @@ static void __init mark_bad(const struct prmap *bad)
 }
 
 /*
- * Takes a block from KHO. Its frames end with reference count zero: the free
- * ones as the pool keeps them, the live ones until they are restored.
+ * Takes the blocks with an index in [@start, @end) from KHO. Their frames end with
+ * reference count zero: the free ones as the pool keeps them, the live ones until
+ * they are restored.
  */
-static int __init adopt_block(struct preserve_block *block)
+static void __init take_blocks(unsigned long start, unsigned long end,
+			       void *failed)
 {
-	struct page *page = kho_restore_pages(PFN_PHYS(block->pfn),
-					      pageblock_nr_pages);
-	unsigned long i;
+	struct preserve_block *block;
+	unsigned long index, i;
+	struct page *page;
 
-	if (!page)
-		return -EBADMSG;
-	for (i = 0; i < pageblock_nr_pages; i++)
-		set_page_count(page + i, 0);
-	preserve_block_insert(block);
-	return 0;
+	xa_for_each_range(&incoming, index, block, start, end - 1) {
+		page = kho_restore_pages(PFN_PHYS(block->pfn),
+					 pageblock_nr_pages);
+		if (!page) {
+			WRITE_ONCE(*(bool *)failed, true);
+			return;
+		}
+		for (i = 0; i < pageblock_nr_pages; i++)
+			set_page_count(page + i, 0);
+		cond_resched();
+	}
+}
+
+/* All blocks, on all CPUs: each struct page is written. */
+static int __init take_all_blocks(const struct prmap *blocks)
+{
+	struct prmap_run first, last;
+	bool failed = false;
+	u64 from;
+
+	if (!prmap_next(blocks, 0, &first))
+		return 0;
+	for (from = 0; prmap_next(blocks, from, &last);
+	     from = last.index + last.nr)
+		;
+	struct padata_mt_job job = {
+		.thread_fn = take_blocks,
+		.fn_arg = &failed,
+		.start = first.index >> pageblock_order,
+		.size = (from - first.index) >> pageblock_order,
+		.align = 1,
+		.min_chunk = TAKE_CHUNK,
+		.max_threads = num_online_cpus(),
+	};
+
+	padata_do_multithreaded(&job);
+	return failed ? -EBADMSG : 0;
 }
 
 static int __init page_to_refcounted(void *ctx, u64 phys)
@@ -374,21 +408,16 @@ static int __init page_to_refcounted(void *ctx, u64 phys)
 	return 0;
 }
 
-static int __init adopt_blocks(void)
+/* In order, so that the lowest are used first. */
+static void __init insert_blocks(void)
 {
 	struct preserve_block *block;
 	unsigned long index;
-	int err;
 
 	xa_for_each(&incoming, index, block) {
 		xa_erase(&incoming, index);
-		err = adopt_block(block);
-		if (err) {
-			preserve_block_free(block);
-			return err;
-		}
+		preserve_block_insert(block);
 	}
-	return 0;
 }
 
 static void __init forget_blocks(void)
@@ -438,8 +467,10 @@ static int __init adopt(const struct preserve_header_ser *hdr, size_t size,
 	err = describe_blocks(&in);
 	if (!err) {
 		mark_bad(&in.bad);
-		err = adopt_blocks();
+		err = take_all_blocks(&in.blocks);
 	}
+	if (!err)
+		insert_blocks();
 	forget_blocks();
 	if (err)
 		return err;
@@ -492,7 +523,7 @@ static void __init set_max(void)
 	preserve_pool_max = max(preserve_pool_max, pool_size);
 }
 
-/* The pool's size for the nodes that preserve_pool= names. */
+/* Gives the nodes that preserve_pool= names what they are to have, at least. */
 static int __init size_nodes(void)
 {
 	unsigned long want, have;
@@ -504,21 +535,20 @@ static int __init size_nodes(void)
 		have = preserve_nodes[nid].nr_blocks;
 		if (want > have)
 			err = preserve_pool_grow_node(nid, want - have) ?: err;
+		if (want)
+			pool_size = max(pool_size, preserve_pool_size());
 	}
+	preserve_pool_max = max(preserve_pool_max, pool_size);
 	return err;
 }
 
 static void __init size_pool(void)
 {
-	int err, nid;
+	int err;
 
 	if (!pool_size_set)
 		return;
 	err = size_nodes();
-	for_each_node_state(nid, N_MEMORY)
-		if (pool_size_on[nid])
-			pool_size = max(pool_size, preserve_pool_size());
-	preserve_pool_max = max(preserve_pool_max, pool_size);
 	err = preserve_pool_resize(pool_size) ?: err;
 	if (err)
 		pr_warn("preserve_pool=: %lu MiB not reached: %s\n",
@@ -554,6 +584,7 @@ static int __init preserve_init(void)
 	}
 
 	preserve_pool_init();
+	preserve_demand_init();
 	preserve_frames_init(&preserve_out);
 	preserve_frames_init(&preserve_in);
 	preserve_frames_init(&preserve_bad);
@@ -575,7 +606,8 @@ static int __init preserve_init(void)
 	if (err && !one_way) {
 		pr_err("no place in KHO's root (%pe): nothing can be preserved\n",
 		       ERR_PTR(err));
-		header = NULL;
+		scoped_guard(mutex, &preserve_header_lock)
+			header = NULL;
 		kho_unpreserve_free(page);
 		return err;
 	}

@@ -31,6 +31,9 @@
 /* Frames that are left empty at the end of a target rather than cut a segment. */
 #define GAP		32UL
 
+/* Runs of one segment: they are looked at with interrupts off. */
+#define SEGMENT_RUNS	1024
+
 /* Blocks that are gained when there is no target. */
 #define GAIN		4
 
@@ -107,7 +110,7 @@ static bool segment_find(struct packing *p, const struct preserve_file *pf,
 	u64 index = from;
 
 	*seg = (struct segment) { };
-	if (pf->stale || pf->sealed || pf->restoring)
+	if (pf->stale || pf->sealed)
 		return false;
 	while (prmap_next(&pf->map, index, &run)) {
 		if (!seg->nr) {
@@ -117,7 +120,7 @@ static bool segment_find(struct packing *p, const struct preserve_file *pf,
 		} else if (run.index != seg->index + seg->nr ||
 			   run.order != seg->order ||
 			   pfn_to_nid(run.pfn) != pfn_to_nid(seg->pfn) ||
-			   seg->nr >= SZ_1G >> PAGE_SHIFT) {
+			   seg->nr_runs >= SEGMENT_RUNS) {
 			break;
 		}
 		seg->nr_runs += run.pfn != next_pfn;
@@ -143,9 +146,11 @@ static void file_leave(struct preserve_file *pf, unsigned long block)
 	u64 index = 0;
 	bool found;
 
+	if (preserve_file_complete(pf, GFP_KERNEL))
+		return;
 	for (;;) {
 		xa_lock_irq(pf->i_pages);
-		found = !pf->stale && !pf->sealed && !pf->restoring &&
+		found = !pf->stale && !pf->sealed &&
 			prmap_next(&pf->map, index, &run);
 		xa_unlock_irq(pf->i_pages);
 		if (!found || interrupted())
@@ -179,52 +184,43 @@ static unsigned long target_make(int nid)
 	return preserve_block_fill(block) ? 0 : block;
 }
 
-/* Goes on in the block behind the target's end, or in any idle one. */
-static bool target_extend(struct packing *p, bool adjacent)
+/* Lets the target reach @nr pages, as far as the blocks behind it are idle. */
+static void target_stretch(struct packing *p, unsigned long nr)
 {
-	unsigned long pfn = 0;
+	while (p->end - p->pfn < nr && preserve_target_take(p->nid, p->end))
+		p->end += pageblock_nr_pages;
+}
 
-	if (p->pfn)
-		pfn = preserve_target_take(p->nid, p->end);
-	if (!pfn && !adjacent) {
-		pfn = preserve_target_take(p->nid, 0);
-		if (!pfn)
-			pfn = target_make(p->nid);
-		if (!pfn && preserve_pool_gain(p->nid, GAIN))
-			pfn = preserve_target_take(p->nid, 0);
-		p->pfn = pfn;
-	}
-	if (!pfn)
-		return false;
-	p->end = pfn + pageblock_nr_pages;
-	return true;
+static bool target_open(struct packing *p)
+{
+	p->pfn = preserve_target_take(p->nid, 0) ?: target_make(p->nid);
+	if (!p->pfn && preserve_pool_gain(p->nid, GAIN))
+		p->pfn = preserve_target_take(p->nid, 0);
+	p->end = p->pfn + pageblock_nr_pages;
+	return p->pfn;
 }
 
 /* A target for @seg; returns how many of its pages fit, 0 for no memory. */
 static unsigned long target_for(struct packing *p, const struct segment *seg)
 {
-	unsigned long align = 1UL << seg->order, room;
+	unsigned long gap = seg->nr <= pageblock_nr_pages ? GAP : 0;
+	unsigned long align = 1UL << seg->order, room = 0;
 
 	if (p->nid != pfn_to_nid(seg->pfn)) {
 		p->nid = pfn_to_nid(seg->pfn);
 		p->pfn = 0;
 	}
-	if (p->pfn)
+	if (p->pfn) {
 		p->pfn = ALIGN(p->pfn, align);
-	while (!p->pfn || p->end - p->pfn < seg->nr)
-		if (!p->pfn || !target_extend(p, true))
-			break;
-	room = p->pfn ? p->end - p->pfn : 0;
-	if (room >= seg->nr)
-		return seg->nr;
-	if (room <= (seg->nr <= pageblock_nr_pages ? GAP : 0) || !room) {
-		if (!target_extend(p, false))
-			return 0;
-		while (p->end - p->pfn < seg->nr && target_extend(p, true))
-			;
+		target_stretch(p, seg->nr);
 		room = p->end - p->pfn;
 	}
-	return min(round_down(room, align), seg->nr);
+	if (room < seg->nr && room <= gap) {
+		if (!target_open(p))
+			return 0;
+		target_stretch(p, seg->nr);
+	}
+	return min(round_down(p->end - p->pfn, align), seg->nr);
 }
 
 static int segment_move(struct packing *p, struct address_space *mapping,
@@ -255,8 +251,10 @@ static int file_pack(struct packing *p, struct preserve_file *pf)
 	struct segment seg;
 	pgoff_t from = 0;
 	bool found;
-	int err = 0;
+	int err;
 
+	/* What has no folio cannot move. */
+	err = preserve_file_complete(pf, GFP_KERNEL);
 	while (!err && !interrupted()) {
 		xa_lock_irq(pf->i_pages);
 		found = segment_find(p, pf, from, &seg);
@@ -352,21 +350,6 @@ void preserve_compact_resume(void)
 	atomic_dec(&pauses);
 }
 
-/* Lets an idle block that is set apart leave the pool. */
-static void block_drop(unsigned long pfn)
-{
-	struct preserve_block *block = preserve_target_steal(pfn);
-
-	if (!block)
-		return;
-	if (preserve_block_withdraw(pfn)) {
-		preserve_block_unsteal(block);
-		return;
-	}
-	preserve_block_remove(block);
-	free_contig_frozen_range(pfn, pageblock_nr_pages);
-}
-
 /**
  * preserve_vacate - Leave a range of memory as far as possible.
  * @pfn: First frame, pageblock aligned.
@@ -382,6 +365,7 @@ void preserve_vacate(unsigned long pfn, unsigned long nr)
 	struct packing p = {
 		.nid = NUMA_NO_NODE, .lo = pfn, .hi = pfn + nr,
 	};
+	struct preserve_block *block;
 	unsigned long at;
 
 	if (!static_branch_unlikely(&preserve_pool_key))
@@ -398,9 +382,11 @@ void preserve_vacate(unsigned long pfn, unsigned long nr)
 	lru_add_drain_all();
 	all_files_pack(&p);
 	preserve_pool_drain();
-	for (at = pfn; at < pfn + nr; at += pageblock_nr_pages)
-		if (preserve_block_find(at))
-			block_drop(at);
+	for (at = pfn; at < pfn + nr; at += pageblock_nr_pages) {
+		block = preserve_target_steal(at);
+		if (block)
+			preserve_pool_drop(block);
+	}
 	all_targets_put();
 	preserve_publish();
 	preserve_pool_regain();

@@ -5,8 +5,9 @@
  * Pageblocks are judged in windows of 1 GiB by what it takes to empty them: the
  * number of pages to migrate, or the reason why it cannot work. Windows that
  * already hold pool blocks come first, then those with the most usable blocks,
- * so that the pool fills whole GiBs and leaves others free for 1 GiB pages.
- * Inside a window the longest and cheapest contiguous run is taken first.
+ * so that the pool fills whole GiBs and leaves others free for 1 GiB pages. Memory
+ * below ZONE_NORMAL, which others may need for its address, comes last. Inside a
+ * window the longest and cheapest contiguous run is taken first.
  *
  * alloc_contig_frozen_range() does the moving. A run that fails is tried again
  * in halves, down to single blocks; nothing is waited for beyond what it waits.
@@ -38,6 +39,12 @@
 /* Windows that growth on demand looks at in one go. */
 #define SOME_WINDOWS	2
 
+/* It takes runs of so many blocks at least as they come ... */
+#define LEAST_RUN	4U
+
+/* ... where no more than this part of their pages has to move. */
+#define CHEAP_PART	8
+
 #define EVACUATE_GFP	(GFP_KERNEL | __GFP_NOWARN | __GFP_RETRY_MAYFAIL)
 
 /* In place of a cost, which is below: why a block is not to be had. */
@@ -51,12 +58,14 @@ enum {
 /**
  * struct window - What one GiB has to offer.
  * @pfn:    Its first.
+ * @low:    All of it is below ZONE_NORMAL.
  * @ours:   Blocks of the pool in it.
  * @usable: Blocks that can be emptied, as far as one can see.
  * @pages:  Pages to migrate for all of them.
  */
 struct window {
 	unsigned long pfn;
+	bool low;
 	unsigned int ours;
 	unsigned int usable;
 	unsigned long pages;
@@ -147,15 +156,33 @@ static u16 block_cost(unsigned long pfn, int nid)
 	return cost;
 }
 
+static u16 window_cost(const struct search *s, const struct window *w,
+		       unsigned int i)
+{
+	return block_cost(w->pfn + ((unsigned long)i << pageblock_order),
+			  s->nid);
+}
+
+/* Where a node's memory begins that is good for nothing special. */
+static unsigned long normal_start(int nid)
+{
+	const struct zone *zone = &NODE_DATA(nid)->node_zones[ZONE_NORMAL];
+
+	return populated_zone(zone) ? zone->zone_start_pfn :
+				      node_start_pfn(nid);
+}
+
 static void window_judge(struct search *s, struct window *w, unsigned long pfn,
 			 bool tally)
 {
 	unsigned int i;
 
-	*w = (struct window) { .pfn = pfn };
+	*w = (struct window) {
+		.pfn = pfn,
+		.low = pfn + WINDOW_PAGES <= normal_start(s->nid),
+	};
 	for (i = 0; i < WINDOW_BLOCKS; i++) {
-		s->cost[i] = block_cost(pfn + ((unsigned long)i << pageblock_order),
-					s->nid);
+		s->cost[i] = window_cost(s, w, i);
 		if (s->cost[i] < COST_PINNED) {
 			w->usable++;
 			w->pages += s->cost[i];
@@ -187,19 +214,6 @@ bool preserve_memory_left(unsigned long nr_pages)
 	return left > (long)(nr_pages + totalram_pages() / MARGIN_PART);
 }
 
-/* Puts emptied blocks into the pool; gives back what it has no place for. */
-static unsigned long blocks_add(unsigned long pfn, unsigned long nr)
-{
-	unsigned long i;
-
-	for (i = 0; i < nr; i++, pfn += pageblock_nr_pages)
-		if (preserve_pool_add_block(pfn))
-			break;
-	if (i < nr)
-		free_contig_frozen_range(pfn, (nr - i) << pageblock_order);
-	return i;
-}
-
 static unsigned long cost_sum(const u16 *cost, unsigned int nr)
 {
 	unsigned long sum = 0;
@@ -223,7 +237,7 @@ static int run_try(struct search *s, unsigned long pfn, unsigned int nr,
 	err = alloc_contig_frozen_range(pfn, pfn + ((unsigned long)nr << pageblock_order),
 					ACR_FLAGS_NONE, EVACUATE_GFP);
 	if (!err) {
-		got = blocks_add(pfn, nr);
+		got = preserve_pool_add_blocks(pfn, nr);
 		s->done += got;
 		s->left -= got;
 		count(s, PRESERVE_EVACUATE_DONE, got);
@@ -313,6 +327,35 @@ static void window_gain(struct search *s, const struct window *w)
 	}
 }
 
+/*
+ * Gains runs that cost little as they come, from index *i of the window on; *i
+ * is then where it has come to.
+ */
+static void window_skim(struct search *s, const struct window *w,
+			unsigned int *i)
+{
+	unsigned int nr = 0;
+	bool cheap;
+
+	for (; s->left && !s->stop && *i <= WINDOW_BLOCKS; ++*i) {
+		cheap = false;
+		if (*i < WINDOW_BLOCKS) {
+			s->cost[*i] = window_cost(s, w, *i);
+			cheap = s->cost[*i] <= pageblock_nr_pages / CHEAP_PART;
+		}
+		nr += cheap;
+		if (nr && (nr == min(s->left, RUN_BLOCKS) ||
+			   (!cheap && nr >= min(s->left, LEAST_RUN)))) {
+			run_gain(s, w, *i + cheap - nr, nr);
+			nr = 0;
+		}
+		if (!cheap)
+			nr = 0;
+		if (!(*i % 64))
+			cond_resched();
+	}
+}
+
 static int window_compare(const void *a, const void *b)
 {
 	const struct window *x = a, *y = b;
@@ -320,6 +363,10 @@ static int window_compare(const void *a, const void *b)
 
 	if (!x->ours != !y->ours)
 		return !x->ours - !y->ours;
+	if (!x->usable != !y->usable)
+		return !x->usable - !y->usable;
+	if (x->low != y->low)
+		return x->low - y->low;
 	if (x->usable / step != y->usable / step)
 		return y->usable / step - x->usable / step;
 	if (x->pages != y->pages)
@@ -405,7 +452,9 @@ out:
  * @nid:       The node.
  * @nr_blocks: How many.
  *
- * Looks at few windows, from where the last search ended.
+ * Goes on where the last search ended. What costs little is taken as it comes,
+ * else the best of a few windows, so that what a block costs to find does not
+ * depend on how much memory there is.
  *
  * Context: As preserve_evacuate().
  * Return: How many were gained.
@@ -415,21 +464,29 @@ unsigned long preserve_evacuate_some(int nid, unsigned long nr_blocks)
 	unsigned long start = round_down(node_start_pfn(nid), WINDOW_PAGES);
 	struct preserve_node *node = &preserve_nodes[nid];
 	struct search *s = search_alloc(nid, nr_blocks);
-	unsigned long done, pfn = node->window;
+	unsigned long done, from = node->search ?: normal_start(nid);
 	struct window w;
-	int i;
+	unsigned int n, i;
 
 	if (!s)
 		return 0;
-	for (i = 0; i < SOME_WINDOWS && s->left && !s->stop; i++) {
-		if (i)
-			pfn += WINDOW_PAGES;
-		if (pfn < start || pfn >= node_end_pfn(nid))
-			pfn = start;
-		window_judge(s, &w, pfn, true);
-		window_gain(s, &w);
+	for (n = 0; n < SOME_WINDOWS && s->left && !s->stop; n++) {
+		if (from < start || from >= node_end_pfn(nid))
+			from = start;
+		w.pfn = round_down(from, WINDOW_PAGES);
+		i = (from - w.pfn) >> pageblock_order;
+		window_skim(s, &w, &i);
+		from = w.pfn + ((unsigned long)i << pageblock_order);
 	}
-	node->window = pfn;
+	node->search = from;
+	for (n = 0; n < SOME_WINDOWS && s->left && !s->stop; n++) {
+		if (node->window < start || node->window >= node_end_pfn(nid))
+			node->window = start;
+		window_judge(s, &w, node->window, true);
+		window_gain(s, &w);
+		if (s->left)
+			node->window += WINDOW_PAGES;
+	}
 	done = s->done;
 	kfree(s);
 	return done;

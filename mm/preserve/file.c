@@ -19,6 +19,7 @@
  */
 #define pr_fmt(fmt) "preserve: " fmt
 
+#include <linux/hash.h>
 #include <linux/io.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
@@ -51,10 +52,31 @@ static unsigned long page_pfn(void *page)
 	return PHYS_PFN(virt_to_phys(page));
 }
 
+/* Pages that are kept for a file that is incomplete. */
+static void *spare_take(struct preserve_file *pf)
+{
+	void *page = NULL;
+	unsigned int i;
+
+	for (i = 0; !page && i < ARRAY_SIZE(pf->spare); i++)
+		page = xchg(&pf->spare[i], NULL);
+	return page;
+}
+
+static bool spare_keep(struct preserve_file *pf, void *page)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(pf->spare); i++)
+		if (!cmpxchg(&pf->spare[i], NULL, page))
+			return true;
+	return false;
+}
+
 static void *file_page_get(void *ctx)
 {
 	struct preserve_file *pf = ctx;
-	void *page = preserve_page_get();
+	void *page = preserve_page_get() ?: spare_take(pf);
 
 	if (page && pf->claimed &&
 	    preserve_claim(&preserve_out, page_pfn(page), 1)) {
@@ -70,7 +92,8 @@ static void file_page_put(void *ctx, void *page)
 
 	if (pf->claimed)
 		preserve_unclaim(&preserve_out, page_pfn(page), 1);
-	preserve_page_put(page);
+	if (!preserve_file_incomplete(pf) || !spare_keep(pf, page))
+		preserve_page_put(page);
 }
 
 static const struct prmap_ops file_map_ops = {
@@ -89,6 +112,7 @@ void preserve_file_init(struct preserve_file *pf, struct xarray *i_pages)
 {
 	pf->i_pages = i_pages;
 	prmap_init(&pf->map, PRMAP_FILE, &file_map_ops, pf);
+	init_rwsem(&pf->restore_sem);
 	guard(spinlock)(&preserve_files_lock);
 	list_add_tail(&pf->list, &files);
 }
@@ -101,6 +125,8 @@ void preserve_file_destroy(struct preserve_file *pf)
 {
 	scoped_guard(spinlock, &preserve_files_lock)
 		list_del(&pf->list);
+	preserve_file_drop(pf, 0, ULONG_MAX);
+	preserve_file_end(pf);
 	prmap_destroy(&pf->map);
 }
 
@@ -128,15 +154,32 @@ struct preserve_file *preserve_file_next(struct preserve_file *pf)
 	struct inode *last = pf ? preserve_file_mapping(pf)->host : NULL;
 
 	scoped_guard(spinlock, &preserve_files_lock) {
+		if (pf)
+			pf->nr_walkers--;
 		pf = list_prepare_entry(pf, &files, list);
 		list_for_each_entry_continue(pf, &files, list)
 			if (igrab(preserve_file_mapping(pf)->host))
 				break;
 		if (list_entry_is_head(pf, &files, list))
 			pf = NULL;
+		else
+			pf->nr_walkers++;
 	}
 	iput(last);
 	return pf;
+}
+
+/**
+ * preserve_file_used - Has the file an owner besides those who walk?
+ * @pf: From preserve_file_next().
+ *
+ * Context: Any. A glance: who sees that it has none may as well be wrong.
+ * Return: False if it goes away as soon as they leave it.
+ */
+bool preserve_file_used(const struct preserve_file *pf)
+{
+	return icount_read_once(preserve_file_mapping(pf)->host) >
+	       READ_ONCE(pf->nr_walkers);
 }
 
 static bool in_window(const struct preserve_file *pf, u64 index)
@@ -150,6 +193,21 @@ static void file_map_failed(struct preserve_file *pf)
 	pf->changes++;
 }
 
+/* The hint for what comes at @index: neighbours, but for borders, share one. */
+static struct preserve_hint *hint_of(struct preserve_file *pf, pgoff_t index)
+{
+	return &pf->hints[hash_long(index >> pageblock_order,
+				    PRESERVE_HINT_BITS)];
+}
+
+static void hint_set(struct preserve_file *pf, const struct prmap_run *run)
+{
+	struct preserve_hint *hint = hint_of(pf, run->index + run->nr);
+
+	WRITE_ONCE(hint->pfn, run->pfn + run->nr);
+	WRITE_ONCE(hint->index, run->index + run->nr);
+}
+
 /**
  * preserve_file_goal - The pfn that would continue the run before @index.
  * @pf:    The file.
@@ -160,12 +218,13 @@ static void file_map_failed(struct preserve_file *pf)
  */
 unsigned long preserve_file_goal(struct preserve_file *pf, pgoff_t index)
 {
+	const struct preserve_hint *hint = hint_of(pf, index);
 	struct prmap_run run;
 	unsigned long goal = 0;
 
 	/* In order: no look at the map. A torn pair is a bad guess, no more. */
-	if (index && index == READ_ONCE(pf->next_index))
-		return READ_ONCE(pf->next_pfn);
+	if (index && index == READ_ONCE(hint->index))
+		return READ_ONCE(hint->pfn);
 
 	xa_lock_irq(pf->i_pages);
 	if (!prmap_nr_keys(&pf->map))
@@ -195,7 +254,7 @@ void preserve_file_add(struct preserve_file *pf, pgoff_t index,
 		.order = folio_order(folio),
 	};
 
-	if (pf->restoring)
+	if (preserve_file_restored(pf, folio))
 		return;
 	if (pf->stale || pf->sealed ||
 	    (pf->plain && !preserve_pool_block(&folio->page))) {
@@ -206,8 +265,7 @@ void preserve_file_add(struct preserve_file *pf, pgoff_t index,
 		file_map_failed(pf);
 		return;
 	}
-	WRITE_ONCE(pf->next_pfn, run.pfn + run.nr);
-	WRITE_ONCE(pf->next_index, index + run.nr);
+	hint_set(pf, &run);
 	if (in_window(pf, index) &&
 	    preserve_claim(&preserve_out, run.pfn, run.nr))
 		file_map_failed(pf);
@@ -245,11 +303,8 @@ void preserve_file_del(struct preserve_file *pf, pgoff_t index,
 		       struct folio *folio)
 {
 	unsigned long nr = folio_nr_pages(folio);
-
 	int err;
 
-	if (pf->restoring)
-		return;
 	if (pf->sealed) {
 		file_map_failed(pf);
 		return;
@@ -262,8 +317,10 @@ void preserve_file_del(struct preserve_file *pf, pgoff_t index,
 		if (!err)
 			err = prmap_clear(&pf->map, index, nr);
 	}
-	if (err)
+	if (err) {
 		pf->stale = true;
+		pf->broken |= preserve_file_incomplete(pf);
+	}
 	if (in_window(pf, index))
 		preserve_unclaim(&preserve_out, folio_pfn(folio), nr);
 }
@@ -466,7 +523,10 @@ static int try_claim_all(struct preserve_file *pf)
 	int err;
 
 	if (pf->stale) {
-		err = map_rebuild(pf);
+		err = pf->broken ? -EIO :
+		      preserve_file_complete(pf, GFP_KERNEL | __GFP_NOFAIL);
+		if (!err)
+			err = map_rebuild(pf);
 		if (err)
 			return err;
 	}
@@ -483,7 +543,7 @@ static int claim_all(struct preserve_file *pf)
 {
 	int err = try_claim_all(pf);
 
-	if (err == -ENOMEM && preserve_pool_more(numa_mem_id(), GFP_KERNEL))
+	if (err == -ENOMEM && preserve_pool_more(numa_mem_id(), GFP_KERNEL, 1))
 		err = try_claim_all(pf);
 	return err == -ENOMEM ? -ENOSPC : err;
 }
@@ -510,7 +570,7 @@ struct preserve_file_ser *preserve_file_claim(struct preserve_file *pf)
 		goto out;
 	err = -ENOSPC;
 	rec = preserve_page_get();
-	if (!rec && preserve_pool_more(numa_mem_id(), GFP_KERNEL))
+	if (!rec && preserve_pool_more(numa_mem_id(), GFP_KERNEL, 1))
 		rec = preserve_page_get();
 	if (!rec)
 		goto out;
@@ -555,6 +615,7 @@ void preserve_file_unclaim(struct preserve_file *pf)
 	pf->record = NULL;
 	atomic_long_dec(&preserve_nr_files);
 	preserve_publish();
+	preserve_restore_kick();
 }
 
 /* Seals a map that is claimed and up to date; false if it is not. */
@@ -660,8 +721,6 @@ int preserve_file_wait(struct preserve_file *pf)
  * @pf:  The file, its map empty.
  * @map: From preserve_record_take(). Its pages belong to @pf afterwards.
  *
- * While pf->restoring, folios come without being reported.
- *
  * Context: Nobody else knows the file.
  */
 void preserve_file_adopt(struct preserve_file *pf, struct prmap *map)
@@ -670,5 +729,4 @@ void preserve_file_adopt(struct preserve_file *pf, struct prmap *map)
 	pf->map = *map;
 	pf->map.ops = &file_map_ops;
 	pf->map.ctx = pf;
-	pf->restoring = true;
 }

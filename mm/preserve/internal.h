@@ -13,17 +13,23 @@
  *	frames.c  the frame maps: what must survive, what has survived
  *	record.c  validation of handed-over headers and records (pure)
  *	file.c    the file map of a live file; preserve, unpreserve, seal
- *	restore.c accepting a record, making folios of its frames
+ *	restore.c accepting a record
+ *	demand.c  making folios of a retrieved file's frames
+ *	early.c   struct pages of what the last kernel has preserved
  *	boot.c    the header for the next kernel; adoption of the last one's pool
  *	sysfs.c   /sys/kernel/mm/preserve
  *
  * Locks, outermost first:
  *
+ *	mem_hotplug_lock (the kernel's): memory that goes offline
+ *	inode lock (the kernel's): preserve, unpreserve
  *	preserve_size_lock (mutex, size.c): which blocks are the pool's; held while
  *		blocks are gained, lent, given back, and while the pool is packed
  *	  move_lock (mutex, compact.c): folios of files are on their way
  *	  preserve_files_lock (file.c): the list of files
  *	  preserve_header_lock (mutex, boot.c): the outgoing header, the block map
+ *	  a file's restore_sem, then one of the mutexes of demand.c: a folio is made;
+ *		under the inode lock where a range is dropped or a file claimed
  *	    i_pages' xa_lock, interrupts off: a file's struct preserve_file
  *	      preserve_frames.lock, interrupts off: one frame map
  *	        frame_cache.lock, interrupts off: the frames one CPU has at hand
@@ -94,7 +100,9 @@ enum preserve_evacuate_result {
  *             covers this and what follows.
  * @spare_high: More of them wake it, too, to lend some.
  * @nr_lent:   Blocks that are lent out: in the pool, on no list here.
- * @window:    Where evacuation goes on to look, a pfn.
+ * @search:    Where growth on demand goes on to look for blocks that cost little,
+ *             a pfn.
+ * @window:    Where it goes on to look for others.
  * @not_before: Growth on demand is not tried again before this, in jiffies.
  * @evacuated: Pageblocks by outcome.
  * @moved:     Pages that were migrated away to gain them.
@@ -112,6 +120,7 @@ struct preserve_node {
 	unsigned long spare_low;
 	unsigned long spare_high;
 	unsigned long nr_lent;
+	unsigned long search;
 	unsigned long window;
 	unsigned long not_before;
 	unsigned long evacuated[PRESERVE_EVACUATE_NR];
@@ -151,6 +160,7 @@ void preserve_block_unsteal(struct preserve_block *block);
 void preserve_block_remove(struct preserve_block *block);
 bool preserve_blocks_take(unsigned long pfn, unsigned long nr_blocks);
 unsigned int preserve_block_fill(unsigned long pfn);
+bool preserve_pool_has_room(int nid, unsigned long nr);
 unsigned long preserve_target_take(int nid, unsigned long after);
 unsigned long preserve_target_emptiest(int nid);
 bool preserve_target_hold(unsigned long pfn);
@@ -167,6 +177,7 @@ void preserve_frames_put(unsigned long pfn, unsigned long nr);
 void preserve_pool_stat(int nid, struct preserve_pool_stat *stat);
 unsigned long preserve_pool_largest_free(int nid);
 struct folio *preserve_frames_to_folio(unsigned long pfn, unsigned int order);
+void preserve_folio_to_frames(struct folio *folio);
 
 /* size.c */
 extern struct mutex preserve_size_lock;
@@ -175,11 +186,15 @@ extern unsigned long preserve_pool_max;
 extern bool preserve_pool_lend;
 
 unsigned long preserve_pool_size(void);
-int preserve_pool_add_block(unsigned long pfn);
+int preserve_parse_size(const char *text, const char **end, unsigned long *nr);
+unsigned long preserve_pool_add_blocks(unsigned long pfn,
+				       unsigned long nr_blocks);
+bool preserve_pool_drop(struct preserve_block *block);
+int preserve_pool_set_max(unsigned long nr_blocks);
 int preserve_pool_resize(unsigned long nr_blocks);
 int preserve_pool_grow_node(int nid, unsigned long nr_blocks);
 bool preserve_pool_gain(int nid, unsigned long nr);
-bool preserve_pool_more(int nid, gfp_t gfp);
+bool preserve_pool_more(int nid, gfp_t gfp, unsigned long nr_pages);
 void preserve_pool_kick(unsigned long delay);
 void preserve_pool_start(void);
 void preserve_pool_regain(void);
@@ -197,7 +212,8 @@ bool preserve_evacuate_at(unsigned long pfn);
 /* lend.c */
 int preserve_lend(struct preserve_block *block);
 unsigned long preserve_lend_surplus(int nid, unsigned long keep);
-unsigned long preserve_reclaim_lent(int nid, unsigned long nr_blocks);
+unsigned long preserve_reclaim_lent(int nid, unsigned long nr_blocks,
+				    unsigned int patience);
 bool preserve_reclaim_at(unsigned long pfn);
 bool preserve_is_lent(unsigned long pfn);
 bool preserve_drop_lent(unsigned long pfn);
@@ -250,11 +266,22 @@ void preserve_file_adopt(struct preserve_file *pf, struct prmap *map);
 
 struct address_space *preserve_file_mapping(const struct preserve_file *pf);
 struct preserve_file *preserve_file_next(struct preserve_file *pf);
+bool preserve_file_used(const struct preserve_file *pf);
 
 extern atomic_long_t preserve_nr_files;
 extern atomic_long_t preserve_nr_retrieved;
 extern atomic_long_t preserve_nr_refused;
 extern atomic_long_t preserve_nr_rebuilt;
+
+/* demand.c */
+extern atomic_long_t preserve_nr_unrestored;
+extern unsigned long preserve_restore_pace;
+
+bool preserve_file_restored(struct preserve_file *pf, struct folio *folio);
+void preserve_file_end(struct preserve_file *pf);
+void preserve_restore_kick(void);
+int preserve_restore_all(void);
+void preserve_demand_init(void);
 
 /* sysfs.c */
 int preserve_sysfs_init(void);

@@ -126,19 +126,6 @@ static int run_take(unsigned long pfn, unsigned long nr)
 	return 0;
 }
 
-/* Blocks at @pfn that the pool has no memory to note go out again. */
-static unsigned long run_add(unsigned long pfn, unsigned long nr)
-{
-	unsigned long i;
-
-	for (i = 0; i < nr; i++, pfn += pageblock_nr_pages)
-		if (preserve_pool_add_block(pfn))
-			break;
-	if (i < nr)
-		free_contig_frozen_range(pfn, (nr - i) << pageblock_order);
-	return i;
-}
-
 /* Takes back what it can of a run; in halves if not as a whole. */
 static unsigned long run_reclaim(unsigned long pfn, unsigned long nr)
 {
@@ -149,7 +136,7 @@ static unsigned long run_reclaim(unsigned long pfn, unsigned long nr)
 		return 0;
 	err = run_take(pfn, nr);
 	if (!err)
-		return run_add(pfn, nr);
+		return preserve_pool_add_blocks(pfn, nr);
 	if (nr == 1 || err == -ENOMEM || err == -EINTR)
 		return 0;
 	return run_reclaim(pfn, half) +
@@ -181,22 +168,25 @@ static unsigned long run_find(int nid, unsigned long *from, unsigned long most)
  * preserve_reclaim_lent - Take lent blocks back.
  * @nid:       The node.
  * @nr_blocks: How many.
+ * @patience:  Runs of blocks that may turn out to be busy before it gives up.
  *
  * Lowest first, so that the pool stays packed. Blocks that are busy stay lent.
  *
  * Context: Process context, preserve_size_lock held, no folio locked.
  * Return: How many came back.
  */
-unsigned long preserve_reclaim_lent(int nid, unsigned long nr_blocks)
+unsigned long preserve_reclaim_lent(int nid, unsigned long nr_blocks,
+				    unsigned int patience)
 {
-	unsigned long done = 0, from = 0, nr;
+	unsigned long done = 0, from = 0, nr, got;
 
 	while (done < nr_blocks) {
 		nr = run_find(nid, &from, min(nr_blocks - done, RUN_BLOCKS));
 		if (!nr)
 			break;
-		done += run_reclaim(from << pageblock_order, nr);
-		if (fatal_signal_pending(current))
+		got = run_reclaim(from << pageblock_order, nr);
+		done += got;
+		if (fatal_signal_pending(current) || (!got && !--patience))
 			break;
 		from += nr;
 		cond_resched();

@@ -35,12 +35,14 @@
  *         into the pool, the goal of the next.
  * @is_short: The pool had no frames for a folio ...
  * @nid:   ... that is of this node.
+ * @done:  Pages that the pool has given.
  */
 struct move {
 	pgoff_t index;
 	unsigned long pfn;
 	bool is_short;
 	int nid;
+	unsigned long done;
 };
 
 static struct folio *target_in_run(struct folio *src, unsigned long private)
@@ -65,10 +67,13 @@ static struct folio *target_in_pool(struct folio *src, unsigned long private)
 	};
 	struct folio *dst = preserve_alloc_folio(&rq);
 
-	m->nid = rq.nid;
-	m->is_short = !dst;
-	if (dst)
+	if (dst) {
 		m->pfn = folio_pfn(dst) + folio_nr_pages(dst);
+		m->done += folio_nr_pages(dst);
+	} else {
+		m->is_short = true;
+		m->nid = rq.nid;
+	}
 	return dst;
 }
 
@@ -183,7 +188,10 @@ static int move_batch(struct address_space *mapping, struct move *m,
 			return -EINTR;
 		if (!m->is_short)
 			return seen;
-		if (!preserve_pool_more(m->nid, GFP_KERNEL))
+		/* At most: some of the file may have been in the pool before. */
+		if (!preserve_pool_more(m->nid, GFP_KERNEL,
+					max(mapping->nrpages, m->done + 1) -
+					m->done))
 			break;
 	}
 	return -ENOSPC;

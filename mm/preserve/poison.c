@@ -15,6 +15,9 @@
 
 #include "internal.h"
 
+/* Runs of a file map looked at before the locks are let go. */
+#define BATCH	64
+
 /* Like preserve_out: the outgoing header has its root. */
 struct preserve_frames preserve_bad;
 
@@ -58,19 +61,28 @@ void __init preserve_poison_adopt(const struct prmap *map)
 				num_poisoned_pages_inc(pfn);
 }
 
-/* Does the defective frame @pfn belong to @pf? If so, where in the file? */
-static bool file_has_frame(struct preserve_file *pf, unsigned long pfn,
-			   pgoff_t *index)
+/*
+ * The next defective page of a file from *index on, in a few runs of its map.
+ * Returns false when there is no further run.
+ */
+static bool next_bad(struct preserve_file *pf, u64 *index, bool *found)
 {
-	struct folio *folio = page_folio(pfn_to_page(pfn));
-	bool has;
+	struct prmap_run run, bad;
+	bool more = true;
+	int i;
 
-	xa_lock_irq(pf->i_pages);
-	has = folio->mapping == preserve_file_mapping(pf);
-	if (has)
-		*index = folio->index + folio_page_idx(folio, pfn_to_page(pfn));
-	xa_unlock_irq(pf->i_pages);
-	return has;
+	guard(spinlock_irq)(&pf->i_pages->xa_lock);
+	guard(spinlock)(&preserve_bad.lock);
+	*found = false;
+	for (i = 0; i < BATCH && more && !*found; i++) {
+		more = prmap_next(&pf->map, *index, &run);
+		if (!more)
+			break;
+		*found = prmap_next(&preserve_bad.map, run.pfn, &bad) &&
+			 bad.pfn < run.pfn + run.nr;
+		*index = run.index + (*found ? bad.pfn - run.pfn : run.nr);
+	}
+	return more;
 }
 
 /**
@@ -78,26 +90,21 @@ static bool file_has_frame(struct preserve_file *pf, unsigned long pfn,
  * @pf:   The file.
  * @name: For the message.
  *
- * Work is proportional to the number of defective frames.
+ * Looks at the whole file map, but only if there is a defective page somewhere.
  *
  * Context: Process context.
  */
 void preserve_file_report_bad(struct preserve_file *pf, const char *name)
 {
-	struct prmap_run run;
-	u64 from = 0, pfn;
-	pgoff_t index;
+	u64 index = 0;
 	bool found;
 
-	while (preserve_nr_claimed(&preserve_bad)) {
-		scoped_guard(spinlock_irqsave, &preserve_bad.lock)
-			found = prmap_next(&preserve_bad.map, from, &run);
-		if (!found)
-			return;
-		for (pfn = run.pfn; pfn < run.pfn + run.nr; pfn++)
-			if (file_has_frame(pf, pfn, &index))
-				pr_err_ratelimited("%s: page %lu is defective: reading it fails, also after the kexec\n",
-						   name, index);
-		from = run.index + run.nr;
+	if (!preserve_nr_claimed(&preserve_bad))
+		return;
+	while (next_bad(pf, &index, &found)) {
+		if (found)
+			pr_err_ratelimited("%s: page %llu is defective: reading it fails, also after the kexec\n",
+					   name, index++);
+		cond_resched();
 	}
 }

@@ -15,8 +15,8 @@
  * folios only, can empty the others. A few frames a block are kept for it, so that
  * a pool full of data can still be preserved.
  *
- * Single frames pass through a cache per CPU: it holds the run that follows the
- * last goal, or what was freed here last.
+ * Single frames pass through a cache per CPU: it holds the runs that follow the
+ * last goals, and what was freed here last.
  *
  * An allocation that may sleep and finds its node short asks size.c for more
  * blocks once; otherwise failing is cheap and touches nobody.
@@ -50,21 +50,40 @@
 /* Frames that a CPU takes in one go, to go on behind a goal. */
 #define CACHE_RUN	16
 
-/* Frames that a CPU keeps at most. */
+/* Goals that a CPU can go on behind, in turn; and one run for who has no goal. */
+#define CACHE_RUNS	5
+
+/* Freed frames that a CPU keeps at most. */
 #define CACHE_SIZE	64
+
+/**
+ * struct frame_run - Free frames of one block.
+ * @pfn: The next.
+ * @end: Behind the last.
+ */
+struct frame_run {
+	unsigned long pfn;
+	unsigned long end;
+};
 
 /**
  * struct frame_cache - Free frames that a CPU has at hand.
  * @lock: Covers the other fields; interrupts off. Another CPU takes it to drain.
  * @nid:  The node that all of them are of.
- * @nr:   How many.
- * @pfn:  A stack. The frames are marked as used in their blocks.
+ * @nr:   How many frames were freed here.
+ * @next: The run that makes room for the next goal.
+ * @pfn:  The freed ones, a stack.
+ * @runs: What follows the last goals; the first is for who has none.
+ *
+ * The frames are marked as used in their blocks.
  */
 struct frame_cache {
 	spinlock_t lock;	/* covers all below */
 	int nid;
 	unsigned int nr;
+	unsigned int next;
 	unsigned long pfn[CACHE_SIZE];
+	struct frame_run runs[CACHE_RUNS];
 };
 
 static DEFINE_PER_CPU(struct frame_cache, frame_cache);
@@ -274,7 +293,24 @@ static unsigned long node_take_new(struct preserve_node *node)
  */
 static unsigned long node_reserve(const struct preserve_node *node)
 {
-	return min(2 * node->nr_blocks, 1024UL) + MIN_RESERVE;
+	return min(2 * READ_ONCE(node->nr_blocks), 1024UL) + MIN_RESERVE;
+}
+
+/**
+ * preserve_pool_has_room - Is there room for data in idle blocks?
+ * @nid: The node.
+ * @nr:  Frames.
+ *
+ * Context: Any. A glance.
+ * Return: False if an allocation would find too little, or only what is kept for
+ *         metadata.
+ */
+bool preserve_pool_has_room(int nid, unsigned long nr)
+{
+	const struct preserve_node *node = &preserve_nodes[nid];
+
+	return READ_ONCE(node->nr_idle) >= max(nr >> pageblock_order, 1UL) &&
+	       READ_ONCE(node->nr_free) >= nr + node_reserve(node);
 }
 
 static void node_free(struct preserve_node *node, unsigned long pfn,
@@ -301,22 +337,43 @@ static unsigned long node_alloc(struct preserve_node *node, unsigned int order,
 	return pfn ?: node_take(node, nr, metadata);
 }
 
+/* Context: cache lock and the node's held. */
+static void run_drain(struct preserve_node *node, struct frame_run *run)
+{
+	if (run->pfn < run->end)
+		node_free(node, run->pfn, run->end - run->pfn);
+	run->pfn = run->end;
+}
+
+static bool cache_empty(const struct frame_cache *cache)
+{
+	unsigned int i;
+
+	for (i = 0; i < CACHE_RUNS; i++)
+		if (cache->runs[i].pfn < cache->runs[i].end)
+			return false;
+	return !cache->nr;
+}
+
 /* Gives all back. Context: cache lock held. */
 static void cache_drain(struct frame_cache *cache)
 {
 	struct preserve_node *node = &preserve_nodes[cache->nid];
+	unsigned int i;
 
 	guard(spinlock)(&node->lock);
 	while (cache->nr)
 		node_free(node, cache->pfn[--cache->nr], 1);
+	for (i = 0; i < CACHE_RUNS; i++)
+		run_drain(node, &cache->runs[i]);
 }
 
 /*
- * Refills @cache with what follows @pfn in its block, so that the next frame is
- * on top. Context: cache lock and the node's held.
+ * Makes @run what follows @pfn in its block. Context: cache lock and the node's
+ * held.
  */
-static void cache_follow(struct frame_cache *cache, struct preserve_node *node,
-			 unsigned long pfn)
+static void run_follow(struct preserve_node *node, struct frame_run *run,
+		       unsigned long pfn)
 {
 	struct preserve_block *block = block_find(pfn);
 	unsigned long first = pfn + 1 - block->pfn, end;
@@ -328,8 +385,34 @@ static void cache_follow(struct frame_cache *cache, struct preserve_node *node,
 	if (first >= end)
 		return;
 	block_mark(node, block, first, end - first, true);
-	while (end > first)
-		cache->pfn[cache->nr++] = block->pfn + --end;
+	run->pfn = pfn + 1;
+	run->end = block->pfn + end;
+}
+
+/* A frame that is at hand, or 0. Context: cache lock held. */
+static unsigned long cache_take(struct frame_cache *cache, unsigned long goal)
+{
+	struct frame_run *run = cache->runs;
+	unsigned int i;
+
+	if (cache->nr && (!goal || cache->pfn[cache->nr - 1] == goal))
+		return cache->pfn[--cache->nr];
+	if (!goal)
+		return run->pfn < run->end ? run->pfn++ : 0;
+	for (i = 1; i < CACHE_RUNS; i++)
+		if (run[i].pfn == goal && run[i].pfn < run[i].end)
+			return run[i].pfn++;
+	return 0;
+}
+
+/* The run to refill for @goal. Context: cache lock held. */
+static struct frame_run *cache_victim(struct frame_cache *cache,
+				      unsigned long goal)
+{
+	if (!goal)
+		return &cache->runs[0];
+	cache->next = cache->next % (CACHE_RUNS - 1) + 1;
+	return &cache->runs[cache->next];
 }
 
 /* A frame of @nid by way of this CPU's cache. */
@@ -338,26 +421,25 @@ static unsigned long cache_alloc(int nid, unsigned long goal)
 	struct preserve_node *node = &preserve_nodes[nid];
 	struct frame_cache *cache;
 	unsigned long flags, pfn;
+	struct frame_run *run;
 
 	local_irq_save(flags);
 	cache = this_cpu_ptr(&frame_cache);
 	spin_lock(&cache->lock);
-	if (likely(cache->nr && cache->nid == nid)) {
-		pfn = cache->pfn[cache->nr - 1];
-		if (likely(!goal || pfn == goal)) {
-			cache->nr--;
-			goto out;
-		}
-	}
-	if (cache->nr)
+	if (unlikely(cache->nid != nid)) {
 		cache_drain(cache);
-	cache->nid = nid;
-	spin_lock(&node->lock);
-	pfn = node_alloc(node, 0, goal, false);
-	if (pfn)
-		cache_follow(cache, node, pfn);
-	spin_unlock(&node->lock);
-out:
+		cache->nid = nid;
+	}
+	pfn = cache_take(cache, goal);
+	if (!pfn) {
+		run = cache_victim(cache, goal);
+		spin_lock(&node->lock);
+		run_drain(node, run);
+		pfn = node_alloc(node, 0, goal, false);
+		if (pfn)
+			run_follow(node, run, pfn);
+		spin_unlock(&node->lock);
+	}
 	spin_unlock_irqrestore(&cache->lock, flags);
 	return pfn;
 }
@@ -374,11 +456,9 @@ static bool cache_free(unsigned long pfn, int nid)
 	spin_lock(&cache->lock);
 	if (cache->nr == CACHE_SIZE)
 		cache_drain(cache);
-	kept = !cache->nr || cache->nid == nid;
-	if (kept) {
-		cache->nid = nid;
+	kept = cache->nid == nid;
+	if (kept)
 		cache->pfn[cache->nr++] = pfn;
-	}
 	spin_unlock_irqrestore(&cache->lock, flags);
 	return kept;
 }
@@ -396,7 +476,7 @@ void preserve_pool_drain(void)
 	for_each_possible_cpu(cpu) {
 		cache = per_cpu_ptr(&frame_cache, cpu);
 		guard(spinlock_irqsave)(&cache->lock);
-		if (cache->nr)
+		if (!cache_empty(cache))
 			cache_drain(cache);
 	}
 }
@@ -426,6 +506,7 @@ static unsigned long frames_alloc_on(int nid, const struct preserve_request *rq)
 static unsigned long frames_alloc(const struct preserve_request *rq, bool more)
 {
 	struct zonelist *zonelist = node_zonelist(rq->nid, rq->gfp);
+	unsigned long nr = 1UL << rq->order;
 	int last = NUMA_NO_NODE;
 	struct zoneref *z;
 	struct zone *zone;
@@ -440,7 +521,7 @@ static unsigned long frames_alloc(const struct preserve_request *rq, bool more)
 			continue;
 		last = zone_to_nid(zone);
 		pfn = frames_alloc_on(last, rq);
-		if (!pfn && more && preserve_pool_more(last, rq->gfp))
+		if (!pfn && more && preserve_pool_more(last, rq->gfp, nr))
 			pfn = frames_alloc_on(last, rq);
 		if (pfn)
 			return pfn;
@@ -456,7 +537,9 @@ static void frames_free(unsigned long pfn, unsigned long nr)
 {
 	struct preserve_node *node = &preserve_nodes[pfn_to_nid(pfn)];
 
-	if (nr > 1 || !cache_free(pfn, pfn_to_nid(pfn))) {
+	/* Data that took its place would scatter, and keep the block in use. */
+	if (nr > 1 || READ_ONCE(block_find(pfn)->metadata) ||
+	    !cache_free(pfn, pfn_to_nid(pfn))) {
 		guard(spinlock_irqsave)(&node->lock);
 		node_free(node, pfn, nr);
 	}
@@ -614,7 +697,7 @@ struct folio *preserve_target_folio(unsigned long pfn, unsigned int order,
  * @nid:   Its node.
  * @after: Take the block at this pfn if it is idle; 0 for any, lowest first.
  *
- * Only preserve_target_folio() allocates from it until preserve_target_put().
+ * Only preserve_target_folio() allocates from it until preserve_targets_put().
  *
  * Context: Process context.
  * Return: Its first pfn, or 0.
@@ -722,13 +805,16 @@ void preserve_targets_put(int nid)
  * @pfn: Its first frame.
  *
  * Context: Process context.
- * Return: As preserve_block_steal(); NULL if it is not idle.
+ * Return: As preserve_block_steal(); NULL if there is none, or it is not idle.
  */
 struct preserve_block *preserve_target_steal(unsigned long pfn)
 {
 	struct preserve_block *block = block_find(pfn);
-	struct preserve_node *node = block_node(block);
+	struct preserve_node *node;
 
+	if (!block)
+		return NULL;
+	node = block_node(block);
 	guard(spinlock_irqsave)(&node->lock);
 	if (!block->target || block->nr_free < pageblock_nr_pages)
 		return NULL;
@@ -856,6 +942,34 @@ struct folio *preserve_frames_to_folio(unsigned long pfn, unsigned int order)
 	if (order && unlikely(frames_defective(pfn, 1UL << order)))
 		folio_set_has_hwpoisoned(page_folio(page));
 	return page_rmappable_folio(page);
+}
+
+/**
+ * preserve_folio_to_frames - Undo preserve_frames_to_folio(), content untouched.
+ * @folio: With the one reference it was made with, and all else undone.
+ *
+ * Context: Any.
+ */
+void preserve_folio_to_frames(struct folio *folio)
+{
+	unsigned int i, nr = folio_nr_pages(folio);
+	struct page *page = &folio->page;
+
+	/* Who walks frames may hold it for a moment. */
+	while (!folio_ref_freeze(folio, 1))
+		cpu_relax();
+	if (nr == 1)
+		return;
+	folio_clear_has_hwpoisoned(folio);
+	for (i = 1; i < nr; i++) {
+		clear_compound_head(page + i);
+		(page + i)->mapping = NULL;
+	}
+	page[1].flags.f &= ~PAGE_FLAGS_SECOND;
+	__clear_bit(PG_head, &page->flags.f);
+#ifdef NR_PAGES_IN_LARGE_FOLIO
+	folio->_nr_pages = 0;
+#endif
 }
 
 /**

@@ -75,35 +75,82 @@ static void pool_refuses_order(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, preserve_alloc_folio(&rq));
 }
 
+/* In blocks of 2 MiB; 64 bits of bytes are 2^43 of them. */
+static void pool_parses_size(struct kunit *test)
+{
+	static const struct {
+		const char *text;
+		const char *rest;
+		unsigned long nr;
+	} good[] = {
+		{ "0", "", 0 },
+		{ "1", "", 1 },
+		{ "2M\n", "\n", 1 },
+		{ "2049k", "", 2 },
+		{ "3G,", ",", 1536 },
+		{ "12x", "x", 1 },
+		{ "18446744073709551615", "", 1UL << 43 },
+		{ "99999999999999999999", "", 1UL << 43 },
+		{ "16E", "", 1UL << 43 },
+	};
+	const char *end;
+	unsigned long nr;
+	int i;
+
+	if (PAGE_SHIFT + pageblock_order != 21)
+		kunit_skip(test, "other pageblocks");
+	for (i = 0; i < ARRAY_SIZE(good); i++) {
+		KUNIT_EXPECT_EQ(test, preserve_parse_size(good[i].text, &end,
+							  &nr), 0);
+		KUNIT_EXPECT_EQ(test, nr, good[i].nr);
+		KUNIT_EXPECT_STREQ(test, end, good[i].rest);
+	}
+	KUNIT_EXPECT_EQ(test, preserve_parse_size("", &end, &nr), -EINVAL);
+	KUNIT_EXPECT_EQ(test, preserve_parse_size("M", &end, &nr), -EINVAL);
+	KUNIT_EXPECT_EQ(test, preserve_parse_size("-1", &end, &nr), -EINVAL);
+}
+
 static void pool_follows_goal(struct kunit *test)
 {
 	struct preserve_request rq = request(0, PRESERVE_GOAL_NEW);
 	struct folio *folio[8];
-	int i;
+	int i, nr;
 
-	for (i = 0; i < ARRAY_SIZE(folio); i++) {
-		folio[i] = preserve_alloc_folio(&rq);
-		KUNIT_ASSERT_NOT_NULL(test, folio[i]);
-		if (i)
-			KUNIT_EXPECT_EQ(test, folio_pfn(folio[i]), rq.goal);
-		rq.goal = folio_pfn(folio[i]) + 1;
+	/* What follows a goal is in the cache of one CPU. */
+	migrate_disable();
+	for (nr = 0; nr < ARRAY_SIZE(folio); nr++) {
+		folio[nr] = preserve_alloc_folio(&rq);
+		if (!folio[nr])
+			break;
+		if (nr)
+			KUNIT_EXPECT_EQ(test, folio_pfn(folio[nr]), rq.goal);
+		rq.goal = folio_pfn(folio[nr]) + 1;
 	}
-	while (i--)
+	migrate_enable();
+	KUNIT_EXPECT_EQ(test, nr, ARRAY_SIZE(folio));
+	for (i = 0; i < nr; i++)
 		folio_put(folio[i]);
 }
 
 static void pool_counts(struct kunit *test)
 {
 	struct preserve_request rq = request(3, 0);
+	unsigned long before, with = 0, after = 0;
 	struct folio *folio;
-	unsigned long before;
 
-	before = pool_free_pages();
-	folio = preserve_alloc_folio(&rq);
+	/* Nobody may lend a block meanwhile. */
+	scoped_guard(mutex, &preserve_size_lock) {
+		before = pool_free_pages();
+		folio = preserve_alloc_folio(&rq);
+		if (folio) {
+			with = pool_free_pages();
+			folio_put(folio);
+			after = pool_free_pages();
+		}
+	}
 	KUNIT_ASSERT_NOT_NULL(test, folio);
-	KUNIT_EXPECT_EQ(test, pool_free_pages(), before - 8);
-	folio_put(folio);
-	KUNIT_EXPECT_EQ(test, pool_free_pages(), before);
+	KUNIT_EXPECT_EQ(test, with, before - 8);
+	KUNIT_EXPECT_EQ(test, after, before);
 }
 
 static void pool_range(struct kunit *test)
@@ -181,6 +228,7 @@ static void pool_bench(struct kunit *test)
 static struct kunit_case pool_cases[] = {
 	KUNIT_CASE(pool_orders),
 	KUNIT_CASE(pool_refuses_order),
+	KUNIT_CASE(pool_parses_size),
 	KUNIT_CASE(pool_follows_goal),
 	KUNIT_CASE(pool_counts),
 	KUNIT_CASE(pool_target_is_apart),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Accepting a handed-over record, and making folios of its frames.
+ * Accepting a handed-over record; its folios are made later (demand.c).
  *
  * Acceptance is one decision: the record's bytes are checked, then its file map
  * as a whole, with every frame and every map page required to be live and
@@ -24,9 +24,48 @@
 atomic_long_t preserve_nr_retrieved;
 atomic_long_t preserve_nr_refused;
 
+/* Runs of a file map that are looked at together. */
+#define BATCH	32
+
+/* Stretches of memory that are noted while a map is checked. */
+#define STRETCHES	32
+
+/**
+ * struct stretches - What the check of a map has seen of memory.
+ * @live: The run of live frames that was found last.
+ * @nr:   Stretches; more than %STRETCHES if not all are here.
+ * @pfn:  First frame of each.
+ * @end:  Behind its last.
+ */
+struct stretches {
+	struct prmap_run live;
+	unsigned int nr;
+	u64 pfn[STRETCHES];
+	u64 end[STRETCHES];
+};
+
+static bool is_live(struct prmap_run *live, u64 pfn, u64 nr)
+{
+	if (pfn >= live->pfn && pfn + nr <= live->pfn + live->nr)
+		return true;
+	guard(spinlock_irqsave)(&preserve_in.lock);
+	return !prmap_lookup(&preserve_in.map, pfn, live) &&
+	       pfn + nr <= live->pfn + live->nr;
+}
+
+/* Are these frames live and not taken? Notes them. */
 static bool frames_untaken(void *ctx, u64 pfn, u64 nr)
 {
-	return preserve_claimed(&preserve_in, pfn, nr);
+	struct stretches *seen = ctx;
+
+	if (!is_live(&seen->live, pfn, nr))
+		return false;
+	if (seen->nr < STRETCHES) {
+		seen->pfn[seen->nr] = pfn;
+		seen->end[seen->nr] = pfn + nr;
+	}
+	seen->nr = min(seen->nr, STRETCHES) + 1;
+	return true;
 }
 
 static bool page_untaken(void *ctx, u64 phys)
@@ -35,19 +74,49 @@ static bool page_untaken(void *ctx, u64 phys)
 	       preserve_claimed(&preserve_in, PHYS_PFN(phys), 1);
 }
 
-/* Calls @fn for every run of frames that belongs to the record. */
+static int seen_for_each(const struct stretches *seen,
+			 int (*fn)(unsigned long pfn, unsigned long nr))
+{
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; i < seen->nr && !err; i++)
+		err = fn(seen->pfn[i], seen->end[i] - seen->pfn[i]);
+	return err;
+}
+
+/*
+ * Calls @fn for the frames that belong to the record. Runs whose frames are next
+ * to each other count as one, wherever they are in the file.
+ */
 static int record_for_each(u64 phys, const struct prmap *map,
+			   const struct stretches *seen,
 			   int (*fn)(unsigned long pfn, unsigned long nr))
 {
-	struct prmap_run run;
-	u64 from = 0;
-	int err = fn(PHYS_PFN(phys), 1);
+	u64 pfn = PHYS_PFN(phys), nr_frames = 1;
+	struct prmap_run runs[BATCH];
+	struct prmap_iter it;
+	size_t i, nr;
+	int err = 0;
 
-	while (!err && prmap_next(map, from, &run)) {
-		err = fn(run.pfn, run.nr);
-		from = run.index + run.nr;
-	}
-	return err;
+	if (seen->nr <= STRETCHES)
+		return fn(pfn, 1) ?: seen_for_each(seen, fn);
+
+	prmap_iter_init(&it, map, 0);
+	do {
+		nr = prmap_iter_read(&it, runs, BATCH);
+		for (i = 0; i < nr && !err; i++) {
+			if (runs[i].pfn == pfn + nr_frames) {
+				nr_frames += runs[i].nr;
+				continue;
+			}
+			err = fn(pfn, nr_frames);
+			pfn = runs[i].pfn;
+			nr_frames = runs[i].nr;
+		}
+		cond_resched();
+	} while (nr == BATCH && !err);
+	return err ?: fn(pfn, nr_frames);
 }
 
 static int take_run(unsigned long pfn, unsigned long nr)
@@ -73,12 +142,13 @@ static int untake_page(void *ctx, u64 phys)
 }
 
 static int record_take_frames(u64 phys, const struct prmap *map,
+			      const struct stretches *seen,
 			      const char **reason)
 {
-	int err = record_for_each(phys, map, take_run);
+	int err = record_for_each(phys, map, seen, take_run);
 
 	if (err) {
-		record_for_each(phys, map, untake_run);
+		record_for_each(phys, map, seen, untake_run);
 		goto bad;
 	}
 	/*
@@ -89,7 +159,7 @@ static int record_take_frames(u64 phys, const struct prmap *map,
 	if (!err)
 		return 0;
 	prmap_walk_pages(map, untake_page, NULL);
-	record_for_each(phys, map, untake_run);
+	record_for_each(phys, map, seen, untake_run);
 bad:
 	*reason = err == -ENOENT ? "frame with two owners" :
 				   "no page in the pool to take its frames";
@@ -99,6 +169,7 @@ bad:
 static int record_accept(u64 phys, struct preserve_file_ser *rec, u32 kind,
 			 struct prmap *map, const char **reason)
 {
+	struct stretches seen = {};
 	const struct prmap_limits lim = {
 		.max_index = MAX_LFS_FILESIZE >> PAGE_SHIFT,
 		.min_pfn = 1,
@@ -106,6 +177,7 @@ static int record_accept(u64 phys, struct preserve_file_ser *rec, u32 kind,
 		.max_order = pageblock_order,
 		.pfn_ok = frames_untaken,
 		.page_ok = page_untaken,
+		.ctx = &seen,
 	};
 	int err;
 
@@ -116,7 +188,7 @@ static int record_accept(u64 phys, struct preserve_file_ser *rec, u32 kind,
 			 NULL, &lim, reason);
 	if (err)
 		return err;
-	return record_take_frames(phys, map, reason);
+	return record_take_frames(phys, map, &seen, reason);
 }
 
 /**
@@ -163,10 +235,11 @@ void preserve_record_free(struct preserve_file_ser *rec)
 	preserve_frames_put(PHYS_PFN(virt_to_phys(rec)), 1);
 }
 
-/* Frees all frames of @map from @index on. */
-static void map_put_frames(struct prmap *map, u64 index)
+/* Frees all frames of @map. */
+static void map_put_frames(struct prmap *map)
 {
 	struct prmap_run run;
+	u64 index = 0;
 
 	while (prmap_next(map, index, &run)) {
 		preserve_frames_put(run.pfn, run.nr);
@@ -187,52 +260,37 @@ static int page_to_refcounted(void *ctx, u64 phys)
  */
 void preserve_map_release(struct prmap *map)
 {
-	map_put_frames(map, 0);
+	map_put_frames(map);
 	prmap_walk_pages(map, page_to_refcounted, NULL);
 	prmap_destroy(map);
 }
 
 /**
- * preserve_file_restore - Put the folios of an accepted map into a new file.
+ * preserve_file_restore - Make an accepted map the map of a new file.
  * @pf:     The file's, fresh.
  * @map:    From preserve_record_take(); belongs to @pf afterwards.
- * @insert: Puts a locked-by-nobody folio at a page index and takes over its
- *          reference, also on error.
- * @arg:    For @insert.
+ *
+ * No folio is made: preserve_file_begin() is next, or preserve_file_release().
  *
  * Context: Process context; nobody else knows the file.
- * Return: 0, or what @insert returned. On error, frames that had not become
- *         folios are freed; dropping the file frees the rest.
  */
-int preserve_file_restore(struct preserve_file *pf, struct prmap *map,
-			  int (*insert)(void *arg, struct folio *folio,
-					pgoff_t index),
-			  void *arg)
+void preserve_file_restore(struct preserve_file *pf, struct prmap *map)
 {
-	struct prmap_run run;
-	u64 index = 0, done;
-	int err = 0;
-
 	prmap_walk_pages(map, page_to_refcounted, NULL);
 	preserve_file_adopt(pf, map);
-
-	while (!err && prmap_next(&pf->map, index, &run)) {
-		for (done = 0; !err && done < run.nr; done += 1UL << run.order) {
-			err = insert(arg,
-				     preserve_frames_to_folio(run.pfn + done,
-							      run.order),
-				     run.index + done);
-			cond_resched();
-		}
-		index = run.index + done;
-	}
 	trace_preserve_restore(0, prmap_nr_keys(&pf->map),
-			       prmap_nr_runs(&pf->map), err);
-	if (err) {
-		map_put_frames(&pf->map, index);
-		return err;
-	}
-	pf->restoring = false;
-	atomic_long_inc(&preserve_nr_retrieved);
-	return 0;
+			       prmap_nr_runs(&pf->map), 0);
+}
+
+/**
+ * preserve_file_release - Free all that the map of a new file points to.
+ * @pf: From preserve_file_restore(); its map is empty afterwards.
+ *
+ * Context: Process context; nobody else knows the file.
+ */
+void preserve_file_release(struct preserve_file *pf)
+{
+	map_put_frames(&pf->map);
+	preserve_file_detach(pf);
+	pf->stale = false;
 }

@@ -9,11 +9,15 @@
  */
 #define pr_fmt(fmt) "preserve: " fmt
 
+#include <linux/ctype.h>
 #include <linux/gfp.h>
 #include <linux/jiffies.h>
+#include <linux/kstrtox.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
+#include <linux/overflow.h>
 #include <linux/sched/signal.h>
+#include <linux/string.h>
 #include <linux/workqueue.h>
 
 #include <trace/events/preserve.h>
@@ -21,11 +25,14 @@
 #include "internal.h"
 
 /* Idle blocks that a node keeps at hand: a part of its blocks, within limits. */
-#define SPARE_PART	32
+#define SPARE_PART	64
 #define SPARE_MAX	64UL
 
-/* Blocks that growth on demand gains in one go. */
-#define DEMAND_BLOCKS	4
+/* Blocks that growth on demand gains in one go, unless it needs more. */
+#define DEMAND_BLOCKS	4UL
+
+/* Runs of lent blocks that may be busy before it gives up. */
+#define DEMAND_PATIENCE	4
 
 /* Pauses: before lending, after a failure, between attempts to reach the size. */
 #define LEND_DELAY	HZ
@@ -49,8 +56,44 @@ bool preserve_pool_lend = true;
 
 static unsigned int tries;
 
+/* The worker is to run at once, and has not begun. */
+static bool urgent;
+
 static void pool_work(struct work_struct *work);
 static DECLARE_DELAYED_WORK(worker, pool_work);
+
+/**
+ * preserve_parse_size - Read a size as operators write it.
+ * @text: Decimal digits, then one of K, M, G, T, P, E or nothing.
+ * @end:  On success, what follows it.
+ * @nr:   On success, blocks, rounded up. More than 64 bits of bytes are the most
+ *        there is, where memparse() would begin again at zero.
+ *
+ * Context: Any.
+ * Return: 0 or -EINVAL.
+ */
+int preserve_parse_size(const char *text, const char **end, unsigned long *nr)
+{
+	static const char units[] = "KMGTPE";
+	size_t len = strspn(text, "0123456789");
+	char digits[24];
+	const char *unit;
+	u64 bytes;
+
+	if (!len || len >= sizeof(digits))
+		return -EINVAL;
+	memcpy(digits, text, len);
+	digits[len] = '\0';
+	if (kstrtoull(digits, 10, &bytes))
+		bytes = U64_MAX;
+	unit = text[len] ? strchr(units, toupper(text[len])) : NULL;
+	if (unit && check_shl_overflow(bytes, 10 * (unit - units + 1), &bytes))
+		bytes = U64_MAX;
+	*end = text + len + !!unit;
+	*nr = (bytes >> (PAGE_SHIFT + pageblock_order)) +
+	      !!(bytes & ((PAGE_SIZE << pageblock_order) - 1));
+	return 0;
+}
 
 static unsigned long node_size(const struct preserve_node *node)
 {
@@ -87,17 +130,14 @@ static void node_set_marks(struct preserve_node *node)
 
 	WRITE_ONCE(node->spare_low, DIV_ROUND_UP(spare, 2));
 	WRITE_ONCE(node->spare_high, preserve_pool_lend ?
-		   spare + spare / 2 + 2 : ULONG_MAX);
+		   spare + DEMAND_BLOCKS : ULONG_MAX);
 }
 
-/**
- * preserve_pool_add_block - Put a block into the pool and tell the next kernel.
- * @pfn: Its first frame; all are the caller's, with reference count zero.
- *
- * Context: Process context, preserve_size_lock held; the caller publishes.
- * Return: 0; -ENOMEM, the frames are then still the caller's.
+/*
+ * Puts a block into the pool and tells the next kernel. Returns 0, or -ENOMEM: the
+ * frames are then still the caller's.
  */
-int preserve_pool_add_block(unsigned long pfn)
+static int add_block(unsigned long pfn)
 {
 	struct preserve_block *block;
 	int err;
@@ -116,6 +156,49 @@ int preserve_pool_add_block(unsigned long pfn)
 		return 0;
 	preserve_block_remove(block);
 	return err;
+}
+
+/**
+ * preserve_pool_add_blocks - Put neighbouring blocks into the pool.
+ * @pfn:       Their first frame; all are the caller's, with reference count zero.
+ * @nr_blocks: How many.
+ *
+ * What the pool has no memory to note goes to the page allocator.
+ *
+ * Context: Process context, preserve_size_lock held; the caller publishes.
+ * Return: How many have joined.
+ */
+unsigned long preserve_pool_add_blocks(unsigned long pfn,
+				       unsigned long nr_blocks)
+{
+	unsigned long i;
+
+	for (i = 0; i < nr_blocks; i++, pfn += pageblock_nr_pages)
+		if (add_block(pfn))
+			break;
+	if (i < nr_blocks)
+		free_contig_frozen_range(pfn, (nr_blocks - i) << pageblock_order);
+	return i;
+}
+
+/**
+ * preserve_pool_drop - Give an idle block back to the page allocator.
+ * @block: Off its node, as preserve_block_steal() leaves it.
+ *
+ * Context: Process context, preserve_size_lock held; the caller publishes.
+ * Return: False if there is no memory for it: the block is in the pool again.
+ */
+bool preserve_pool_drop(struct preserve_block *block)
+{
+	unsigned long pfn = block->pfn;
+
+	if (preserve_block_withdraw(pfn)) {
+		preserve_block_unsteal(block);
+		return false;
+	}
+	preserve_block_remove(block);
+	free_contig_frozen_range(pfn, pageblock_nr_pages);
+	return true;
 }
 
 /**
@@ -167,22 +250,21 @@ static int pool_grow(unsigned long nr_blocks)
 	return fatal_signal_pending(current) ? -EINTR : -ENOMEM;
 }
 
-/* Gives an idle block back to the page allocator. */
 static bool drop_idle(int nid)
 {
 	struct preserve_block *block = preserve_block_steal(nid, 0);
-	unsigned long pfn;
 
-	if (!block)
-		return false;
-	if (preserve_block_withdraw(block->pfn)) {
-		preserve_block_unsteal(block);
-		return false;
-	}
-	pfn = block->pfn;
-	preserve_block_remove(block);
-	free_contig_frozen_range(pfn, pageblock_nr_pages);
-	return true;
+	return block && preserve_pool_drop(block);
+}
+
+/* Somebody has changed what growth on demand may do. */
+static void forget_failures(void)
+{
+	int nid;
+
+	for_each_online_node(nid)
+		WRITE_ONCE(preserve_nodes[nid].not_before, jiffies);
+	tries = 0;
 }
 
 static int pool_shrink(unsigned long nr_blocks)
@@ -246,10 +328,29 @@ int preserve_pool_resize(unsigned long nr_blocks)
 		err = pool_shrink(have - nr_blocks);
 	preserve_pool_want = err == -ENOMEM || err == -EINTR ?
 			     preserve_pool_size() : nr_blocks;
+	forget_failures();
 	preserve_pool_lend_now();
 	preserve_publish();
 	mutex_unlock(&preserve_size_lock);
 	return err;
+}
+
+/**
+ * preserve_pool_set_max - Set the limit of the pool's size.
+ * @nr_blocks: Blocks; more than all of memory is all of memory.
+ *
+ * Context: Process context, takes preserve_size_lock.
+ * Return: 0 or -EINTR.
+ */
+int preserve_pool_set_max(unsigned long nr_blocks)
+{
+	if (mutex_lock_killable(&preserve_size_lock))
+		return -EINTR;
+	WRITE_ONCE(preserve_pool_max,
+		   min(nr_blocks, totalram_pages() >> pageblock_order));
+	forget_failures();
+	mutex_unlock(&preserve_size_lock);
+	return 0;
 }
 
 /**
@@ -264,7 +365,7 @@ bool preserve_pool_gain(int nid, unsigned long nr)
 {
 	struct preserve_node *node = &preserve_nodes[nid];
 	unsigned long have = preserve_pool_size();
-	unsigned long got = preserve_reclaim_lent(nid, node->nr_lent ? nr : 0);
+	unsigned long got = preserve_reclaim_lent(nid, nr, DEMAND_PATIENCE);
 
 	if (!got && have < preserve_pool_max) {
 		nr = min(nr, preserve_pool_max - have);
@@ -277,13 +378,13 @@ bool preserve_pool_gain(int nid, unsigned long nr)
 }
 
 /* False if it takes too long, if not needed any more, or if the task is killed. */
-static bool lock_in_time(const struct preserve_node *node)
+static bool lock_in_time(int nid, unsigned long nr_pages)
 {
 	unsigned long end = jiffies + DEMAND_WAIT;
 
 	while (!mutex_trylock(&preserve_size_lock)) {
-		if (READ_ONCE(node->nr_idle) || time_after(jiffies, end) ||
-		    schedule_timeout_killable(1))
+		if (preserve_pool_has_room(nid, nr_pages) ||
+		    time_after(jiffies, end) || schedule_timeout_killable(1))
 			return false;
 		if (fatal_signal_pending(current))
 			return false;
@@ -293,8 +394,9 @@ static bool lock_in_time(const struct preserve_node *node)
 
 /**
  * preserve_pool_more - Find more blocks for an allocation.
- * @nid: The node.
- * @gfp: The allocation's.
+ * @nid:      The node.
+ * @gfp:      The allocation's.
+ * @nr_pages: What the caller is going to need.
  *
  * Takes lent blocks back, or else evacuates a few; tries in bounded time, and not
  * again at once after it has failed.
@@ -302,8 +404,10 @@ static bool lock_in_time(const struct preserve_node *node)
  * Context: Process context, no folio locked.
  * Return: Whether it is worth trying again.
  */
-bool preserve_pool_more(int nid, gfp_t gfp)
+bool preserve_pool_more(int nid, gfp_t gfp, unsigned long nr_pages)
 {
+	unsigned long nr = max(DIV_ROUND_UP(nr_pages, pageblock_nr_pages),
+			       DEMAND_BLOCKS);
 	struct preserve_node *node = &preserve_nodes[nid];
 	bool got;
 
@@ -312,11 +416,11 @@ bool preserve_pool_more(int nid, gfp_t gfp)
 		return false;
 	if (time_before(jiffies, READ_ONCE(node->not_before)))
 		return false;
-	if (!lock_in_time(node))
-		return READ_ONCE(node->nr_idle);
-	got = READ_ONCE(node->nr_idle);
+	if (!lock_in_time(nid, nr_pages))
+		return preserve_pool_has_room(nid, nr_pages);
+	got = preserve_pool_has_room(nid, nr_pages);
 	if (!got && time_after_eq(jiffies, node->not_before)) {
-		got = preserve_pool_gain(nid, DEMAND_BLOCKS);
+		got = preserve_pool_gain(nid, nr);
 		if (got)
 			preserve_publish();
 		else
@@ -334,10 +438,12 @@ static void node_balance(int nid)
 	unsigned long idle = READ_ONCE(node->nr_idle);
 
 	if (idle < node->spare_low) {
-		if (time_before(jiffies, node->not_before) ||
-		    preserve_pool_gain(nid, spare - idle))
+		if (time_before(jiffies, node->not_before))
 			return;
-		WRITE_ONCE(node->not_before, jiffies + DEMAND_PAUSE);
+		if (preserve_pool_gain(nid, max(spare - idle, DEMAND_BLOCKS)))
+			preserve_pool_kick(LEND_DELAY);
+		else
+			WRITE_ONCE(node->not_before, jiffies + DEMAND_PAUSE);
 	} else if (preserve_pool_lend) {
 		preserve_lend_surplus(nid, spare);
 	}
@@ -349,6 +455,7 @@ static void pool_work(struct work_struct *work)
 	unsigned long have;
 	int nid;
 
+	WRITE_ONCE(urgent, false);
 	mutex_lock(&preserve_size_lock);
 	preserve_pool_drain();
 	have = preserve_pool_size();
@@ -372,8 +479,13 @@ static void pool_work(struct work_struct *work)
  */
 void preserve_pool_kick(unsigned long delay)
 {
-	if (!delayed_work_pending(&worker))
-		queue_delayed_work(system_dfl_wq, &worker, delay);
+	if (delay) {
+		if (!delayed_work_pending(&worker))
+			queue_delayed_work(system_dfl_wq, &worker, delay);
+	} else if (!READ_ONCE(urgent)) {
+		WRITE_ONCE(urgent, true);
+		mod_delayed_work(system_dfl_wq, &worker, 0);
+	}
 }
 
 /**
@@ -390,6 +502,7 @@ int preserve_pool_set_lend(bool lend)
 	if (mutex_lock_killable(&preserve_size_lock))
 		return -EINTR;
 	preserve_pool_lend = lend;
+	forget_failures();
 	preserve_pool_drain();
 	if (lend)
 		preserve_pool_lend_now();
@@ -399,7 +512,7 @@ int preserve_pool_set_lend(bool lend)
 		node_set_marks(node);
 		if (lend || !node->nr_lent)
 			continue;
-		preserve_reclaim_lent(nid, node->nr_lent);
+		preserve_reclaim_lent(nid, node->nr_lent, UINT_MAX);
 		if (node->nr_lent)
 			err = -EBUSY;
 	}
@@ -415,7 +528,7 @@ int preserve_pool_set_lend(bool lend)
  */
 void preserve_pool_regain(void)
 {
-	tries = 0;
+	forget_failures();
 	preserve_pool_kick(LEND_DELAY);
 }
 

@@ -165,16 +165,12 @@ static u64 show_evacuate_moved(int nid)
 	return READ_ONCE(preserve_nodes[nid].moved);
 }
 
-/* A size as operators write it, to whole blocks. */
 static int text_to_blocks(const char *text, unsigned long *nr)
 {
-	char *end;
-	u64 size = memparse(text, &end);
+	const char *end;
+	int err = preserve_parse_size(text, &end, nr);
 
-	if (end == text || *skip_spaces(end))
-		return -EINVAL;
-	*nr = DIV_ROUND_UP_ULL(size, 1ULL << BLOCK_SIZE_SHIFT);
-	return 0;
+	return err ?: *skip_spaces(end) ? -EINVAL : 0;
 }
 
 static int set_size(const char *text)
@@ -187,11 +183,8 @@ static int set_size(const char *text)
 static int set_max(const char *text)
 {
 	unsigned long nr;
-	int err = text_to_blocks(text, &nr);
 
-	if (!err)
-		WRITE_ONCE(preserve_pool_max, nr);
-	return err;
+	return text_to_blocks(text, &nr) ?: preserve_pool_set_max(nr);
 }
 
 static int set_lend(const char *text)
@@ -204,6 +197,36 @@ static int set_lend(const char *text)
 static int set_compact(const char *text)
 {
 	return sysfs_streq(text, "1") ? preserve_compact() : -EINVAL;
+}
+
+static u64 show_unrestored(int nid)
+{
+	return pages_to_bytes(atomic_long_read(&preserve_nr_unrestored));
+}
+
+static u64 show_restore_pace(int nid)
+{
+	return READ_ONCE(preserve_restore_pace);
+}
+
+static int set_restore_pace(const char *text)
+{
+	unsigned long nr = ULONG_MAX;
+	int err = 0;
+
+	if (!sysfs_streq(text, "max"))
+		err = text_to_blocks(text, &nr);
+	if (err)
+		return err;
+	WRITE_ONCE(preserve_restore_pace, nr > ULONG_MAX >> BLOCK_SIZE_SHIFT ?
+		   ULONG_MAX : nr << BLOCK_SIZE_SHIFT);
+	preserve_restore_kick();
+	return 0;
+}
+
+static int set_restore(const char *text)
+{
+	return sysfs_streq(text, "1") ? preserve_restore_all() : -EINVAL;
 }
 
 static ssize_t preserve_attr_show(struct kobject *kobj,
@@ -248,6 +271,11 @@ static struct preserve_attr preserve_attrs[] = {
 		.attr = __ATTR(compact, 0200, NULL, preserve_attr_store),
 		.set = set_compact,
 	},
+	PRESERVE_RW(restore_pace),
+	{
+		.attr = __ATTR(restore, 0200, NULL, preserve_attr_store),
+		.set = set_restore,
+	},
 	PRESERVE_RO(used, 0444),
 	PRESERVE_RO(idle, 0444),
 	PRESERVE_RO(lent, 0444),
@@ -255,6 +283,7 @@ static struct preserve_attr preserve_attrs[] = {
 	PRESERVE_RO(poisoned, 0444),
 	PRESERVE_RO(preserved, 0444),
 	PRESERVE_RO(unclaimed, 0444),
+	PRESERVE_RO(unrestored, 0444),
 	PRESERVE_RO(files, 0444),
 	PRESERVE_RO(retrieved, 0444),
 	PRESERVE_RO(refused, 0444),
@@ -345,8 +374,7 @@ int __init preserve_sysfs_init(void)
 	for_each_node_state(nid, N_MEMORY)
 		if (!err)
 			err = add_node(kobj, nid);
-	if (err)
-		kobject_put(kobj);
+	/* What is there stays: it says as much as it can. */
 	return err;
 }
 

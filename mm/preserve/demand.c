@@ -1,0 +1,558 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Restoring on demand: the folios of a retrieved file are made when they are
+ * needed first.
+ *
+ * A retrieved file has its file map from the start, and an empty page cache. An
+ * index that the map holds and the page cache does not is unrestored: its frames
+ * have the content, no folio stands for them yet. That is the only mark there is.
+ * So retrieving costs nothing for a page, a file that was not touched can be
+ * preserved again as it is, and a folio that is made changes no map.
+ *
+ * The mark needs the map to lose an index when the page cache does. Losing one can
+ * take a page, to cut a run in two; a file that is not complete keeps some for it.
+ *
+ * A worker for each node makes the folios of what nobody has touched, and gives
+ * way to a file that is preserved again.
+ */
+#define pr_fmt(fmt) "preserve: " fmt
+
+#include <linux/hash.h>
+#include <linux/memcontrol.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/pagemap.h>
+#include <linux/preserve.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+
+#include <trace/events/preserve.h>
+
+#include "internal.h"
+
+/* Two tasks that need the same folio: one makes it. */
+#define LOCK_BITS	6
+
+/* Pages made together for who goes through a file: what a fault maps at most. */
+#define AHEAD		16UL
+
+/* Pages that a worker restores between two looks at its pace. */
+#define CHUNK		1024UL
+
+/* Pauses of a worker: before it begins, and when there was no memory. */
+#define START_DELAY	(HZ / 10)
+#define RETRY_DELAY	HZ
+
+/* While it keeps a pace, how long it does not look around. */
+#define GLANCE		(HZ / 10L)
+
+static struct mutex locks[1 << LOCK_BITS];
+
+/* Pages of all files that are unrestored. Its address marks a folio that is made. */
+atomic_long_t preserve_nr_unrestored;
+
+/* Bytes a second that each worker restores; 0 for none, ULONG_MAX for no limit. */
+unsigned long preserve_restore_pace = ULONG_MAX;
+
+static void restore_work(struct work_struct *work);
+
+/* One for each node. */
+static struct delayed_work workers[MAX_NUMNODES];
+
+static struct mutex *lock_of(const struct preserve_file *pf, pgoff_t index)
+{
+	unsigned long key = (unsigned long)pf + (index >> pageblock_order);
+
+	return &locks[hash_long(key, LOCK_BITS)];
+}
+
+static void note_restored(struct preserve_file *pf, u64 nr)
+{
+	WRITE_ONCE(pf->nr_unrestored, pf->nr_unrestored - nr);
+	atomic_long_sub(nr, &preserve_nr_unrestored);
+}
+
+/**
+ * preserve_file_restored - Is this a folio that was missing?
+ * @pf:    The file.
+ * @folio: A folio that has come into the page cache.
+ *
+ * Context: xa_lock of i_pages held, interrupts off.
+ * Return: True if so: the map has it already.
+ */
+bool preserve_file_restored(struct preserve_file *pf, struct folio *folio)
+{
+	if (folio->private != &preserve_nr_unrestored)
+		return false;
+	folio->private = NULL;
+	note_restored(pf, folio_nr_pages(folio));
+	return true;
+}
+
+/*
+ * The first stretch in [@from, @end) that the map has and the page cache has not.
+ * Context: xa_lock of i_pages held.
+ */
+static bool next_unrestored(const struct preserve_file *pf, u64 from, u64 end,
+			    struct prmap_run *run)
+{
+	struct folio *folio;
+	unsigned long at;
+
+	while (from < end && prmap_next(&pf->map, from, run) &&
+	       run->index < end) {
+		run->nr = min(run->nr, end - run->index);
+		at = run->index;
+		folio = xa_find(pf->i_pages, &at, run->index + run->nr - 1,
+				XA_PRESENT);
+		if (!folio)
+			return true;
+		if (at > run->index) {
+			run->nr = at - run->index;
+			return true;
+		}
+		from = xa_is_value(folio) ? at + 1 : folio_next_index(folio);
+	}
+	return false;
+}
+
+/* The same with the lock taken. */
+static bool find_unrestored(struct preserve_file *pf, u64 from, u64 end,
+			    struct prmap_run *run)
+{
+	bool found;
+
+	xa_lock_irq(pf->i_pages);
+	found = next_unrestored(pf, from, end, run);
+	xa_unlock_irq(pf->i_pages);
+	return found;
+}
+
+/**
+ * preserve_file_find_unrestored - Find memory that no folio stands for yet.
+ * @pf:    The file.
+ * @index: Where to begin; on success, where it is.
+ * @end:   Where to end.
+ *
+ * Context: Any, but not with the xa_lock of i_pages held.
+ * Return: The number of pages, 0 if there are none.
+ */
+unsigned long preserve_file_find_unrestored(struct preserve_file *pf,
+					    pgoff_t *index, pgoff_t end)
+{
+	struct prmap_run run;
+
+	if (!preserve_file_incomplete(pf) ||
+	    !find_unrestored(pf, *index, end, &run))
+		return 0;
+	*index = run.index;
+	return run.nr;
+}
+
+/*
+ * Looks @index up, for its run unless @run is NULL. Returns 0 if a folio is there, 1
+ * if not yet, or -ENOENT. Both under one lock: what was restored may be truncated at
+ * any time, and is then in neither.
+ */
+static int look_up(struct preserve_file *pf, pgoff_t index,
+		   struct prmap_run *run)
+{
+	int err;
+
+	xa_lock_irq(pf->i_pages);
+	if (xa_load(pf->i_pages, index))
+		err = 0;
+	else if (run ? prmap_lookup(&pf->map, index, run) :
+		       !prmap_test(&pf->map, index))
+		err = -ENOENT;
+	else
+		err = pf->broken ? -EIO : 1;
+	xa_unlock_irq(pf->i_pages);
+	return err;
+}
+
+/* Makes the folio of @run that has @index. Context: its mutex held. */
+static int restore_folio(struct preserve_file *pf, const struct prmap_run *run,
+			 pgoff_t index, gfp_t gfp)
+{
+	pgoff_t first = round_down(index, 1UL << run->order);
+	struct folio *folio;
+	int err;
+
+	folio = preserve_frames_to_folio(run->pfn + (first - run->index),
+					 run->order);
+	folio->private = &preserve_nr_unrestored;
+	err = pf->insert(preserve_file_mapping(pf), folio, first, gfp);
+	if (!err)
+		return 0;
+	folio->private = NULL;
+	preserve_folio_to_frames(folio);
+	return err;
+}
+
+/*
+ * Makes the folio of @index and, if that works at once, those that follow in its
+ * run to @end. Context: restore_sem held: nothing unrestored leaves the map.
+ */
+static int restore_at(struct preserve_file *pf, pgoff_t index, pgoff_t end,
+		      gfp_t gfp)
+{
+	struct prmap_run run;
+	int err;
+
+	guard(mutex)(lock_of(pf, index));
+	err = look_up(pf, index, &run);
+	if (err <= 0)
+		return err;
+	err = restore_folio(pf, &run, index, gfp);
+	if (err)
+		return err;
+	/* One mutex covers a pageblock's worth of the file. */
+	end = min3(end, (pgoff_t)(run.index + run.nr),
+		   round_up(index + 1, pageblock_nr_pages));
+	gfp = (gfp & ~__GFP_NOFAIL) | __GFP_NORETRY | __GFP_NOWARN;
+	while ((index = round_down(index, 1UL << run.order) +
+			(1UL << run.order)) < end) {
+		if (look_up(pf, index, NULL) > 0 &&
+		    restore_folio(pf, &run, index, gfp))
+			break;
+	}
+	return 0;
+}
+
+/**
+ * preserve_file_end - Give back what an incomplete file has kept.
+ * @pf: The file: complete, or about to go.
+ *
+ * Context: Process context; nobody else uses the file, or nothing is missing.
+ */
+void preserve_file_end(struct preserve_file *pf)
+{
+	unsigned int i;
+	void *page;
+
+	for (i = 0; i < ARRAY_SIZE(pf->spare); i++) {
+		page = xchg(&pf->spare[i], NULL);
+		if (page)
+			preserve_page_put(page);
+	}
+	mem_cgroup_put(xchg(&pf->memcg, NULL));
+}
+
+/* Who is still at it charges nothing any more: there is nothing left to make. */
+static void end_if_complete(struct preserve_file *pf)
+{
+	if (!preserve_file_incomplete(pf))
+		preserve_file_end(pf);
+}
+
+/**
+ * preserve_file_restore_at - Make the folio of an index that is unrestored.
+ * @pf:    The file.
+ * @index: Page index.
+ * @gfp:   For the memory that it takes: a node of the page cache, memcg charge.
+ *
+ * Context: Process context, may sleep; no folio of the file locked.
+ * Return: 0: there is a folio in the page cache; -ENOENT: the index is a hole;
+ *         -ENOMEM: it cannot be had now, and is as it was.
+ */
+int preserve_file_restore_at(struct preserve_file *pf, pgoff_t index, gfp_t gfp)
+{
+	pgoff_t end = index + 1;
+	int err;
+
+	down_read(&pf->restore_sem);
+	if (index == READ_ONCE(pf->restored))
+		end = round_up(end, AHEAD);
+	err = restore_at(pf, index, end, gfp);
+	if (!err)
+		WRITE_ONCE(pf->restored, end);
+	up_read(&pf->restore_sem);
+	end_if_complete(pf);
+	return err;
+}
+
+/* Context: restore_sem held. */
+static int restore_range(struct preserve_file *pf, u64 index, u64 end,
+			 gfp_t gfp)
+{
+	struct prmap_run run;
+	int err;
+
+	while (find_unrestored(pf, index, end, &run)) {
+		if (fatal_signal_pending(current) && !(gfp & __GFP_NOFAIL))
+			return -EINTR;
+		err = restore_at(pf, run.index, run.index + run.nr, gfp);
+		if (err && err != -ENOENT)
+			return err;
+		index = run.index + 1;
+		cond_resched();
+	}
+	return 0;
+}
+
+/**
+ * preserve_file_complete - Make all folios of a file that are missing.
+ * @pf:  The file.
+ * @gfp: With __GFP_NOFAIL if there is no way without them.
+ *
+ * They are charged to who has retrieved the file.
+ *
+ * Context: Process context, may sleep; no folio of the file locked.
+ * Return: 0, -ENOMEM, or -EINTR.
+ */
+int preserve_file_complete(struct preserve_file *pf, gfp_t gfp)
+{
+	struct mem_cgroup *old;
+	int err;
+
+	if (!preserve_file_incomplete(pf))
+		return 0;
+	old = set_active_memcg(pf->memcg);
+	down_read(&pf->restore_sem);
+	err = restore_range(pf, 0, ULONG_MAX, gfp);
+	up_read(&pf->restore_sem);
+	set_active_memcg(old);
+	end_if_complete(pf);
+	return err;
+}
+
+/*
+ * Takes the next stretch of whole folios in [*index, @end) out of the map.
+ * Returns its length, 0 at the end, or a negative errno.
+ */
+static long drop_next(struct preserve_file *pf, pgoff_t *index, pgoff_t end,
+		      unsigned long *pfn)
+{
+	struct prmap_run run;
+	long nr = 0;
+	int err;
+
+	xa_lock_irq(pf->i_pages);
+	if (!next_unrestored(pf, *index, end, &run))
+		goto out;
+	err = prmap_clear(&pf->map, run.index, run.nr);
+	if (err) {
+		nr = err;
+		goto out;
+	}
+	pf->changes++;
+	if (run.index < pf->hi)
+		preserve_unclaim(&preserve_out, run.pfn, run.nr);
+	note_restored(pf, run.nr);
+	*index = run.index + run.nr;
+	*pfn = run.pfn;
+	nr = run.nr;
+out:
+	xa_unlock_irq(pf->i_pages);
+	return nr;
+}
+
+/* Context: restore_sem held for writing. */
+static unsigned long drop(struct preserve_file *pf, pgoff_t index, pgoff_t end)
+{
+	unsigned long pfn, dropped = 0;
+	long nr;
+
+	while ((nr = drop_next(pf, &index, end, &pfn)) > 0) {
+		preserve_frames_put(pfn, nr);
+		dropped += nr;
+		cond_resched();
+	}
+	/* Whoever truncates takes folios away next: so these have to be some. */
+	if (nr < 0)
+		restore_range(pf, index, end, GFP_KERNEL | __GFP_NOFAIL);
+	return dropped;
+}
+
+/**
+ * preserve_file_drop - Free the part of a range that is unrestored.
+ * @pf:    The file.
+ * @start: First page index of the range.
+ * @end:   Its end, exclusive; ULONG_MAX for everything.
+ *
+ * Folios that are partly in the range are made, for the caller to handle.
+ *
+ * Context: Process context, may sleep; no folio of the file locked. The caller
+ *          sees to it that nothing in the range is asked for afterwards.
+ * Return: Pages freed.
+ */
+unsigned long preserve_file_drop(struct preserve_file *pf, pgoff_t start,
+				 pgoff_t end)
+{
+	const gfp_t gfp = GFP_KERNEL | __GFP_NOFAIL;
+	unsigned long dropped = 0;
+
+	if (!preserve_file_incomplete(pf))
+		return 0;
+	down_write(&pf->restore_sem);
+	if (start)
+		restore_at(pf, start - 1, 0, gfp);
+	if (end < ULONG_MAX)
+		restore_at(pf, end, 0, gfp);
+	if (start < end)
+		dropped = drop(pf, start, end);
+	up_write(&pf->restore_sem);
+	end_if_complete(pf);
+	return dropped;
+}
+
+/**
+ * preserve_file_begin - Let a file's folios be made on demand.
+ * @pf:     The file, with its map complete and its page cache empty.
+ * @insert: Puts a folio, locked by nobody, into the page cache and takes over its
+ *          reference; on error, the folio is as before.
+ *
+ * Context: Process context, before anybody else knows the file.
+ */
+void preserve_file_begin(struct preserve_file *pf, preserve_insert_fn *insert)
+{
+	unsigned int i;
+	int nid;
+
+	pf->insert = insert;
+	pf->nr_unrestored = prmap_nr_keys(&pf->map);
+	atomic_long_inc(&preserve_nr_retrieved);
+	if (!pf->nr_unrestored)
+		return;
+	for (i = 0; i < ARRAY_SIZE(pf->spare); i++)
+		pf->spare[i] = preserve_page_get();
+	pf->memcg = get_mem_cgroup_from_current();
+	atomic_long_add(pf->nr_unrestored, &preserve_nr_unrestored);
+	for_each_node_state(nid, N_MEMORY)
+		queue_delayed_work(system_dfl_wq, &workers[nid], START_DELAY);
+}
+
+/* --- the workers --- */
+
+/* Is it worth going on with this file? */
+static bool is_wanted(struct preserve_file *pf)
+{
+	return preserve_file_incomplete(pf) && !READ_ONCE(pf->record) &&
+	       preserve_file_used(pf);
+}
+
+/*
+ * Waits as long as the pace demands; it may change meanwhile, and the file may go.
+ * False if the worker is to stop.
+ */
+static bool keep_pace(struct preserve_file *pf, unsigned long nr_pages)
+{
+	unsigned long pace = READ_ONCE(preserve_restore_pace);
+	long left;
+
+	cond_resched();
+	if (!pace || pace == ULONG_MAX)
+		return pace;
+	left = min(mult_frac(nr_pages << PAGE_SHIFT, HZ, pace), LONG_MAX);
+	while (left > 0 && pace == READ_ONCE(preserve_restore_pace) &&
+	       is_wanted(pf)) {
+		schedule_timeout_idle(min(left, GLANCE));
+		left -= GLANCE;
+	}
+	return READ_ONCE(preserve_restore_pace);
+}
+
+/* Frames from @pfn to its node's end. */
+static u64 other_node(unsigned long pfn)
+{
+	return max(node_end_pfn(pfn_to_nid(pfn)), pfn + 1) - pfn;
+}
+
+/* Restores what @pf has on a node. */
+static int restore_on(struct preserve_file *pf, int nid)
+{
+	unsigned long done = 0;
+	pgoff_t index = 0;
+	struct prmap_run run;
+	int err;
+
+	while (is_wanted(pf) && find_unrestored(pf, index, ULONG_MAX, &run)) {
+		if (pfn_to_nid(run.pfn) != nid) {
+			index = run.index + min(run.nr, other_node(run.pfn));
+			continue;
+		}
+		down_read(&pf->restore_sem);
+		err = restore_at(pf, run.index, run.index + run.nr, GFP_KERNEL);
+		up_read(&pf->restore_sem);
+		if (err && err != -ENOENT)
+			return err;
+		done += min(run.nr, pageblock_nr_pages);
+		index = run.index + 1;
+		if (done < CHUNK)
+			continue;
+		if (!keep_pace(pf, done))
+			return -EAGAIN;
+		done = 0;
+	}
+	return 0;
+}
+
+static void restore_work(struct work_struct *work)
+{
+	int nid = to_delayed_work(work) - workers;
+	struct mem_cgroup *old;
+	struct preserve_file *pf = NULL;
+	bool again = false;
+	int err;
+
+	if (!READ_ONCE(preserve_restore_pace))
+		return;
+	while ((pf = preserve_file_next(pf))) {
+		if (!preserve_file_incomplete(pf))
+			continue;
+		old = set_active_memcg(pf->memcg);
+		err = restore_on(pf, nid);
+		set_active_memcg(old);
+		again |= err && err != -EIO;
+		end_if_complete(pf);
+	}
+	if (again)
+		queue_delayed_work(system_dfl_wq, &workers[nid], RETRY_DELAY);
+}
+
+/**
+ * preserve_restore_kick - Let the workers look for unrestored memory.
+ *
+ * Context: Any.
+ */
+void preserve_restore_kick(void)
+{
+	int nid;
+
+	if (!atomic_long_read(&preserve_nr_unrestored))
+		return;
+	for_each_node_state(nid, N_MEMORY)
+		queue_delayed_work(system_dfl_wq, &workers[nid], 0);
+}
+
+/**
+ * preserve_restore_all - Make all folios of all files, and return then.
+ *
+ * Context: Process context, no folio locked.
+ * Return: 0; -ENOMEM if not all could be made; -EINTR.
+ */
+int preserve_restore_all(void)
+{
+	struct preserve_file *pf = NULL;
+	int err, worst = 0;
+
+	while ((pf = preserve_file_next(pf))) {
+		err = preserve_file_complete(pf, GFP_KERNEL);
+		if (err)
+			worst = err;
+	}
+	return fatal_signal_pending(current) ? -EINTR : worst;
+}
+
+void __init preserve_demand_init(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(locks); i++)
+		mutex_init(&locks[i]);
+	for (i = 0; i < MAX_NUMNODES; i++)
+		INIT_DELAYED_WORK(&workers[i], restore_work);
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memfds whose folios are made when they are needed: what shmem asks when its page
+ * cache has nothing at an index.
+ *
+ * Accounting is that of swapped pages, which these resemble: they count in
+ * i_blocks and in info->swapped, and leave the latter as their folio comes.
+ */
+#include <linux/fs.h>
+#include <linux/memcontrol.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/preserve.h>
+#include <linux/shmem_fs.h>
+#include <linux/swap.h>
+
+#include "internal.h"
+#include "shmem_lu.h"
+
+static struct preserve_file *mapping_pf(struct address_space *mapping)
+{
+	return SHMEM_I(mapping->host)->preserve;
+}
+
+/* Puts one folio into the file, see preserve_file_begin(). */
+static int folio_insert(struct address_space *mapping, struct folio *folio,
+			pgoff_t index, gfp_t gfp)
+{
+	int err;
+
+	__folio_set_locked(folio);
+	__folio_set_swapbacked(folio);
+	err = mem_cgroup_charge(folio, NULL, gfp);
+	if (err)
+		goto undo;
+	err = shmem_add_to_page_cache(folio, mapping, index, NULL, gfp);
+	if (err) {
+		mem_cgroup_uncharge(folio);
+		goto undo;
+	}
+	folio_mark_uptodate(folio);
+	folio_mark_dirty(folio);
+	shmem_recalc_inode(mapping->host, 0, -folio_nr_pages(folio));
+	folio_add_lru(folio);
+	folio_unlock(folio);
+	folio_put(folio);
+	return 0;
+
+undo:
+	__folio_clear_swapbacked(folio);
+	__folio_clear_locked(folio);
+	return err;
+}
+
+/**
+ * shmem_lu_demand_begin - Let the folios of a file be made on demand.
+ * @inode: The file's; its map is complete, its page cache empty.
+ *
+ * Context: Process context, before anybody else knows the file.
+ * Return: 0, or the error of accounting the file's memory.
+ */
+int shmem_lu_demand_begin(struct inode *inode)
+{
+	struct shmem_inode_info *info = SHMEM_I(inode);
+	long nr = prmap_nr_keys(&info->preserve->map);
+	int err;
+
+	err = shmem_inode_acct_blocks(inode, nr);
+	if (err)
+		return err;
+	spin_lock(&info->lock);
+	info->alloced += nr;
+	info->swapped += nr;
+	spin_unlock(&info->lock);
+	preserve_file_begin(info->preserve, folio_insert);
+	return 0;
+}
+
+int __shmem_lu_restore(struct address_space *mapping, pgoff_t index, gfp_t gfp)
+{
+	return preserve_file_restore_at(mapping_pf(mapping), index, gfp);
+}
+
+long __shmem_lu_drop(struct address_space *mapping, pgoff_t start, pgoff_t end)
+{
+	return preserve_file_drop(mapping_pf(mapping), start, end);
+}
+
+/**
+ * shmem_lu_room - May a new folio come here?
+ * @mapping: A file's that is incomplete.
+ * @index:   Page index.
+ * @order:   Of the folio.
+ *
+ * A large one may not cover what is unrestored. A small one only comes where that
+ * is when userfaultfd puts it there: it finds what it should find then.
+ *
+ * Context: Process context, may sleep.
+ * Return: False if not.
+ */
+bool shmem_lu_room(struct address_space *mapping, pgoff_t index, int order)
+{
+	struct preserve_file *pf = mapping_pf(mapping);
+	pgoff_t first = round_down(index, 1UL << order);
+
+	if (!preserve_file_find_unrestored(pf, &first, first + (1UL << order)))
+		return true;
+	if (!order)
+		preserve_file_restore_at(pf, index, GFP_KERNEL);
+	return !order;
+}
+
+unsigned char __shmem_lu_incore(struct address_space *mapping, pgoff_t index)
+{
+	return preserve_file_find_unrestored(mapping_pf(mapping), &index,
+					     index + 1);
+}
+
+static loff_t seek_data(struct address_space *mapping, loff_t start, loff_t end)
+{
+	loff_t data = mapping_seek_hole_data(mapping, start, end, SEEK_DATA);
+	pgoff_t index = start >> PAGE_SHIFT;
+
+	if (start >= end ||
+	    !preserve_file_find_unrestored(mapping_pf(mapping), &index,
+					   DIV_ROUND_UP_ULL(end, PAGE_SIZE)))
+		return data;
+	start = max(start, (loff_t)index << PAGE_SHIFT);
+	return data < 0 ? start : min(data, start);
+}
+
+static loff_t seek_hole(struct address_space *mapping, loff_t start, loff_t end)
+{
+	pgoff_t index, hole;
+	unsigned long nr;
+
+	for (;;) {
+		start = mapping_seek_hole_data(mapping, start, end, SEEK_HOLE);
+		if (start < 0 || start >= end)
+			return start;
+		hole = start >> PAGE_SHIFT;
+		index = hole;
+		nr = preserve_file_find_unrestored(mapping_pf(mapping), &index,
+						   hole + 1);
+		if (!nr)
+			return start;
+		index = hole;
+		nr = preserve_file_find_unrestored(mapping_pf(mapping), &index,
+						   ULONG_MAX);
+		start = min((loff_t)(hole + nr) << PAGE_SHIFT, end);
+		if (start == end)
+			return end;
+	}
+}
+
+loff_t __shmem_lu_seek(struct address_space *mapping, loff_t start, loff_t end,
+		       int whence)
+{
+	return whence == SEEK_DATA ? seek_data(mapping, start, end) :
+				     seek_hole(mapping, start, end);
+}
