@@ -24,6 +24,10 @@
 #define SESSION		"plain"
 #define SHMEM_ENABLED	"/sys/kernel/mm/transparent_hugepage/shmem_enabled"
 #define SWAP_DEVICE	"/dev/ram0"
+/* At the end of the first page; words of it, behind a kilobyte. */
+#define SWAP_MAGIC	"SWAPSPACE2"
+#define SWAP_VERSION	(1024 / 4)
+#define SWAP_LAST_PAGE	(1024 / 4 + 1)
 #define PAGE		KIB(4)
 #define MAX_PARTS	11
 #define SEALS		(F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | \
@@ -180,20 +184,16 @@ static int make(enum kind kind)
 /* mkswap and swapon. */
 static void swap_on(void)
 {
-	struct {
-		char boot[1024];
-		__u32 version, last_page, nr_bad;
-		char rest[PAGE - 1024 - 12 - 10];
-		char magic[10];
-	} __attribute__((packed)) header = { .version = 1 };
+	__u32 header[PAGE / sizeof(__u32)] = { [SWAP_VERSION] = 1 };
 	int fd = open(SWAP_DEVICE, O_RDWR | O_CLOEXEC);
 	off_t size;
 
 	require(fd >= 0, SWAP_DEVICE);
 	size = lseek(fd, 0, SEEK_END);
-	header.last_page = size / PAGE - 1;
-	memcpy(header.magic, "SWAPSPACE2", sizeof(header.magic));
-	require(pwrite(fd, &header, sizeof(header), 0) == sizeof(header) &&
+	header[SWAP_LAST_PAGE] = size / PAGE - 1;
+	memcpy((char *)header + PAGE - strlen(SWAP_MAGIC), SWAP_MAGIC,
+	       strlen(SWAP_MAGIC));
+	require(pwrite(fd, header, sizeof(header), 0) == sizeof(header) &&
 		!fsync(fd), "write the swap header");
 	close(fd);
 	require(!swapon(SWAP_DEVICE, 0), "swapon");

@@ -85,10 +85,11 @@ static void before(void)
 	int bad_session = stage_session_create("bad");
 	int good = preserve_memfd_create("good", 0);
 	int bad = preserve_memfd_create("bad", 0);
+	int filler = preserve_memfd_create("filler", 0);
 	__u64 far;
 	int err;
 
-	require(good >= 0 && bad >= 0, "create");
+	require(good >= 0 && bad >= 0 && filler >= 0, "create");
 	require(!pattern_write(good, SEED, 0, SIZE), "fill");
 	require(!pattern_write(bad, SEED, 0, PAGE), "fill");
 	require(!ftruncate(bad, TIB(1)), "size");
@@ -99,6 +100,8 @@ static void before(void)
 	require(!vm_load_next(), "load the next kernel");
 	fault_setup();
 	far = make_stale(bad);
+	/* An idle block would help it over one failed allocation. */
+	require(pattern_write(filler, SEED, 0, MIB(64)) == -ENOSPC, "fill all");
 
 	fault_arm(1);
 	err = preserve_kexec_reboot();

@@ -125,11 +125,36 @@ static void before(void)
 	}
 }
 
+/* Reads that bring pages in. What fails once can be had the next time. */
+static unsigned int read_faults(int fd, __u64 seed)
+{
+	unsigned int hits = 0, nth = 1;
+	char byte;
+
+	for (off_t at = 0; at < (off_t)FILE_SIZE; at += KIB(8)) {
+		bool hit;
+		int err;
+
+		fault_arm(nth);
+		err = pread(fd, &byte, 1, at) == 1 ? 0 : errno;
+		hit = fault_disarm();
+		nth = hit ? nth + 1 : 1;
+		require(!err || (hit && err == ENOMEM), "read at %lld: %s",
+			(long long)at, strerror(err));
+		hits += hit;
+		require(!pattern_check(fd, seed, at, KIB(4)),
+			"the next read at %lld", (long long)at);
+	}
+	return hits;
+}
+
 static void after(void)
 {
 	int session = stage_session_retrieve(SESSION);
-	unsigned int failed = 0, good = 0, injected = 0;
+	unsigned int failed = 0, good = 0, injected = 0, reads = 0;
 
+	require(!text_write("/sys/kernel/mm/preserve/restore_pace", "0"),
+		"only on demand");
 	fault_setup();
 	for (unsigned int i = 0; i < NR_RETRIEVE; i++) {
 		bool hit;
@@ -146,6 +171,7 @@ static void after(void)
 				"file %u: %d", i, fd);
 			continue;
 		}
+		reads += read_faults(fd, i);
 		require(intact(fd, i), "content of file %u", i);
 		good++;
 		close(fd);
@@ -154,6 +180,7 @@ static void after(void)
 	      "retrieving: %u allocations", injected);
 	check(failed, "%u files refused", failed);
 	check(good, "%u files whole", good);
+	check(reads, "first reads: %u allocations", reads);
 	stage_session_finish(session);
 	close(session);
 	check(!pool_counter("unclaimed"), "nothing stays set aside: %lld",

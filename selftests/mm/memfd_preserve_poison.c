@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/klog.h>
 #include <sys/mman.h>
@@ -42,7 +43,7 @@ struct state {
 };
 
 static sigjmp_buf on_bus_error;
-static volatile sig_atomic_t touching, poisoning;
+static atomic_bool touching, touch_failed, poisoning;
 
 static void bus_error(int signal)
 {
@@ -55,19 +56,20 @@ static void bus_error(int signal)
 
 static bool touch_fails(int fd, unsigned int page)
 {
-	volatile const char *map = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd,
-					page * PAGE);
-	volatile bool fails = true;
+	/* Not changed behind sigsetjmp(), so it is still there after it. */
+	void *const map = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd,
+			       page * PAGE);
 
 	require(map != MAP_FAILED, "map a page");
+	touch_failed = true;
 	touching = true;
 	if (!sigsetjmp(on_bus_error, 1)) {
-		(void)*map;
-		fails = false;
+		place_touch(map);
+		touch_failed = false;
 	}
 	touching = false;
-	munmap((void *)map, PAGE);
-	return fails;
+	munmap(map, PAGE);
+	return touch_failed;
 }
 
 static bool is_bad(int fd, unsigned int page)
@@ -100,7 +102,7 @@ static void poison(int fd, unsigned int page, struct state *state)
 {
 	char *map = place_map(fd, page * PAGE, PAGE);
 
-	(void)*(volatile char *)map;
+	place_touch(map);
 	state->pfns[state->nr++] = place_pfn(map);
 	require(state->pfns[state->nr - 1], "the frame of page %u", page);
 	poisoning = true;

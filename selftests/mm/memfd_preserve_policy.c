@@ -127,12 +127,12 @@ static void bind_range(int fd, unsigned int page, unsigned int nr,
 /* Half of the pages by write(2), half by a fault. */
 static void fill(int fd, unsigned int page, unsigned int nr)
 {
-	volatile char *map = place_map(fd, page * PAGE, nr * PAGE);
+	char *map = place_map(fd, page * PAGE, nr * PAGE);
 	unsigned int i;
 
 	for (i = 0; i < nr; i += 2)
-		map[i * PAGE] = 1;
-	munmap((void *)map, nr * PAGE);
+		__atomic_store_n(map + i * PAGE, 1, __ATOMIC_RELAXED);
+	munmap(map, nr * PAGE);
 	require(!pattern_write(fd, 1, page * PAGE, nr * PAGE), "write a file");
 }
 
@@ -173,14 +173,14 @@ static void fill_in_cpuset(int fd, const struct kind *kind)
 
 static void nodes_of(int fd, unsigned int page, unsigned int nr, __s8 *places)
 {
-	volatile char *map = place_map(fd, page * PAGE, nr * PAGE);
+	char *map = place_map(fd, page * PAGE, nr * PAGE);
 	unsigned int i;
 
 	for (i = 0; i < nr; i++) {
-		(void)map[i * PAGE];
-		places[i] = place_node((const char *)map + i * PAGE);
+		place_touch(map + i * PAGE);
+		places[i] = place_node(map + i * PAGE);
 	}
-	munmap((void *)map, nr * PAGE);
+	munmap(map, nr * PAGE);
 }
 
 /* Are the pages where the kind wants them? */

@@ -40,7 +40,7 @@ static void fill(__u64 *words, __u64 seed, off_t offset, size_t length)
 
 int pattern_write(int fd, __u64 seed, off_t offset, size_t length)
 {
-	static __u64 words[CHUNK / 8];
+	static __thread __u64 words[CHUNK / 8];
 
 	while (length) {
 		size_t part = length < CHUNK ? length : CHUNK;
@@ -60,7 +60,7 @@ int pattern_write(int fd, __u64 seed, off_t offset, size_t length)
 
 int pattern_check(int fd, __u64 seed, off_t offset, size_t length)
 {
-	static __u64 want[CHUNK / 8], got[CHUNK / 8];
+	static __thread __u64 want[CHUNK / 8], got[CHUNK / 8];
 
 	while (length) {
 		size_t part = length < CHUNK ? length : CHUNK;
@@ -80,7 +80,7 @@ int pattern_check(int fd, __u64 seed, off_t offset, size_t length)
 
 bool range_is_zero(int fd, off_t offset, size_t length)
 {
-	static char got[CHUNK];
+	static __thread char got[CHUNK];
 	static const char zero[CHUNK];
 
 	while (length) {

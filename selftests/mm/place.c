@@ -17,8 +17,8 @@
 
 #include "stage.h"
 
-#define PAGEMAP_PRESENT	(1ULL << 63)
-#define PAGEMAP_PFN	((1ULL << 55) - 1)
+#define PAGEMAP_PRESENT	(~(~0ULL >> 1))
+#define PAGEMAP_PFN	(~0ULL >> 9)
 
 void *place_map(int fd, off_t offset, size_t length)
 {
@@ -27,6 +27,11 @@ void *place_map(int fd, off_t offset, size_t length)
 
 	require(map != MAP_FAILED, "map a file");
 	return map;
+}
+
+void place_touch(const void *addr)
+{
+	__atomic_load_n((const char *)addr, __ATOMIC_RELAXED);
 }
 
 __u64 place_pfn(const void *addr)

@@ -16,6 +16,9 @@
 /* Maps a range of a file, shared, for reading and writing; for good. */
 void *place_map(int fd, off_t offset, size_t length);
 
+/* Reads a byte of mapped memory, so that its page is there. */
+void place_touch(const void *addr);
+
 /* The frame of a page that this process has mapped; 0 for none. */
 __u64 place_pfn(const void *addr);
 

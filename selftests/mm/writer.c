@@ -21,36 +21,40 @@
 
 struct writer {
 	pid_t pid;
-	volatile bool stop;
-	volatile unsigned long rounds;
+	bool stop;
+	unsigned long rounds;
 };
 
-static bool write_round(volatile __u64 *words, size_t nr, __u64 round)
+/* Others read and write these meanwhile. */
+#define READ(x)		__atomic_load_n(&(x), __ATOMIC_RELAXED)
+#define WRITE(x, value)	__atomic_store_n(&(x), value, __ATOMIC_RELAXED)
+
+static bool write_round(__u64 *words, size_t nr, __u64 round)
 {
 	size_t i;
 
 	for (i = 0; i < nr; i += STEP) {
-		if (words[i] != round - 1) {
+		if (READ(words[i]) != round - 1) {
 			fprintf(stderr, "writer: word %zu is %llu, not %llu\n",
 				i, (unsigned long long)words[i],
 				(unsigned long long)round - 1);
 			return false;
 		}
-		words[i] = round;
+		WRITE(words[i], round);
 	}
 	return true;
 }
 
 static void __noreturn write_on(struct writer *writer, int fd, size_t length)
 {
-	volatile __u64 *words = place_map(fd, 0, length);
+	__u64 *words = place_map(fd, 0, length);
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	while (!writer->stop) {
+	while (!READ(writer->stop)) {
 		if (!write_round(words, length / sizeof(*words),
 				 writer->rounds + 1))
 			_exit(1);
-		writer->rounds++;
+		WRITE(writer->rounds, writer->rounds + 1);
 		/* Others want this CPU, too. */
 		usleep(PAUSE_US);
 	}
@@ -83,15 +87,15 @@ static bool has_ended(const struct writer *writer)
 	    !info.si_pid)
 		return false;
 	ksft_print_msg("a writer has ended: status %d after %lu rounds\n",
-		       info.si_status, writer->rounds);
+		       info.si_status, READ(writer->rounds));
 	return true;
 }
 
 bool writer_goes_on(struct writer *writer, unsigned int nr)
 {
-	unsigned long until = writer->rounds + nr;
+	unsigned long until = READ(writer->rounds) + nr;
 
-	while (writer->rounds < until) {
+	while (READ(writer->rounds) < until) {
 		if (has_ended(writer))
 			return false;
 		usleep(1000);
@@ -104,7 +108,7 @@ bool writer_stop(struct writer *writer)
 	int status = -1;
 	bool good;
 
-	writer->stop = true;
+	WRITE(writer->stop, true);
 	good = waitpid(writer->pid, &status, 0) == writer->pid && !status;
 	munmap(writer, sizeof(*writer));
 	return good;

@@ -70,19 +70,26 @@ int vm_load_next(void)
 	return preserve_kexec_load(kernel, INITRD, cmdline);
 }
 
+static void mark_log(int fd, const char *what)
+{
+	char mark[256];
+
+	snprintf(mark, sizeof(mark), "<5>preserve-vm: %s stage %d %s\n",
+		 getenv("PRESERVE_TOKEN"), vm_stage(), what);
+	if (write(fd, mark, strlen(mark)) < 0)
+		perror("/dev/kmsg");
+}
+
 void vm_mark_log(void)
 {
 	struct timespec pause = { 0, 50000000 };
-	char mark[256];
-	int fd;
+	int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
 
-	snprintf(mark, sizeof(mark), "<5>preserve-vm: %s stage %d ends\n",
-		 getenv("PRESERVE_TOKEN"), vm_stage());
-	fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
 	if (fd < 0)
 		return;
-	if (write(fd, mark, strlen(mark)) > 0)
-		/* The console prints from a thread of its own. */
-		nanosleep(&pause, NULL);
+	mark_log(fd, "ends");
+	/* The console prints from a thread of its own. */
+	nanosleep(&pause, NULL);
+	mark_log(fd, "reboots");
 	close(fd);
 }
