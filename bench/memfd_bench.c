@@ -18,6 +18,7 @@
 
 #include "liveupdate.h"
 #include "memory.h"
+#include "metric.h"
 #include "stage.h"
 
 #define SESSION		"bench"
@@ -25,20 +26,6 @@
 #define POPULATED	MIB(64)
 
 enum { TOKEN_POPULATED = 1, TOKEN_HOLES, TOKEN_SPARSE };
-
-static __u64 now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC_RAW, &ts);
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
-
-static void metric(const char *name, long long value)
-{
-	printf("METRIC %s %lld\n", name, value);
-	fflush(stdout);
-}
 
 /* A memfd of the kind this kernel has for the purpose. */
 static int make(const char *name, off_t size)

@@ -17,10 +17,13 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
+#include <x86intrin.h>
 #include <unistd.h>
 
 #include "liveupdate.h"
 #include "memory.h"
+#include "metric.h"
+#include "place.h"
 #include "stage.h"
 
 #define PAGE		4096UL
@@ -33,26 +36,6 @@
 
 static int nr_args;
 static char **args;
-
-static __u64 now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC_RAW, &ts);
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
-
-static void metric(const char *name, long long value)
-{
-	printf("METRIC %s %lld\n", name, value);
-	fflush(stdout);
-}
-
-static void mark(const char *name)
-{
-	printf("MARK %s\n", name);
-	fflush(stdout);
-}
 
 static bool is_arg(unsigned int n, const char *text)
 {
@@ -253,58 +236,62 @@ static void grow(void)
 
 /* --- evacuate: one GiB, beside alloc_contig_pages() -------------------------- */
 
+/* A counter of /proc/vmstat. */
+static __u64 vm_counter(const char *name)
+{
+	FILE *file = fopen("/proc/vmstat", "r");
+	unsigned long long value = 0;
+	char key[64];
+
+	require(file, "/proc/vmstat");
+	while (fscanf(file, "%63s %llu", key, &value) == 2)
+		if (!strcmp(key, name))
+			break;
+	fclose(file);
+	return value;
+}
+
+/* What anon_fill() has left, but for every third page. */
+static bool thinned_good(const unsigned long *p, size_t size)
+{
+	size_t i;
+
+	for (i = 0; i < size / sizeof(*p); i++)
+		if (i * sizeof(*p) / PAGE % 3 != 2 &&
+		    p[i] != i * 0x9e3779b97f4a7c15UL)
+			return false;
+	return true;
+}
+
 /* evacuate pool|contig */
 static void evacuate(void)
 {
-	size_t size = meminfo_bytes("MemTotal") / 10 * 6 / PAGE * PAGE;
+	size_t size = meminfo_bytes("MemTotal") / 10 * 9 / PAGE * PAGE, i;
 	unsigned long *anon = anon_fill(size);
-	__u64 spent;
+	__u64 spent, moved;
 	int err;
 
+	/* Two thirds of every range are in use: no range is easier than others. */
+	for (i = 2 * PAGE; i < size; i += 3 * PAGE)
+		madvise((char *)anon + i, PAGE, MADV_DONTNEED);
 	text_write(SYSFS "lend", "0");
+	moved = vm_counter("pgmigrate_success");
 	spent = now();
 	err = is_arg(2, "pool") ? text_write(SYSFS "size", "1G") :
 				  text_write(HUGE_PAGES, "1");
 	spent = now() - spent;
 	metric("evacuate_ns", spent);
+	metric("evacuate_moved", vm_counter("pgmigrate_success") - moved);
 	metric("evacuate_errno", -err);
 	metric("evacuate_bytes", is_arg(2, "pool") ? pool_counter("size") :
 						     meminfo_bytes("Hugetlb"));
-	metric("intact", anon_good(anon, size));
+	metric("intact", thinned_good(anon, size));
 }
 
 /* --- churn: random steps over many files, then packing ----------------------- */
 
 #define CHURN_FILES	64
 #define CHURN_PAGES	4096
-
-static long field(int fd, const char *name)
-{
-	char path[64], text[4096];
-	ssize_t n;
-	char *at;
-	int info;
-
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	info = open(path, O_RDONLY);
-	n = read(info, text, sizeof(text) - 1);
-	close(info);
-	text[n > 0 ? n : 0] = '\0';
-	at = strstr(text, name);
-	return at ? atol(at + strlen(name)) : -1;
-}
-
-static long stretches(int fd)
-{
-	off_t at = 0;
-	long nr = 0;
-
-	while ((at = lseek(fd, at, SEEK_DATA)) >= 0) {
-		nr++;
-		at = lseek(fd, at, SEEK_HOLE);
-	}
-	return nr;
-}
 
 static void churn_step(const int *fd, __u32 (*stamp)[CHURN_PAGES], __u32 step)
 {
@@ -354,8 +341,8 @@ static void churn_report(const int *fd, const char *when)
 	int f;
 
 	for (f = 0; f < CHURN_FILES; f++) {
-		runs += field(fd[f], "preserve-runs:");
-		nr += stretches(fd[f]);
+		runs += place_fdinfo(fd[f], "preserve-runs");
+		nr += place_stretches(fd[f]);
 	}
 	snprintf(name, sizeof(name), "%s_runs", when);
 	metric(name, runs);
@@ -437,7 +424,7 @@ static void plain_before(void)
 	spent = now();
 	require(!preserve_session_add_fd(session, fd, 1), "preserve");
 	metric("preserve_ns", now() - spent);
-	mark("reboot");
+	metric("reboot_tsc", __rdtsc());
 }
 
 static void plain_after(void)
@@ -447,7 +434,7 @@ static void plain_after(void)
 	int session, fd;
 	__u64 spent;
 
-	mark("up");
+	metric("up_tsc", __rdtsc());
 	session = stage_session_retrieve(SESSION);
 	spent = now();
 	fd = preserve_session_get_fd(session, 1);
