@@ -6,10 +6,12 @@ written once. It is not compressed: under emulation, unpacking costs more than
 copying.
 """
 
+import contextlib
 import hashlib
 import os
 import stat
 import subprocess
+import threading
 from pathlib import Path
 
 DIRECTORIES = ("proc", "sys", "dev", "tmp", "run", "etc", "root", "vm/next")
@@ -70,7 +72,7 @@ class Initramfs:
             path.touch()
             return path
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}")
+        temporary = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
         with open(temporary, "wb") as out:
             out.writelines(self._cpio())
         temporary.replace(path)
@@ -87,8 +89,12 @@ def _header(number, mode, size, device, name):
 
 
 def _forget_old(directory):
-    images = sorted(directory.glob("*.cpio"), key=lambda p: p.stat().st_mtime)
-    for image in images[:-KEEP_IMAGES]:
+    """Somebody else may be at it at the same time."""
+    images = []
+    for image in directory.glob("*.cpio"):
+        with contextlib.suppress(FileNotFoundError):
+            images.append((image.stat().st_mtime, image))
+    for _, image in sorted(images)[:-KEEP_IMAGES]:
         image.unlink(missing_ok=True)
 
 
