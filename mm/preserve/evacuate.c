@@ -30,8 +30,11 @@
 #define WINDOW_BLOCKS	(1U << (30 - PAGE_SHIFT - pageblock_order))
 #define WINDOW_PAGES	(1UL << (30 - PAGE_SHIFT))
 
-/* Longest run that is emptied in one go. */
-#define RUN_BLOCKS	64U
+/*
+ * Longest run that is emptied in one go: what moves away from a part of a window
+ * would come to lie in the next part, and move again.
+ */
+#define RUN_BLOCKS	WINDOW_BLOCKS
 
 /* This part of memory is left to others. */
 #define MARGIN_PART	64
