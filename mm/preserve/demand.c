@@ -12,7 +12,7 @@
  * The mark needs the map to lose an index when the page cache does. Losing one can
  * take a page, to cut a run in two; a file that is not complete keeps some for it.
  *
- * A worker for each node makes the folios of what nobody has touched, and gives
+ * Some workers for each node make the folios of what nobody has touched, and give
  * way to a file that is preserved again.
  */
 #define pr_fmt(fmt) "preserve: " fmt
@@ -25,6 +25,7 @@
 #include <linux/preserve.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
+#include <linux/slab.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 
@@ -35,8 +36,14 @@
 /* Two tasks that need the same folio: one makes it. */
 #define LOCK_BITS	6
 
+/* Folios that are passed over with interrupts off, in search of what is missing. */
+#define SCAN		1024U
+
 /* Pages made together for who goes through a file: what a fault maps at most. */
 #define AHEAD		16UL
+
+/* A node has a worker for each CPU, up to this many: then they wait for each other. */
+#define MAX_WORKERS	8U
 
 /* Pages that a worker restores between two looks at its pace. */
 #define CHUNK		1024UL
@@ -53,13 +60,24 @@ static struct mutex locks[1 << LOCK_BITS];
 /* Pages of all files that are unrestored. Its address marks a folio that is made. */
 atomic_long_t preserve_nr_unrestored;
 
-/* Bytes a second that each worker restores; 0 for none, ULONG_MAX for no limit. */
+/* Bytes a second for each node; 0 for nothing, ULONG_MAX for no limit. */
 unsigned long preserve_restore_pace = ULONG_MAX;
 
-static void restore_work(struct work_struct *work);
+/**
+ * struct worker - Restores what files have on one node.
+ * @work: Its runs.
+ * @nid:  The node.
+ * @nth:  Of nr_workers: its turn comes every so many pageblocks' worth of a file.
+ */
+struct worker {
+	struct delayed_work work;
+	int nid;
+	unsigned int nth;
+};
 
-/* One for each node. */
-static struct delayed_work workers[MAX_NUMNODES];
+/* nr_workers for each node, one node after the other. */
+static struct worker *workers __ro_after_init;
+static unsigned int nr_workers __ro_after_init;
 
 static struct mutex *lock_of(const struct preserve_file *pf, pgoff_t index)
 {
@@ -92,17 +110,22 @@ bool preserve_file_restored(struct preserve_file *pf, struct folio *folio)
 }
 
 /*
- * The first stretch in [@from, @end) that the map has and the page cache has not.
+ * The first stretch in [*from, @end) that the map has and the page cache has not.
+ * If false, *from is where to go on: @end, or behind SCAN folios that are there.
  * Context: xa_lock of i_pages held.
  */
-static bool next_unrestored(const struct preserve_file *pf, u64 from, u64 end,
+static bool next_unrestored(const struct preserve_file *pf, u64 *from, u64 end,
 			    struct prmap_run *run)
 {
+	unsigned int left = SCAN;
 	struct folio *folio;
 	unsigned long at;
 
-	while (from < end && prmap_next(&pf->map, from, run) &&
-	       run->index < end) {
+	while (*from < end && left--) {
+		if (!prmap_next(&pf->map, *from, run) || run->index >= end) {
+			*from = end;
+			break;
+		}
 		run->nr = min(run->nr, end - run->index);
 		at = run->index;
 		folio = xa_find(pf->i_pages, &at, run->index + run->nr - 1,
@@ -113,20 +136,22 @@ static bool next_unrestored(const struct preserve_file *pf, u64 from, u64 end,
 			run->nr = at - run->index;
 			return true;
 		}
-		from = xa_is_value(folio) ? at + 1 : folio_next_index(folio);
+		*from = xa_is_value(folio) ? at + 1 : folio_next_index(folio);
 	}
 	return false;
 }
 
-/* The same with the lock taken. */
+/* The same to the end; the lock is not held for long. */
 static bool find_unrestored(struct preserve_file *pf, u64 from, u64 end,
 			    struct prmap_run *run)
 {
 	bool found;
 
-	xa_lock_irq(pf->i_pages);
-	found = next_unrestored(pf, from, end, run);
-	xa_unlock_irq(pf->i_pages);
+	do {
+		xa_lock_irq(pf->i_pages);
+		found = next_unrestored(pf, &from, end, run);
+		xa_unlock_irq(pf->i_pages);
+	} while (!found && from < end);
 	return found;
 }
 
@@ -321,33 +346,31 @@ int preserve_file_complete(struct preserve_file *pf, gfp_t gfp)
 
 /*
  * Takes the next stretch of whole folios in [*index, @end) out of the map.
- * Returns its length, 0 at the end, or a negative errno.
+ * Returns its length, 0 at the end, or a negative errno. Context: restore_sem held
+ * for writing: what is unrestored stays so.
  */
 static long drop_next(struct preserve_file *pf, pgoff_t *index, pgoff_t end,
 		      unsigned long *pfn)
 {
 	struct prmap_run run;
-	long nr = 0;
 	int err;
 
+	if (!find_unrestored(pf, *index, end, &run))
+		return 0;
 	xa_lock_irq(pf->i_pages);
-	if (!next_unrestored(pf, *index, end, &run))
-		goto out;
 	err = prmap_clear(&pf->map, run.index, run.nr);
-	if (err) {
-		nr = err;
-		goto out;
+	if (!err) {
+		pf->changes++;
+		if (run.index < pf->hi)
+			preserve_unclaim(&preserve_out, run.pfn, run.nr);
+		note_restored(pf, run.nr);
 	}
-	pf->changes++;
-	if (run.index < pf->hi)
-		preserve_unclaim(&preserve_out, run.pfn, run.nr);
-	note_restored(pf, run.nr);
+	xa_unlock_irq(pf->i_pages);
+	if (err)
+		return err;
 	*index = run.index + run.nr;
 	*pfn = run.pfn;
-	nr = run.nr;
-out:
-	xa_unlock_irq(pf->i_pages);
-	return nr;
+	return run.nr;
 }
 
 /* Context: restore_sem held for writing. */
@@ -399,6 +422,18 @@ unsigned long preserve_file_drop(struct preserve_file *pf, pgoff_t start,
 	return dropped;
 }
 
+static void workers_queue(unsigned long delay)
+{
+	struct worker *worker;
+	int nid;
+
+	for_each_node_state(nid, N_MEMORY) {
+		worker = workers + nid * nr_workers;
+		for (; worker < workers + (nid + 1) * nr_workers; worker++)
+			queue_delayed_work(system_dfl_wq, &worker->work, delay);
+	}
+}
+
 /**
  * preserve_file_begin - Let a file's folios be made on demand.
  * @pf:     The file, with its map complete and its page cache empty.
@@ -410,7 +445,6 @@ unsigned long preserve_file_drop(struct preserve_file *pf, pgoff_t start,
 void preserve_file_begin(struct preserve_file *pf, preserve_insert_fn *insert)
 {
 	unsigned int i;
-	int nid;
 
 	pf->insert = insert;
 	pf->nr_unrestored = prmap_nr_keys(&pf->map);
@@ -421,8 +455,7 @@ void preserve_file_begin(struct preserve_file *pf, preserve_insert_fn *insert)
 		pf->spare[i] = preserve_page_get();
 	pf->memcg = get_mem_cgroup_from_current();
 	atomic_long_add(pf->nr_unrestored, &preserve_nr_unrestored);
-	for_each_node_state(nid, N_MEMORY)
-		queue_delayed_work(system_dfl_wq, &workers[nid], START_DELAY);
+	workers_queue(START_DELAY);
 }
 
 /* --- the workers --- */
@@ -446,7 +479,8 @@ static bool keep_pace(struct preserve_file *pf, unsigned long nr_pages)
 	cond_resched();
 	if (!pace || pace == ULONG_MAX)
 		return pace;
-	left = min(mult_frac(nr_pages << PAGE_SHIFT, HZ, pace), LONG_MAX);
+	left = min(mult_frac(nr_pages << PAGE_SHIFT, HZ * nr_workers, pace),
+		   LONG_MAX);
 	while (left > 0 && pace == READ_ONCE(preserve_restore_pace) &&
 	       is_wanted(pf)) {
 		schedule_timeout_idle(min(left, GLANCE));
@@ -461,8 +495,18 @@ static u64 other_node(unsigned long pfn)
 	return max(node_end_pfn(pfn_to_nid(pfn)), pfn + 1) - pfn;
 }
 
-/* Restores what @pf has on a node. */
-static int restore_on(struct preserve_file *pf, int nid)
+/* The first index from @index on that is this worker's turn. */
+static pgoff_t my_turn(const struct worker *worker, pgoff_t index)
+{
+	pgoff_t nth = index >> pageblock_order;
+	unsigned int ahead = (worker->nth + nr_workers - nth % nr_workers) %
+			     nr_workers;
+
+	return ahead ? (nth + ahead) << pageblock_order : index;
+}
+
+/* Restores what is this worker's of @pf. */
+static int restore_mine(struct preserve_file *pf, const struct worker *worker)
 {
 	unsigned long done = 0;
 	pgoff_t index = 0;
@@ -470,8 +514,11 @@ static int restore_on(struct preserve_file *pf, int nid)
 	int err;
 
 	while (is_wanted(pf) && find_unrestored(pf, index, ULONG_MAX, &run)) {
-		if (pfn_to_nid(run.pfn) != nid) {
-			index = run.index + min(run.nr, other_node(run.pfn));
+		index = my_turn(worker, run.index);
+		if (index != run.index)
+			continue;
+		if (pfn_to_nid(run.pfn) != worker->nid) {
+			index += min(run.nr, other_node(run.pfn));
 			continue;
 		}
 		down_read(&pf->restore_sem);
@@ -492,7 +539,8 @@ static int restore_on(struct preserve_file *pf, int nid)
 
 static void restore_work(struct work_struct *work)
 {
-	int nid = to_delayed_work(work) - workers;
+	struct worker *worker = container_of(to_delayed_work(work),
+					     struct worker, work);
 	struct mem_cgroup *old;
 	struct preserve_file *pf = NULL;
 	bool again = false;
@@ -504,13 +552,13 @@ static void restore_work(struct work_struct *work)
 		if (!preserve_file_incomplete(pf))
 			continue;
 		old = set_active_memcg(pf->memcg);
-		err = restore_on(pf, nid);
+		err = restore_mine(pf, worker);
 		set_active_memcg(old);
 		again |= err && err != -EIO;
 		end_if_complete(pf);
 	}
 	if (again)
-		queue_delayed_work(system_dfl_wq, &workers[nid], RETRY_DELAY);
+		queue_delayed_work(system_dfl_wq, &worker->work, RETRY_DELAY);
 }
 
 /**
@@ -520,12 +568,8 @@ static void restore_work(struct work_struct *work)
  */
 void preserve_restore_kick(void)
 {
-	int nid;
-
-	if (!atomic_long_read(&preserve_nr_unrestored))
-		return;
-	for_each_node_state(nid, N_MEMORY)
-		queue_delayed_work(system_dfl_wq, &workers[nid], 0);
+	if (atomic_long_read(&preserve_nr_unrestored))
+		workers_queue(0);
 }
 
 /**
@@ -553,6 +597,17 @@ void __init preserve_demand_init(void)
 
 	for (i = 0; i < ARRAY_SIZE(locks); i++)
 		mutex_init(&locks[i]);
-	for (i = 0; i < MAX_NUMNODES; i++)
-		INIT_DELAYED_WORK(&workers[i], restore_work);
+
+	/* Without them everything is restored on demand. */
+	nr_workers = clamp(num_possible_cpus() / num_node_state(N_MEMORY), 1U,
+			   MAX_WORKERS);
+	workers = kvcalloc(nr_node_ids * nr_workers, sizeof(*workers),
+			   GFP_KERNEL);
+	if (!workers)
+		nr_workers = 0;
+	for (i = 0; i < nr_node_ids * nr_workers; i++) {
+		INIT_DELAYED_WORK(&workers[i].work, restore_work);
+		workers[i].nid = i / nr_workers;
+		workers[i].nth = i % nr_workers;
+	}
 }
