@@ -4,12 +4,13 @@
  * with MFD_PRESERVE and on the stock kernel with plain memfds. Prints METRIC
  * lines for bench/restore and bench/blackout.
  *
- *   restore_bench LAYOUT MIB
+ *   restore_bench LAYOUT MIB [first|background]
  *
  * LAYOUT is dense (one write after the other), huge (the same in huge folios),
  * holes (every second page of the file has data) or alternate (written in turn
  * with a file that is thrown away, so that its pages alternate with other memory).
- * MIB is that of the data.
+ * MIB is that of the data. With "first" it ends at the first byte; "background"
+ * measures how long the workers take.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -28,7 +29,7 @@
 #define PACE		"/sys/kernel/mm/preserve/restore_pace"
 #define HUGE		"/sys/kernel/mm/transparent_hugepage/shmem_enabled"
 
-static const char *layout;
+static const char *layout, *part = "";
 static size_t nr_pages;
 
 /* Ties the clock of this kernel's log to the time stamp counter. */
@@ -107,11 +108,33 @@ static __u64 touch(int fd)
 	return start;
 }
 
+static void measure_touch(int session, int fd)
+{
+	int fresh;
+
+	metric("touch", touch(fd));
+	stage_session_finish(session);
+	close(fd);
+	fresh = make("fresh");
+	require(!ftruncate(fresh, place_of(nr_pages)), "size");
+	metric("fresh", touch(fresh));
+}
+
+static void measure_background(void)
+{
+	__u64 start = now();
+
+	text_write(PACE, "max");
+	while (pool_counter("unrestored"))
+		usleep(1000);
+	metric("background", now() - start);
+}
+
 static void after(void)
 {
 	__u64 start, retrieved;
-	int session, fd, fresh;
 	char byte = 0;
+	int session, fd;
 
 	tie_clocks("up_tsc");
 	/* What a worker does meanwhile would be counted. */
@@ -127,12 +150,10 @@ static void after(void)
 	metric("first_tsc", __rdtsc());
 	metric("retrieved_tsc", retrieved);
 	metric("retrieve", start);
-	metric("touch", touch(fd));
-	stage_session_finish(session);
-	close(fd);
-	fresh = make("fresh");
-	require(!ftruncate(fresh, place_of(nr_pages)), "size");
-	metric("fresh", touch(fresh));
+	if (!strcmp(part, "background"))
+		measure_background();
+	else if (strcmp(part, "first"))
+		measure_touch(session, fd);
 	check(true, "measured");
 }
 
@@ -140,8 +161,10 @@ static const stage_fn stages[] = { before, after };
 
 int main(int argc, char **argv)
 {
-	require(argc == 3, "which layout, how much?");
+	require(argc >= 3, "which layout, how much?");
 	layout = argv[1];
 	nr_pages = MIB(atoi(argv[2])) / PAGE;
+	if (argc > 3)
+		part = argv[3];
 	return stage_run(stages, STAGE_COUNT(stages));
 }
