@@ -18,6 +18,7 @@
 #include <linux/overflow.h>
 #include <linux/sched/signal.h>
 #include <linux/string.h>
+#include <linux/swap.h>
 #include <linux/workqueue.h>
 
 #include <trace/events/preserve.h>
@@ -28,8 +29,11 @@
 #define SPARE_PART	64
 #define SPARE_MAX	64UL
 
-/* Blocks that growth on demand gains in one go, unless it needs more. */
+/* Blocks that growth on demand gains in one go, unless it needs more ... */
 #define DEMAND_BLOCKS	4UL
+
+/* ... and that the worker gains ahead of need: many in one go cost less each. */
+#define AHEAD_BLOCKS	16UL
 
 /* Runs of lent blocks that may be busy before it gives up. */
 #define DEMAND_PATIENCE	4
@@ -440,7 +444,7 @@ static void node_balance(int nid)
 	if (idle < node->spare_low) {
 		if (time_before(jiffies, node->not_before))
 			return;
-		if (preserve_pool_gain(nid, max(spare - idle, DEMAND_BLOCKS)))
+		if (preserve_pool_gain(nid, max(spare - idle, AHEAD_BLOCKS)))
 			preserve_pool_kick(LEND_DELAY);
 		else
 			WRITE_ONCE(node->not_before, jiffies + DEMAND_PAUSE);
@@ -455,6 +459,9 @@ static void pool_work(struct work_struct *work)
 	unsigned long have;
 	int nid;
 
+	/* A page of a file that is gone may wait there, and keep a block in use. */
+	if (!READ_ONCE(urgent))
+		lru_add_drain_all();
 	WRITE_ONCE(urgent, false);
 	mutex_lock(&preserve_size_lock);
 	preserve_pool_drain();

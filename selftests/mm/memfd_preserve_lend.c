@@ -63,7 +63,8 @@ static void there_and_back(void)
 	check(!pattern_check(fd, SEED_LENT, 0, FILE_SIZE), "the file is whole");
 	check(load_stop(load), "so is others' memory");
 	close(fd);
-	check(pool_reaches("lent", lent), "it is lent again when idle");
+	check(pool_reaches("lent", lent), "it is lent again when idle: %lld",
+	      (long long)pool_counter("lent"));
 	check(pool_consistent(), "counters");
 }
 
