@@ -42,6 +42,7 @@
 
 #include "internal.h"
 #include "shmem_lu.h"
+#include "shmem_lu_tree.h"
 
 /* Status flags that cross; the access mode of a memfd is always O_RDWR. */
 #define SHMEM_LU_F_FLAGS	(O_APPEND | O_NONBLOCK | O_NOATIME)
@@ -71,7 +72,7 @@ struct folio *__shmem_lu_alloc_folio(struct shmem_inode_info *info, gfp_t gfp,
 				     pgoff_t ilx, pgoff_t index)
 {
 	struct address_space *mapping = info->vfs_inode.i_mapping;
-	struct preserve_file *pf = info->preserve;
+	struct preserve_file *pf;
 	struct preserve_request rq = {
 		/* Also for huge folios: waiting for the pool is worth it. */
 		.gfp = current_gfp_context(gfp | (mapping_gfp_mask(mapping) &
@@ -81,6 +82,12 @@ struct folio *__shmem_lu_alloc_folio(struct shmem_inode_info *info, gfp_t gfp,
 	};
 	struct folio *folio;
 
+	/* A tree that is preserved has its holes for good. */
+	if (!shmem_lu_may_change(&info->vfs_inode))
+		return NULL;
+	if (info->lu_pos && shmem_lu_data_load(&info->vfs_inode))
+		return NULL;
+	pf = info->preserve;
 	if (preserve_file_wait(pf))
 		return NULL;
 	if (preserve_file_incomplete(pf) && !shmem_lu_room(mapping, index, order))
@@ -151,18 +158,86 @@ void __shmem_lu_clear(struct address_space *mapping, pgoff_t start, pgoff_t end)
 
 bool shmem_lu_incomplete(const struct address_space *mapping)
 {
-	return preserve_file_incomplete(SHMEM_I(mapping->host)->preserve);
+	const struct shmem_inode_info *info = SHMEM_I(mapping->host);
+
+	return READ_ONCE(info->lu_pos) ||
+	       (info->preserve && preserve_file_incomplete(info->preserve));
 }
 
 void shmem_lu_evict(struct inode *inode)
 {
 	struct preserve_file *pf = inode_pf(inode);
 
+	if (S_ISDIR(inode->i_mode) && SHMEM_I(inode)->lu_pos)
+		shmem_lu_dir_forget(inode);
 	if (!pf)
 		return;
 	preserve_file_destroy(pf);
 	SHMEM_I(inode)->preserve = NULL;
 	kfree(pf);
+}
+
+/* A new, empty file's memory is to come from the pool. */
+static int inode_enter(struct inode *inode)
+{
+	struct preserve_file *pf = kzalloc_obj(*pf, GFP_KERNEL_ACCOUNT);
+
+	if (!pf)
+		return -ENOMEM;
+	preserve_file_init(pf, &inode->i_mapping->i_pages);
+	SHMEM_I(inode)->preserve = pf;
+	set_bit(AS_PRESERVE, &inode->i_mapping->flags);
+	mapping_set_unevictable(inode->i_mapping);
+	return 0;
+}
+
+/**
+ * shmem_lu_new_inode - A regular file is made in a tmpfs.
+ * @sbinfo: The file system's.
+ * @inode:  The file's.
+ *
+ * Context: Process context.
+ * Return: 0; -ENOMEM.
+ */
+int shmem_lu_new_inode(struct shmem_sb_info *sbinfo, struct inode *inode)
+{
+	return sbinfo->lu_pool ? inode_enter(inode) : 0;
+}
+
+/**
+ * shmem_lu_pool - Does a tmpfs take its memory from the pool?
+ * @sbinfo: Its.
+ *
+ * Return: True if it is mounted with "preserve".
+ */
+bool shmem_lu_pool(const struct shmem_sb_info *sbinfo)
+{
+	return sbinfo->lu_pool;
+}
+
+/**
+ * shmem_lu_set_pool - A tmpfs is made.
+ * @sbinfo: Its.
+ * @pool:   Whether it is mounted with "preserve".
+ */
+void shmem_lu_set_pool(struct shmem_sb_info *sbinfo, bool pool)
+{
+	sbinfo->lu_pool = pool;
+}
+
+/**
+ * shmem_lu_option - The mount option "preserve".
+ * @pool: Set to true.
+ *
+ * Context: Process context.
+ * Return: 0; -EOPNOTSUPP without KHO or LUO.
+ */
+int shmem_lu_option(bool *pool)
+{
+	if (!preserve_ready())
+		return -EOPNOTSUPP;
+	*pool = true;
+	return 0;
 }
 
 /**
@@ -174,20 +249,9 @@ void shmem_lu_evict(struct inode *inode)
  */
 int shmem_lu_memfd_create(struct file *file)
 {
-	struct inode *inode = file_inode(file);
-	struct preserve_file *pf;
-
 	if (!preserve_ready() || !shmem_file(file))
 		return -EOPNOTSUPP;
-
-	pf = kzalloc_obj(*pf, GFP_KERNEL_ACCOUNT);
-	if (!pf)
-		return -ENOMEM;
-	preserve_file_init(pf, &inode->i_mapping->i_pages);
-	SHMEM_I(inode)->preserve = pf;
-	set_bit(AS_PRESERVE, &inode->i_mapping->flags);
-	mapping_set_unevictable(inode->i_mapping);
-	return 0;
+	return inode_enter(file_inode(file));
 }
 
 void shmem_lu_show_fdinfo(struct seq_file *m, struct file *file)
@@ -195,7 +259,7 @@ void shmem_lu_show_fdinfo(struct seq_file *m, struct file *file)
 	struct inode *inode = file_inode(file);
 	struct preserve_file *pf = inode_pf(inode);
 
-	if (!shmem_lu_mapping(inode->i_mapping))
+	if (!shmem_lu_mapping(inode->i_mapping) || !pf)
 		return;
 
 	xa_lock_irq(pf->i_pages);
@@ -219,7 +283,9 @@ static bool shmem_lu_can_preserve(struct liveupdate_file_handler *handler,
 	struct inode *inode = file_inode(file);
 	bool can = true;
 
-	if (!shmem_file(file) || inode->i_nlink)
+	/* A file with a name is handed over as what it holds, without the name. */
+	if (!shmem_file(file) || shmem_lu_data_load(inode) ||
+	    !shmem_lu_may_change(inode))
 		return false;
 	if (shmem_lu_mapping(inode->i_mapping))
 		return true;
@@ -241,12 +307,12 @@ static unsigned long shmem_lu_get_id(struct file *file)
 
 /* What cannot change any more once the file is preserved. Inode locked. */
 static void record_fill(struct preserve_file_ser *rec, struct file *file,
-			unsigned int seals)
+			u32 kind, unsigned int seals)
 {
 	const char *name = file_dentry(file)->d_name.name;
 	struct inode *inode = file_inode(file);
 
-	rec->kind = PRESERVE_FILE_MEMFD;
+	rec->kind = kind;
 	rec->i_size = i_size_read(inode);
 	rec->seals = seals;
 	strscpy(rec->name, name, sizeof(rec->name));
@@ -267,20 +333,29 @@ static int record_update(struct preserve_file_ser *rec, struct file *file)
 	return shmem_lu_policies_save(SHMEM_I(inode), rec);
 }
 
-static int shmem_lu_preserve(struct liveupdate_file_op_args *args)
+/**
+ * shmem_lu_file_preserve - Preserve a file of the pool.
+ * @file:   The file, open for reading and writing.
+ * @kind:   PRESERVE_FILE_*.
+ * @handle: On success, what the next kernel retrieves it by.
+ *
+ * Context: Process context.
+ * Return: 0, or a negative errno.
+ */
+int shmem_lu_file_preserve(struct file *file, u32 kind, u64 *handle)
 {
-	struct inode *inode = file_inode(args->file);
+	struct inode *inode = file_inode(file);
 	struct preserve_file *pf = inode_pf(inode);
 	struct preserve_file_ser *rec;
 	int seals, err;
 
 	/* Retrieving gives a descriptor for both. */
-	if ((args->file->f_mode & (FMODE_READ | FMODE_WRITE)) !=
+	if ((file->f_mode & (FMODE_READ | FMODE_WRITE)) !=
 	    (FMODE_READ | FMODE_WRITE))
 		return -EINVAL;
 
 	inode_lock(inode);
-	seals = memfd_get_seals(args->file);
+	seals = memfd_get_seals(file);
 	if (seals & ~SHMEM_LU_SEALS) {
 		err = -EOPNOTSUPP;
 		goto unlock;
@@ -292,8 +367,8 @@ static int shmem_lu_preserve(struct liveupdate_file_op_args *args)
 		err = PTR_ERR(rec);
 		goto unfreeze;
 	}
-	record_fill(rec, args->file, seals);
-	err = record_update(rec, args->file);
+	record_fill(rec, file, kind, seals);
+	err = record_update(rec, file);
 	if (!err)
 		err = preserve_file_seal(pf, false);
 	if (err)
@@ -302,7 +377,7 @@ static int shmem_lu_preserve(struct liveupdate_file_op_args *args)
 
 	preserve_file_report_bad(pf, rec->name);
 
-	args->serialized_data = virt_to_phys(rec);
+	*handle = virt_to_phys(rec);
 	return 0;
 
 unclaim:
@@ -315,9 +390,15 @@ unlock:
 	return err;
 }
 
-static void shmem_lu_unpreserve(struct liveupdate_file_op_args *args)
+/**
+ * shmem_lu_file_unpreserve - Undo shmem_lu_file_preserve().
+ * @file: The file.
+ *
+ * Context: Process context.
+ */
+void shmem_lu_file_unpreserve(struct file *file)
 {
-	struct inode *inode = file_inode(args->file);
+	struct inode *inode = file_inode(file);
 
 	inode_lock(inode);
 	preserve_file_unclaim(inode_pf(inode));
@@ -326,19 +407,32 @@ static void shmem_lu_unpreserve(struct liveupdate_file_op_args *args)
 	inode_unlock(inode);
 }
 
-static int shmem_lu_freeze(struct liveupdate_file_op_args *args)
+/**
+ * shmem_lu_file_freeze - The next kernel is about to start.
+ * @file: A preserved file.
+ *
+ * Context: Process context, in the reboot path.
+ * Return: 0, or as preserve_file_seal().
+ */
+int shmem_lu_file_freeze(struct file *file)
 {
-	struct preserve_file *pf = inode_pf(file_inode(args->file));
+	struct preserve_file *pf = inode_pf(file_inode(file));
 
-	if (record_update(pf->record, args->file))
+	if (record_update(pf->record, file))
 		pr_warn_ratelimited("%s: not all of its memory policies cross\n",
 				    pf->record->name);
 	return preserve_file_seal(pf, true);
 }
 
-static void shmem_lu_unfreeze(struct liveupdate_file_op_args *args)
+/**
+ * shmem_lu_file_unfreeze - Undo shmem_lu_file_freeze(): no kexec came.
+ * @file: The file.
+ *
+ * Context: Process context.
+ */
+void shmem_lu_file_unfreeze(struct file *file)
 {
-	preserve_file_unseal(inode_pf(file_inode(args->file)));
+	preserve_file_unseal(inode_pf(file_inode(file)));
 }
 
 static struct file *file_from_record(const struct preserve_file_ser *rec)
@@ -372,17 +466,24 @@ static struct file *file_from_record(const struct preserve_file_ser *rec)
 	return file;
 }
 
-static int shmem_lu_retrieve(struct liveupdate_file_op_args *args)
+/**
+ * shmem_lu_file_retrieve - Make the file that the last kernel has preserved.
+ * @handle: From shmem_lu_file_preserve(), not trusted.
+ * @kind:   PRESERVE_FILE_*.
+ *
+ * Context: Process context.
+ * Return: The file, or an ERR_PTR, with a message.
+ */
+struct file *shmem_lu_file_retrieve(u64 handle, u32 kind)
 {
 	struct preserve_file_ser *rec;
 	struct prmap map;
 	struct file *file;
-	int err;
+	int err = 0;
 
-	rec = preserve_record_take(args->serialized_data, PRESERVE_FILE_MEMFD,
-				   &map);
+	rec = preserve_record_take(handle, kind, &map);
 	if (IS_ERR(rec))
-		return PTR_ERR(rec);
+		return ERR_CAST(rec);
 
 	file = file_from_record(rec);
 	if (IS_ERR(file)) {
@@ -397,14 +498,47 @@ static int shmem_lu_retrieve(struct liveupdate_file_op_args *args)
 		fput(file);
 	} else {
 		preserve_file_report_bad(inode_pf(file_inode(file)), rec->name);
-		args->file = file;
 	}
 out:
 	if (err)
 		pr_err_ratelimited("%s cannot be retrieved (%pe)\n", rec->name,
 				   ERR_PTR(err));
 	preserve_record_free(rec);
-	return err;
+	return err ? ERR_PTR(err) : file;
+}
+
+/* --- LUO's handler of memfds --- */
+
+static int shmem_lu_preserve(struct liveupdate_file_op_args *args)
+{
+	return shmem_lu_file_preserve(args->file, PRESERVE_FILE_MEMFD,
+				      &args->serialized_data);
+}
+
+static void shmem_lu_unpreserve(struct liveupdate_file_op_args *args)
+{
+	shmem_lu_file_unpreserve(args->file);
+}
+
+static int shmem_lu_freeze(struct liveupdate_file_op_args *args)
+{
+	return shmem_lu_file_freeze(args->file);
+}
+
+static void shmem_lu_unfreeze(struct liveupdate_file_op_args *args)
+{
+	shmem_lu_file_unfreeze(args->file);
+}
+
+static int shmem_lu_retrieve(struct liveupdate_file_op_args *args)
+{
+	struct file *file = shmem_lu_file_retrieve(args->serialized_data,
+						   PRESERVE_FILE_MEMFD);
+
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	args->file = file;
+	return 0;
 }
 
 static void shmem_lu_finish(struct liveupdate_file_op_args *args)

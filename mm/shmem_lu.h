@@ -12,13 +12,26 @@
 #include <linux/pagemap.h>
 #include <linux/types.h>
 
+struct dentry;
 struct file;
 struct folio;
 struct inode;
+struct iattr;
+struct mnt_idmap;
+struct posix_acl;
 struct mempolicy;
 struct preserve_file_ser;
+struct preserve_policy_ser;
 struct seq_file;
 struct shmem_inode_info;
+struct shmem_sb_info;
+struct super_block;
+
+/* What an inode takes of a tmpfs's limit: BOGO_INODE_SIZE of mm/shmem.c. */
+#define SHMEM_LU_INODE_SPACE	1024
+
+/* Room for the target of a symbolic link that takes no page, as there. */
+#define SHMEM_LU_SHORT_SYMLINK	128
 
 #ifdef CONFIG_NUMA
 /* mm/mempolicy.c */
@@ -42,6 +55,15 @@ int shmem_lu_memfd_create(struct file *file);
 void shmem_lu_show_fdinfo(struct seq_file *m, struct file *file);
 void __shmem_lu_clear(struct address_space *mapping, pgoff_t start, pgoff_t end);
 bool shmem_lu_incomplete(const struct address_space *mapping);
+int shmem_lu_new_inode(struct shmem_sb_info *sbinfo, struct inode *inode);
+bool shmem_lu_may_change(const struct inode *inode);
+bool shmem_lu_dir_empty(struct dentry *dentry);
+int shmem_lu_set_acl(struct mnt_idmap *idmap, struct dentry *dentry,
+		     struct posix_acl *acl, int type);
+int shmem_lu_option(bool *pool);
+void shmem_lu_put_super(struct shmem_sb_info *sbinfo);
+bool shmem_lu_pool(const struct shmem_sb_info *sbinfo);
+void shmem_lu_set_pool(struct shmem_sb_info *sbinfo, bool pool);
 int __shmem_lu_restore(struct address_space *mapping, pgoff_t index, gfp_t gfp);
 long __shmem_lu_drop(struct address_space *mapping, pgoff_t start, pgoff_t end);
 unsigned char __shmem_lu_incore(struct address_space *mapping, pgoff_t index);
@@ -98,6 +120,41 @@ static inline int shmem_lu_memfd_create(struct file *file)
 }
 
 #define shmem_lu_show_fdinfo	NULL
+#define shmem_lu_set_acl	simple_set_acl
+
+static inline int shmem_lu_new_inode(struct shmem_sb_info *sbinfo,
+				     struct inode *inode)
+{
+	return 0;
+}
+
+static inline bool shmem_lu_may_change(const struct inode *inode)
+{
+	return true;
+}
+
+static inline bool shmem_lu_dir_empty(struct dentry *dentry)
+{
+	return simple_empty(dentry);
+}
+
+static inline int shmem_lu_option(bool *pool)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline void shmem_lu_put_super(struct shmem_sb_info *sbinfo)
+{
+}
+
+static inline bool shmem_lu_pool(const struct shmem_sb_info *sbinfo)
+{
+	return false;
+}
+
+static inline void shmem_lu_set_pool(struct shmem_sb_info *sbinfo, bool pool)
+{
+}
 
 static inline void __shmem_lu_clear(struct address_space *mapping,
 				    pgoff_t start, pgoff_t end)
@@ -140,13 +197,31 @@ static inline bool shmem_lu_mapping(const struct address_space *mapping)
 
 #endif /* CONFIG_PRESERVE_MEMFD */
 
+/* mm/shmem.c */
+extern const struct inode_operations shmem_short_symlink_operations;
+extern const struct inode_operations shmem_symlink_inode_operations;
+struct inode *shmem_get_inode(struct mnt_idmap *idmap, struct super_block *sb,
+			      struct inode *dir, umode_t mode, dev_t dev,
+			      vma_flags_t flags);
+
+/* mm/shmem_lu_load.c */
+int shmem_lu_dir_load(struct inode *dir);
+void shmem_lu_dir_forget(struct inode *dir);
+
+/* mm/shmem_lu_data.c */
+int shmem_lu_data_load(struct inode *inode);
+unsigned long shmem_lu_data_drop(struct inode *inode);
+
 /* mm/shmem_lu_demand.c */
+int shmem_lu_folio_insert(struct address_space *mapping, struct folio *folio,
+			  pgoff_t index, gfp_t gfp);
 int shmem_lu_demand_begin(struct inode *inode);
 bool shmem_lu_room(struct address_space *mapping, pgoff_t index, int order);
 
 /* mm/shmem_lu_plain.c */
 bool shmem_lu_plain_enter(struct inode *inode);
 void shmem_lu_plain_leave(struct inode *inode);
+void shmem_lu_plain_done(struct inode *inode);
 
 /* mm/shmem_lu_policy.c */
 #if defined(CONFIG_NUMA) && defined(CONFIG_TMPFS)
@@ -154,7 +229,20 @@ int shmem_lu_policies_save(struct shmem_inode_info *info,
 			   struct preserve_file_ser *rec);
 void shmem_lu_policies_load(struct shmem_inode_info *info,
 			    const struct preserve_file_ser *rec);
+void shmem_lu_policy_load(struct shmem_inode_info *info,
+			  const struct preserve_policy_ser *ps);
+bool shmem_lu_has_policies(const struct shmem_inode_info *info);
 #else
+static inline void shmem_lu_policy_load(struct shmem_inode_info *info,
+					const struct preserve_policy_ser *ps)
+{
+}
+
+static inline bool shmem_lu_has_policies(const struct shmem_inode_info *info)
+{
+	return false;
+}
+
 static inline int shmem_lu_policies_save(struct shmem_inode_info *info,
 					 struct preserve_file_ser *rec)
 {
@@ -310,11 +398,13 @@ static inline loff_t shmem_lu_seek(struct address_space *mapping, loff_t start,
  * shmem_lu_alloc_error - What a failed folio allocation means to the caller.
  * @mapping: The file's.
  *
- * Return: -ENOSPC for an exhausted pool, which is no reason to reclaim or to kill
- *         anybody; otherwise -ENOMEM.
+ * Return: -EPERM in a tree that is preserved; -ENOSPC for an exhausted pool, which is
+ *         no reason to reclaim or to kill anybody; otherwise -ENOMEM.
  */
 static inline int shmem_lu_alloc_error(const struct address_space *mapping)
 {
+	if (!shmem_lu_may_change(mapping->host))
+		return -EPERM;
 	return shmem_lu_mapping(mapping) ? -ENOSPC : -ENOMEM;
 }
 

@@ -22,9 +22,18 @@ static struct preserve_file *mapping_pf(struct address_space *mapping)
 	return SHMEM_I(mapping->host)->preserve;
 }
 
-/* Puts one folio into the file, see preserve_file_begin(). */
-static int folio_insert(struct address_space *mapping, struct folio *folio,
-			pgoff_t index, gfp_t gfp)
+/**
+ * shmem_lu_folio_insert - Put one folio into a file, see preserve_file_begin().
+ * @mapping: The file's.
+ * @folio:   The folio.
+ * @index:   Its page index.
+ * @gfp:     For the memory that it takes.
+ *
+ * Context: Process context, may sleep.
+ * Return: 0, or the error of charging or adding it: it is then as before.
+ */
+int shmem_lu_folio_insert(struct address_space *mapping, struct folio *folio,
+			  pgoff_t index, gfp_t gfp)
 {
 	int err;
 
@@ -72,17 +81,28 @@ int shmem_lu_demand_begin(struct inode *inode)
 	info->alloced += nr;
 	info->swapped += nr;
 	spin_unlock(&info->lock);
-	preserve_file_begin(info->preserve, folio_insert);
+	preserve_file_begin(info->preserve, shmem_lu_folio_insert);
 	return 0;
 }
 
 int __shmem_lu_restore(struct address_space *mapping, pgoff_t index, gfp_t gfp)
 {
+	int err = shmem_lu_data_load(mapping->host);
+
+	if (err)
+		return err;
+	if (!mapping_pf(mapping))
+		return -ENOENT;
 	return preserve_file_restore_at(mapping_pf(mapping), index, gfp);
 }
 
 long __shmem_lu_drop(struct address_space *mapping, pgoff_t start, pgoff_t end)
 {
+	/* All of it, or what is damaged: without a look at the pages. */
+	if (end == ULONG_MAX && !start && SHMEM_I(mapping->host)->lu_pos)
+		return shmem_lu_data_drop(mapping->host);
+	if (shmem_lu_data_load(mapping->host) || !mapping_pf(mapping))
+		return 0;
 	return preserve_file_drop(mapping_pf(mapping), start, end);
 }
 
@@ -100,10 +120,13 @@ long __shmem_lu_drop(struct address_space *mapping, pgoff_t start, pgoff_t end)
  */
 bool shmem_lu_room(struct address_space *mapping, pgoff_t index, int order)
 {
-	struct preserve_file *pf = mapping_pf(mapping);
+	struct preserve_file *pf;
 	pgoff_t first = round_down(index, 1UL << order);
 
-	if (!preserve_file_find_unrestored(pf, &first, first + (1UL << order)))
+	if (shmem_lu_data_load(mapping->host))
+		return false;
+	pf = mapping_pf(mapping);
+	if (!pf || !preserve_file_find_unrestored(pf, &first, first + (1UL << order)))
 		return true;
 	if (!order)
 		preserve_file_restore_at(pf, index, GFP_KERNEL);
@@ -112,6 +135,11 @@ bool shmem_lu_room(struct address_space *mapping, pgoff_t index, int order)
 
 unsigned char __shmem_lu_incore(struct address_space *mapping, pgoff_t index)
 {
+	/* Somebody may hold a spinlock: most files have no holes. */
+	if (READ_ONCE(SHMEM_I(mapping->host)->lu_pos))
+		return 1;
+	if (!mapping_pf(mapping))
+		return 0;
 	return preserve_file_find_unrestored(mapping_pf(mapping), &index,
 					     index + 1);
 }
@@ -156,6 +184,12 @@ static loff_t seek_hole(struct address_space *mapping, loff_t start, loff_t end)
 loff_t __shmem_lu_seek(struct address_space *mapping, loff_t start, loff_t end,
 		       int whence)
 {
+	int err = shmem_lu_data_load(mapping->host);
+
+	if (err)
+		return err;
+	if (!mapping_pf(mapping))
+		return mapping_seek_hole_data(mapping, start, end, whence);
 	return whence == SEEK_DATA ? seek_data(mapping, start, end) :
 				     seek_hole(mapping, start, end);
 }

@@ -103,6 +103,20 @@ bool shmem_lu_plain_enter(struct inode *inode)
 	return false;
 }
 
+/* From now on its folios are like those of any other file. */
+static void leave(struct address_space *mapping, struct preserve_file *pf)
+{
+	xa_lock_irq(&mapping->i_pages);
+	clear_bit(AS_PRESERVE, &mapping->flags);
+	preserve_file_detach(pf);
+	pf->plain = false;
+	pf->sealed = false;
+	xa_unlock_irq(&mapping->i_pages);
+	mapping_clear_unevictable(mapping);
+	/* Folios that were found unevictable meanwhile can be reclaimed again. */
+	shmem_unlock_mapping(mapping);
+}
+
 /**
  * shmem_lu_plain_leave - Make it a plain memfd again.
  * @inode: Its inode, not preserved.
@@ -116,14 +130,21 @@ void shmem_lu_plain_leave(struct inode *inode)
 	struct address_space *mapping = inode->i_mapping;
 	struct preserve_file *pf = SHMEM_I(inode)->preserve;
 
-	if (!pf->plain)
+	if (!pf || !pf->plain)
 		return;
-	xa_lock_irq(&mapping->i_pages);
-	clear_bit(AS_PRESERVE, &mapping->flags);
-	preserve_file_detach(pf);
-	pf->plain = false;
-	xa_unlock_irq(&mapping->i_pages);
-	mapping_clear_unevictable(mapping);
-	/* Folios that were found unevictable meanwhile can be reclaimed again. */
-	shmem_unlock_mapping(mapping);
+	leave(mapping, pf);
+}
+
+/**
+ * shmem_lu_plain_done - Make a file of a retrieved tree a plain one.
+ * @inode: Its inode; all of its folios are there, and it is not preserved.
+ *
+ * Context: Process context.
+ */
+void shmem_lu_plain_done(struct inode *inode)
+{
+	struct preserve_file *pf = SHMEM_I(inode)->preserve;
+
+	if (!pf->record && !preserve_file_incomplete(pf))
+		leave(inode->i_mapping, pf);
 }

@@ -122,4 +122,32 @@ void shmem_lu_policies_load(struct shmem_inode_info *info,
 	}
 }
 
+/**
+ * shmem_lu_policy_load - Give a part of a file its memory policy.
+ * @info: The file's inode, new.
+ * @ps:   The policy, checked.
+ *
+ * Context: As shmem_lu_policies_load(), which it is for trees.
+ */
+void shmem_lu_policy_load(struct shmem_inode_info *info,
+			  const struct preserve_policy_ser *ps)
+{
+	int err = policy_set(info, ps);
+
+	if (err)
+		pr_warn_ratelimited("memory policy %s of a file in a tree cannot be followed here (%pe)\n",
+				    ps->text, ERR_PTR(err));
+}
+
+/**
+ * shmem_lu_has_policies - Does a file have memory policies?
+ * @info: The file's inode.
+ *
+ * Return: True if it has.
+ */
+bool shmem_lu_has_policies(const struct shmem_inode_info *info)
+{
+	return !RB_EMPTY_ROOT(&info->policy.root);
+}
+
 #endif /* CONFIG_NUMA && CONFIG_TMPFS */

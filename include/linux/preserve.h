@@ -127,6 +127,7 @@ typedef int preserve_insert_fn(struct address_space *mapping,
  * @spare:    Map pages, while there are such: so that the map can lose an index.
  * @restore_sem: Held for reading to make a folio, for writing to drop a range.
  * @insert:   Makes a folio part of the file.
+ * @complete: If set, called when the last unrestored folio has been made.
  * @memcg:    Of the task that retrieved the file; workers charge it. Owned.
  * @record:   The record, while preserved. A page of the pool.
  * @list:     All files with a file map, under preserve_files_lock (file.c).
@@ -151,6 +152,7 @@ struct preserve_file {
 	void *spare[4];
 	struct rw_semaphore restore_sem;
 	preserve_insert_fn *insert;
+	void (*complete)(struct preserve_file *pf);
 	struct mem_cgroup *memcg;
 	struct preserve_file_ser *record;
 	struct list_head list;
@@ -216,6 +218,7 @@ void preserve_file_unclaim(struct preserve_file *pf);
 int preserve_file_seal(struct preserve_file *pf, bool final);
 void preserve_file_unseal(struct preserve_file *pf);
 int preserve_file_wait(struct preserve_file *pf);
+int preserve_file_settle(struct preserve_file *pf);
 
 struct preserve_file_ser *preserve_record_take(u64 phys, u32 kind,
 					       struct prmap *map);

@@ -269,8 +269,14 @@ void preserve_file_end(struct preserve_file *pf)
 /* Who is still at it charges nothing any more: there is nothing left to make. */
 static void end_if_complete(struct preserve_file *pf)
 {
-	if (!preserve_file_incomplete(pf))
-		preserve_file_end(pf);
+	void (*complete)(struct preserve_file *pf);
+
+	if (preserve_file_incomplete(pf))
+		return;
+	preserve_file_end(pf);
+	complete = xchg(&pf->complete, NULL);
+	if (complete)
+		complete(pf);
 }
 
 /**

@@ -698,6 +698,36 @@ void preserve_file_unseal(struct preserve_file *pf)
 }
 
 /**
+ * preserve_file_settle - Let a file's map stay as it is, for who notes its runs.
+ * @pf: A file that is not preserved by itself, and whose memory is fixed.
+ *
+ * Context: Process context, the inode locked; compaction pauses.
+ * Return: 0; -EIO, -ENOMEM or -EBUSY if the map is stale and cannot be made anew.
+ *         preserve_file_unseal() undoes it.
+ */
+int preserve_file_settle(struct preserve_file *pf)
+{
+	int tries, err;
+	bool good;
+
+	for (tries = 0; tries < REBUILD_TRIES; tries++) {
+		xa_lock_irq(pf->i_pages);
+		good = !pf->stale;
+		if (good)
+			WRITE_ONCE(pf->sealed, true);
+		xa_unlock_irq(pf->i_pages);
+		if (good)
+			return 0;
+		err = pf->broken ? -EIO :
+		      preserve_file_complete(pf, GFP_KERNEL | __GFP_NOFAIL);
+		err = err ?: map_rebuild(pf);
+		if (err)
+			return err;
+	}
+	return -EBUSY;
+}
+
+/**
  * preserve_file_wait - Wait while a file is sealed for the next kernel.
  * @pf: The file.
  *

@@ -17,6 +17,7 @@
  *	demand.c  making folios of a retrieved file's frames
  *	early.c   struct pages of what the last kernel has preserved
  *	boot.c    the header for the next kernel; adoption of the last one's pool
+ *	tree.c    the bytes of a tmpfs tree's book (pure)
  *	sysfs.c   /sys/kernel/mm/preserve
  *
  * Locks, outermost first:

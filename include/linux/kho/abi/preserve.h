@@ -82,6 +82,7 @@ static_assert(sizeof(struct preserve_header_ser) ==
 
 /* The kinds of file that a record can describe. */
 #define PRESERVE_FILE_MEMFD		1
+#define PRESERVE_FILE_TREE		2	/* the book of a tmpfs tree */
 
 /* Longest name of a file, in bytes. */
 #define PRESERVE_FILE_MAX_NAME		NAME_MAX
@@ -107,7 +108,7 @@ struct preserve_policy_ser {
  * @magic:    %PRESERVE_FILE_MAGIC.
  * @version:  %PRESERVE_FILE_VERSION.
  * @size:     sizeof(struct preserve_file_ser).
- * @kind:     %PRESERVE_FILE_MEMFD.
+ * @kind:     PRESERVE_FILE_*.
  * @f_flags:  The open file's status flags, of those that fcntl(F_SETFL) sets.
  * @i_size:   File size, bytes.
  * @pos:      File position, bytes.

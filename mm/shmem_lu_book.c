@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Reading the book of a tree: sections, each checked when it is read, and all runs of
+ * frames that it names.
+ *
+ * The book is a preserved file itself. Its pages are made when they are read first, so
+ * a part of a tree that nobody looks at is not read at all.
+ */
+#define pr_fmt(fmt) "preserve: tmpfs: " fmt
+
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/preserve.h>
+#include <linux/slab.h>
+
+#include "preserve/internal.h"
+#include "shmem_lu_tree.h"
+
+/**
+ * shmem_lu_book_read - Read a part of a book.
+ * @book: The book.
+ * @buf:  Where to.
+ * @len:  How much, all of which has to be there.
+ * @pos:  From where.
+ *
+ * Context: Process context.
+ * Return: 0; -EUCLEAN if it ends before; or the error of reading.
+ */
+int shmem_lu_book_read(struct shmem_lu_book *book, void *buf, size_t len,
+		       loff_t pos)
+{
+	ssize_t nr;
+
+	while (len) {
+		nr = kernel_read(book->file, buf, len, &pos);
+		if (nr <= 0)
+			return nr ?: -EUCLEAN;
+		buf += nr;
+		len -= nr;
+	}
+	return 0;
+}
+
+/**
+ * shmem_lu_book_open - Take a file for a book.
+ * @file:   The file; owned by the book on success.
+ * @reason: Says why not, on error.
+ *
+ * Context: Process context.
+ * Return: The book or an ERR_PTR.
+ */
+struct shmem_lu_book *shmem_lu_book_open(struct file *file, const char **reason)
+{
+	struct shmem_lu_book *book = kzalloc_obj(*book);
+	int err;
+
+	*reason = "no memory";
+	if (!book)
+		return ERR_PTR(-ENOMEM);
+	book->file = file;
+	mutex_init(&book->lock);
+	xa_init(&book->dirs);
+	xa_init(&book->links);
+	xa_init(&book->names);
+	*reason = "book truncated";
+	err = shmem_lu_book_read(book, &book->ser, sizeof(book->ser), 0);
+	if (!err)
+		err = preserve_tree_check(&book->ser,
+					  i_size_read(file_inode(file)), reason);
+	if (!err)
+		return book;
+	kfree(book);
+	return ERR_PTR(err);
+}
+
+/**
+ * shmem_lu_book_close - Free what a book takes, but for itself.
+ * @book: Nobody reads it any more.
+ */
+void shmem_lu_book_close(struct shmem_lu_book *book)
+{
+	xa_destroy(&book->dirs);
+	xa_destroy(&book->links);
+	xa_destroy(&book->names);
+	if (book->file)
+		fput(book->file);
+	book->file = NULL;
+}
+
+/**
+ * shmem_lu_book_free - Free a book.
+ * @book: Nobody knows it any more; may be NULL.
+ */
+void shmem_lu_book_free(struct shmem_lu_book *book)
+{
+	if (!book)
+		return;
+	shmem_lu_book_close(book);
+	kfree(book);
+}
+
+/* Where the section of that number is; 0 if there is none. */
+static u64 section_pos(struct shmem_lu_book *book, u32 kind, u64 no)
+{
+	const struct preserve_tree_ser *ser = &book->ser;
+	bool dir = kind == PRESERVE_SECTION_DIR;
+	u64 pos;
+
+	if (kind == PRESERVE_SECTION_QUOTA)
+		return ser->quotas;
+	if (no >= (dir ? ser->nr_dirs : ser->nr_links) ||
+	    shmem_lu_book_read(book, &pos, sizeof(pos),
+			       (dir ? ser->dirs : ser->links) + no * sizeof(pos)))
+		return 0;
+	return pos;
+}
+
+static int section_read(struct shmem_lu_book *book, u64 pos, u32 kind, u64 no,
+			struct shmem_lu_section *sec)
+{
+	int err;
+
+	if (pos < sizeof(book->ser) ||
+	    pos > book->ser.length - sizeof(sec->head))
+		return -EUCLEAN;
+	err = shmem_lu_book_read(book, &sec->head, sizeof(sec->head), pos);
+	if (err)
+		return err;
+	sec->pos = pos + sizeof(sec->head);
+	if (sec->head.kind != kind || sec->head.no != no ||
+	    sec->head.length > PRESERVE_TREE_MAX_SECTION ||
+	    sec->head.length > book->ser.length - sec->pos)
+		return -EUCLEAN;
+	sec->bytes = kvmalloc(max(sec->head.length, 1U), GFP_KERNEL);
+	if (!sec->bytes)
+		return -ENOMEM;
+	err = shmem_lu_book_read(book, sec->bytes, sec->head.length, sec->pos);
+	if (!err && !preserve_section_ok(&sec->head, sec->bytes, pos))
+		err = -EUCLEAN;
+	if (err)
+		shmem_lu_section_put(sec);
+	return err;
+}
+
+/**
+ * shmem_lu_section_get - Read a section and check that it is whole.
+ * @book: The book.
+ * @kind: PRESERVE_SECTION_*.
+ * @no:   Its number.
+ * @sec:  The section.
+ *
+ * Context: Process context.
+ * Return: 0; -EUCLEAN if it is damaged, with a message; or the error of reading.
+ */
+int shmem_lu_section_get(struct shmem_lu_book *book, u32 kind, u64 no,
+			 struct shmem_lu_section *sec)
+{
+	int err;
+
+	sec->bytes = NULL;
+	err = section_read(book, section_pos(book, kind, no), kind, no, sec);
+	if (err == -EUCLEAN)
+		pr_err_ratelimited("%s: %s %llu of the handed-over tree is damaged and refused\n",
+				   book->ser.source,
+				   kind == PRESERVE_SECTION_DIR ? "directory" :
+				   kind == PRESERVE_SECTION_LINK ? "file" : "section",
+				   no);
+	return err;
+}
+
+/**
+ * shmem_lu_section_put - Free what shmem_lu_section_get() has read.
+ * @sec: The section.
+ */
+void shmem_lu_section_put(struct shmem_lu_section *sec)
+{
+	kvfree(sec->bytes);
+	sec->bytes = NULL;
+}
+
+/**
+ * shmem_lu_section_reader - Begin to read what a section holds.
+ * @book: Its book.
+ * @sec:  The section.
+ * @r:    The reader.
+ */
+void shmem_lu_section_reader(const struct shmem_lu_book *book,
+			     const struct shmem_lu_section *sec,
+			     struct preserve_tree_reader *r)
+{
+	r->at = sec->bytes;
+	r->end = sec->bytes + sec->head.length;
+	r->bad = false;
+	r->epoch = book->ser.epoch;
+}
+
+/**
+ * shmem_lu_inode_runs - Call a function for the runs of an inode.
+ * @in:  The inode, read.
+ * @end: Where the bytes end that it was read of.
+ * @fn:  A result other than 0 ends it.
+ *
+ * Context: Process context.
+ * Return: 0, or what @fn returned.
+ */
+int shmem_lu_inode_runs(const struct preserve_tree_inode *in, const u8 *end,
+			shmem_lu_run_fn *fn)
+{
+	struct preserve_tree_reader r = { .at = in->runs, .end = end };
+	struct preserve_tree_runs at = {};
+	struct prmap_run run;
+	u64 i;
+	int err;
+
+	for (i = 0; i < in->nr_runs; i++) {
+		if (!preserve_tree_get_run(&r, &at, &run))
+			return -EUCLEAN;
+		err = fn(run.pfn, run.nr);
+		if (err)
+			return err;
+		cond_resched();
+	}
+	return 0;
+}
+
+static bool skip_extras(struct preserve_tree_reader *r, u32 nr)
+{
+	struct preserve_tree_extra extra;
+
+	while (nr-- && preserve_tree_get_extra(r, &extra))
+		;
+	return !r->bad;
+}
+
+/**
+ * shmem_lu_section_runs - Call a function for all runs that a section names.
+ * @book: Its book.
+ * @sec:  The section: a directory or a link.
+ * @fn:   A result other than 0 ends it.
+ *
+ * Context: Process context.
+ * Return: 0; -EUCLEAN; or what @fn returned.
+ */
+int shmem_lu_section_runs(const struct shmem_lu_book *book,
+			  const struct shmem_lu_section *sec,
+			  shmem_lu_run_fn *fn)
+{
+	struct preserve_tree_entry entry = { .kind = PRESERVE_ENTRY_INODE };
+	bool dir = sec->head.kind == PRESERVE_SECTION_DIR;
+	struct preserve_tree_reader r;
+	u32 i;
+	int err;
+
+	shmem_lu_section_reader(book, sec, &r);
+	for (i = 0; i < sec->head.nr; i++) {
+		if (dir ? !preserve_tree_get_entry(&r, &entry) :
+			  !preserve_tree_get_inode(&r, &entry.inode))
+			return -EUCLEAN;
+		if (entry.kind != PRESERVE_ENTRY_INODE)
+			continue;
+		err = shmem_lu_inode_runs(&entry.inode, r.end, fn);
+		if (err)
+			return err;
+		if (!skip_extras(&r, entry.inode.nr_extras))
+			return -EUCLEAN;
+	}
+	return 0;
+}
+
+/**
+ * shmem_lu_book_runs - Call a function for all runs that a book names.
+ * @book: The book.
+ * @fn:   Its result is not looked at.
+ *
+ * Sections that are damaged are passed over.
+ *
+ * Context: Process context.
+ * Return: 0, or the first error of a section.
+ */
+int shmem_lu_book_runs(struct shmem_lu_book *book, shmem_lu_run_fn *fn)
+{
+	static const u32 kinds[] = { PRESERVE_SECTION_DIR, PRESERVE_SECTION_LINK };
+	const u64 nr[] = { book->ser.nr_dirs, book->ser.nr_links };
+	struct shmem_lu_section sec;
+	unsigned int k;
+	int err, first = 0;
+	u64 no;
+
+	for (k = 0; k < ARRAY_SIZE(kinds); k++) {
+		for (no = 0; no < nr[k]; no++) {
+			err = shmem_lu_section_get(book, kinds[k], no, &sec);
+			if (!err) {
+				err = shmem_lu_section_runs(book, &sec, fn);
+				shmem_lu_section_put(&sec);
+			}
+			first = first ?: err;
+			cond_resched();
+		}
+	}
+	return first;
+}
+
+/**
+ * shmem_lu_frames_release - Free handed-over frames that nobody has taken.
+ * @pfn: First frame.
+ * @nr:  How many.
+ *
+ * Frames that are not handed over, or taken by somebody else, are left alone.
+ *
+ * Context: Process context.
+ * Return: 0.
+ */
+int shmem_lu_frames_release(unsigned long pfn, unsigned long nr)
+{
+	if (!preserve_take(&preserve_in, pfn, nr))
+		preserve_frames_put(pfn, nr);
+	return 0;
+}
+
+/**
+ * shmem_lu_claim - Claim frames for the next kernel.
+ * @pfn: First frame.
+ * @nr:  How many.
+ *
+ * Context: Any.
+ * Return: As preserve_claim().
+ */
+int shmem_lu_claim(unsigned long pfn, unsigned long nr)
+{
+	return preserve_claim(&preserve_out, pfn, nr);
+}
+
+/**
+ * shmem_lu_unclaim - Undo shmem_lu_claim().
+ * @pfn: First frame.
+ * @nr:  How many.
+ *
+ * Context: Any.
+ * Return: 0.
+ */
+int shmem_lu_unclaim(unsigned long pfn, unsigned long nr)
+{
+	preserve_unclaim(&preserve_out, pfn, nr);
+	return 0;
+}

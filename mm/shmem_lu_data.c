@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Giving a file of a retrieved tree its memory, when somebody needs it first.
+ *
+ * Until then the file has a size, its pages are accounted for as swapped ones are,
+ * and its inode says where in the book its runs are. Then the runs are read, their
+ * frames are taken from what was handed over, and the file goes on like a memfd that
+ * was retrieved: it has a map, and folios when somebody asks (shmem_lu_demand.c).
+ *
+ * A file of a mount without "preserve" becomes a plain one again as soon as it has
+ * all of its folios. Runs that are not what they should be give EIO; the frames stay
+ * set aside until the next kexec.
+ */
+#define pr_fmt(fmt) "preserve: tmpfs: " fmt
+
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/preserve.h>
+#include <linux/slab.h>
+#include <linux/swap.h>
+
+#include "internal.h"
+#include "preserve/internal.h"
+#include "shmem_lu.h"
+#include "shmem_lu_tree.h"
+
+/* Bytes of an inode in the book that are read at first. */
+#define FIRST_READ	256
+
+static bool read_inode(struct shmem_lu_book *book, u8 *buf, size_t len,
+		       loff_t pos, struct preserve_tree_inode *in,
+		       const u8 **end)
+{
+	struct preserve_tree_reader r = {
+		.at = buf, .end = buf + len, .epoch = book->ser.epoch,
+	};
+
+	if (shmem_lu_book_read(book, buf, len, pos))
+		return false;
+	*end = r.end;
+	return preserve_tree_get_inode(&r, in);
+}
+
+/**
+ * shmem_lu_data_get - Read what the book says of a file without its data.
+ * @inode: The file's; lu_pos is not 0 and stays.
+ * @in:    What it says.
+ * @buf:   The bytes that @in points into; freed by the caller with kvfree().
+ * @end:   Their end.
+ *
+ * Context: Process context.
+ * Return: 0, -ENOMEM or -EIO.
+ */
+int shmem_lu_data_get(struct inode *inode, struct preserve_tree_inode *in,
+		      u8 **buf, const u8 **end)
+{
+	struct shmem_lu_book *book = shmem_lu_in(inode->i_sb);
+	loff_t pos = SHMEM_I(inode)->lu_pos;
+	size_t len, left = book->ser.length - pos;
+	u8 *bytes;
+
+	for (len = min(left, (size_t)FIRST_READ);; len = min(left, 8 * len)) {
+		bytes = kvmalloc(len, GFP_KERNEL);
+		if (!bytes)
+			return -ENOMEM;
+		if (read_inode(book, bytes, len, pos, in, end) &&
+		    S_ISREG(in->mode))
+			break;
+		kvfree(bytes);
+		if (len == left || len > PRESERVE_TREE_MAX_SECTION)
+			return -EIO;
+	}
+	*buf = bytes;
+	return 0;
+}
+
+/**
+ * shmem_lu_data_prepare - Note that a new file's data is in the book.
+ * @inode: The file's, new, nobody knows it.
+ * @pos:   Where its inode is in the book.
+ * @in:    What the book says.
+ *
+ * Its pages are accounted for by the file system already.
+ *
+ * Context: Process context.
+ * Return: 0, or the error of accounting.
+ */
+int shmem_lu_data_prepare(struct inode *inode, u64 pos,
+			  const struct preserve_tree_inode *in)
+{
+	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
+	struct shmem_inode_info *info = SHMEM_I(inode);
+	long nr = in->nr_pages;
+	int err;
+
+	if (!nr)
+		return 0;
+	if (sbinfo->max_blocks)
+		percpu_counter_sub(&sbinfo->used_blocks, nr);
+	err = shmem_inode_acct_blocks(inode, nr);
+	if (err) {
+		if (sbinfo->max_blocks)
+			percpu_counter_add(&sbinfo->used_blocks, nr);
+		return err;
+	}
+	info->alloced += nr;
+	info->swapped += nr;
+	info->lu_pos = pos;
+	atomic_long_inc(&sbinfo->lu_in->refs);
+	set_bit(AS_PRESERVE, &inode->i_mapping->flags);
+	mapping_set_unevictable(inode->i_mapping);
+	return 0;
+}
+
+/* Takes the runs' frames, and makes a map of them. All or nothing. */
+static int take_runs(struct preserve_file *pf,
+		     const struct preserve_tree_inode *in, const u8 *end)
+{
+	struct preserve_tree_reader r = { .at = in->runs, .end = end };
+	struct preserve_tree_runs at = {};
+	struct prmap_run run;
+	u64 i, taken = 0;
+	int err = 0;
+
+	for (i = 0; i < in->nr_runs && !err; i++) {
+		if (!preserve_tree_get_run(&r, &at, &run) ||
+		    run.order > pageblock_order) {
+			err = -EIO;
+			break;
+		}
+		err = preserve_take(&preserve_in, run.pfn, run.nr);
+		if (err)
+			break;
+		taken++;
+		xa_lock_irq(pf->i_pages);
+		err = prmap_set(&pf->map, &run);
+		xa_unlock_irq(pf->i_pages);
+		cond_resched();
+	}
+	if (!err)
+		return 0;
+
+	r.at = in->runs;
+	at = (struct preserve_tree_runs) {};
+	while (taken-- && preserve_tree_get_run(&r, &at, &run))
+		preserve_claim(&preserve_in, run.pfn, run.nr);
+	return err == -ENOMEM ? err : -EIO;
+}
+
+static void detach(struct preserve_file *pf)
+{
+	xa_lock_irq(pf->i_pages);
+	preserve_file_detach(pf);
+	xa_unlock_irq(pf->i_pages);
+}
+
+static struct preserve_file *file_make(struct inode *inode,
+				       const struct preserve_tree_inode *in,
+				       const u8 *end)
+{
+	struct preserve_file *pf = kzalloc_obj(*pf, GFP_KERNEL_ACCOUNT);
+	int err;
+
+	if (!pf)
+		return ERR_PTR(-ENOMEM);
+	/* Who walks over all files is to leave this one alone. */
+	pf->stale = true;
+	preserve_file_init(pf, &inode->i_mapping->i_pages);
+	err = take_runs(pf, in, end);
+	/* The pool may be short of pages for maps, and can grow. */
+	if (err == -ENOMEM &&
+	    preserve_pool_more(numa_mem_id(), GFP_KERNEL, 1)) {
+		detach(pf);
+		err = take_runs(pf, in, end);
+	}
+	if (!err)
+		return pf;
+	detach(pf);
+	preserve_file_destroy(pf);
+	kfree(pf);
+	return ERR_PTR(err);
+}
+
+/* All folios are there: nothing is special about the file any more. */
+static void data_complete(struct preserve_file *pf)
+{
+	struct inode *inode = preserve_file_mapping(pf)->host;
+	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
+
+	if (sbinfo->lu_pool || READ_ONCE(sbinfo->lu_out))
+		return;
+	shmem_lu_plain_done(inode);
+}
+
+static int data_load(struct inode *inode)
+{
+	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
+	struct preserve_tree_inode in;
+	struct preserve_file *pf;
+	const u8 *end;
+	u8 *buf;
+	int err;
+
+	err = shmem_lu_data_get(inode, &in, &buf, &end);
+	if (err)
+		return err;
+	pf = file_make(inode, &in, end);
+	kvfree(buf);
+	if (IS_ERR(pf))
+		return PTR_ERR(pf);
+	pf->complete = data_complete;
+	SHMEM_I(inode)->preserve = pf;
+	preserve_file_begin(pf, shmem_lu_folio_insert);
+	xa_lock_irq(pf->i_pages);
+	pf->stale = false;
+	/* The next kernel's book says where this is already. */
+	pf->sealed = READ_ONCE(sbinfo->lu_out);
+	xa_unlock_irq(pf->i_pages);
+	return 0;
+}
+
+/**
+ * shmem_lu_data_load - Give a file of a tree its data, if the book has it still.
+ * @inode: Any shmem file's.
+ *
+ * Context: Process context, no folio of the file locked.
+ * Return: 0; -ENOMEM: not now; -EIO: what the book says is damaged.
+ */
+int shmem_lu_data_load(struct inode *inode)
+{
+	struct shmem_inode_info *info = SHMEM_I(inode);
+	struct shmem_lu_book *book = shmem_lu_in(inode->i_sb);
+	int err = 0;
+
+	if (!S_ISREG(inode->i_mode) || !smp_load_acquire(&info->lu_pos))
+		return 0;
+	mutex_lock(&book->lock);
+	if (info->lu_pos) {
+		err = data_load(inode);
+		if (!err)
+			smp_store_release(&info->lu_pos, 0);
+		else if (err == -EIO)
+			pr_err_ratelimited("%s: data of inode %llu is damaged and refused\n",
+					   book->ser.source, (u64)inode->i_ino);
+	} else {
+		book = NULL;
+	}
+	mutex_unlock(&book->lock);
+	if (book && !err)
+		shmem_lu_book_put(inode->i_sb);
+	return err;
+}
+
+/**
+ * shmem_lu_data_drop - Free a file's data that nobody has touched.
+ * @inode: The file's, locked or about to go; all of its content goes.
+ *
+ * Context: Process context.
+ * Return: How many pages the file was accounted for.
+ */
+unsigned long shmem_lu_data_drop(struct inode *inode)
+{
+	struct shmem_lu_book *book = shmem_lu_in(inode->i_sb);
+	struct shmem_inode_info *info = SHMEM_I(inode);
+	struct preserve_tree_inode in;
+	unsigned long nr;
+	const u8 *end;
+	u8 *buf;
+
+	scoped_guard(mutex, &book->lock) {
+		if (!info->lu_pos)
+			return 0;
+		nr = info->swapped;
+		if (!shmem_lu_data_get(inode, &in, &buf, &end)) {
+			shmem_lu_inode_runs(&in, end, shmem_lu_frames_release);
+			kvfree(buf);
+		}
+		smp_store_release(&info->lu_pos, 0);
+	}
+	shmem_lu_book_put(inode->i_sb);
+	return nr;
+}

@@ -1,0 +1,841 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Making the directories and inodes of a retrieved tree, when somebody looks there.
+ *
+ * A directory that nobody has looked into has operations of its own: its look-up and
+ * its reading first make all of its entries, then the usual operations take over.
+ * Everything else that can be done in a directory looks a name up first; only who
+ * removes the directory itself has to ask shmem_lu_dir_left().
+ *
+ * All entries are made before the first can be seen, so a failure leaves the
+ * directory as it was, and the next look-up tries again. Names that are there twice,
+ * or what else a damaged book may have, refuse the directory: EUCLEAN.
+ */
+#define pr_fmt(fmt) "preserve: tmpfs: " fmt
+
+#include <linux/dcache.h>
+#include <linux/fs.h>
+#include <linux/kdev_t.h>
+#include <linux/mempolicy.h>
+#include <linux/mm.h>
+#include <linux/namei.h>
+#include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
+#include <linux/quotaops.h>
+#include <linux/slab.h>
+#include <linux/xattr.h>
+
+#include "internal.h"
+#include "preserve/internal.h"
+#include "shmem_lu.h"
+#include "shmem_lu_tree.h"
+
+/* Flags of an inode that its fsflags give. */
+#define FSFLAG_BITS	(S_NOATIME | S_APPEND | S_IMMUTABLE | S_CASEFOLD)
+
+/* A directory's own operations until it is made, and the usual ones. */
+static struct inode_operations lazy_dir_iops;
+static struct file_operations lazy_dir_fops;
+static const struct inode_operations *dir_iops;
+static DEFINE_MUTEX(lazy_lock);
+
+/* --- inodes --- */
+
+/**
+ * shmem_lu_inode_flags - Set an inode's flags as its fsflags say.
+ * @inode: The inode.
+ *
+ * Context: Nobody else changes them.
+ */
+void shmem_lu_inode_flags(struct inode *inode)
+{
+	unsigned int fsflags = SHMEM_I(inode)->fsflags, flags = 0;
+
+	if (fsflags & FS_NOATIME_FL)
+		flags |= S_NOATIME;
+	if (fsflags & FS_APPEND_FL)
+		flags |= S_APPEND;
+	if (fsflags & FS_IMMUTABLE_FL)
+		flags |= S_IMMUTABLE;
+	if (fsflags & FS_CASEFOLD_FL)
+		flags |= S_CASEFOLD;
+	inode_set_flags(inode, flags, FSFLAG_BITS | S_NOCMTIME);
+}
+
+/* The owner: quotas are charged to who makes the inode, and have to move. */
+static int inode_own(struct inode *inode, const struct preserve_tree_inode *in)
+{
+	struct iattr attr = {
+		.ia_valid = ATTR_UID | ATTR_GID,
+		.ia_vfsuid = VFSUIDT_INIT(make_kuid(&init_user_ns, in->uid)),
+		.ia_vfsgid = VFSGIDT_INIT(make_kgid(&init_user_ns, in->gid)),
+	};
+	int err = 0;
+
+	if (sb_any_quota_loaded(inode->i_sb))
+		err = dquot_transfer(&nop_mnt_idmap, inode, &attr);
+	inode->i_uid = make_kuid(&init_user_ns, in->uid);
+	inode->i_gid = make_kgid(&init_user_ns, in->gid);
+	return err;
+}
+
+static int inode_fill(struct inode *inode, const struct preserve_tree_inode *in)
+{
+	struct shmem_inode_info *info = SHMEM_I(inode);
+
+	inode->i_ino = in->ino;
+	inode->i_generation = in->generation;
+	inode->i_mode = in->mode;
+	set_nlink(inode, in->nlink);
+	inode_set_mtime_to_ts(inode, in->mtime);
+	inode_set_ctime_to_ts(inode, in->ctime);
+	inode_set_atime_to_ts(inode, in->atime);
+	info->i_crtime = in->btime;
+	info->seals = in->seals;
+	info->fsflags = in->fsflags;
+	if (in->fsflags & FS_CASEFOLD_FL && !inode->i_sb->s_encoding)
+		return -EUCLEAN;
+	shmem_lu_inode_flags(inode);
+	return inode_own(inode, in);
+}
+
+static int short_symlink(struct inode *inode,
+			 const struct preserve_tree_inode *in)
+{
+	char *link = kmemdup_nul(in->target, in->target_len, GFP_KERNEL);
+
+	if (!link)
+		return -ENOMEM;
+	inode->i_op = &shmem_short_symlink_operations;
+	inode_set_cached_link(inode, link, in->target_len);
+	return 0;
+}
+
+/* The page that it takes is accounted for by the file system already. */
+static int long_symlink(struct inode *inode,
+			const struct preserve_tree_inode *in)
+{
+	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
+	struct folio *folio;
+	int err;
+
+	inode_nohighmem(inode);
+	inode->i_mapping->a_ops = file_inode(sbinfo->lu_in->file)->i_mapping->a_ops;
+	if (sbinfo->max_blocks)
+		percpu_counter_sub(&sbinfo->used_blocks, 1);
+	err = shmem_get_folio(inode, 0, 0, &folio, SGP_WRITE);
+	if (err) {
+		if (sbinfo->max_blocks)
+			percpu_counter_add(&sbinfo->used_blocks, 1);
+		return err;
+	}
+	inode->i_op = &shmem_symlink_inode_operations;
+	memcpy(folio_address(folio), in->target, in->target_len);
+	folio_zero_range(folio, in->target_len,
+			 folio_size(folio) - in->target_len);
+	folio_mark_uptodate(folio);
+	folio_mark_dirty(folio);
+	folio_unlock(folio);
+	folio_put(folio);
+	return 0;
+}
+
+static int symlink_fill(struct inode *inode,
+			const struct preserve_tree_inode *in)
+{
+	inode->i_size = in->target_len;
+	return in->target_len < SHMEM_LU_SHORT_SYMLINK ?
+	       short_symlink(inode, in) : long_symlink(inode, in);
+}
+
+/* A directory with entries is left for later. */
+static int dir_fill(struct inode *inode, const struct preserve_tree_inode *in)
+{
+	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
+	struct shmem_inode_info *info = SHMEM_I(inode);
+	int err;
+
+	inode->i_size = in->size;
+	info->dir_offsets.next_offset = in->next;
+	if (!in->dir)
+		return 0;
+	/* There is one way to each directory. */
+	err = xa_insert(&sbinfo->lu_in->dirs, in->dir - 1, xa_mk_value(1),
+			GFP_KERNEL);
+	if (err)
+		return err == -EBUSY ? -EUCLEAN : err;
+	info->lu_pos = in->dir;
+	inode->i_op = &lazy_dir_iops;
+	inode->i_fop = &lazy_dir_fops;
+	atomic_long_inc(&sbinfo->lu_in->nr_dirs);
+	atomic_long_inc(&sbinfo->lu_in->refs);
+	return 0;
+}
+
+static int xattr_load(struct inode *inode, const char *name,
+		      const struct preserve_tree_extra *extra)
+{
+	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
+	int err;
+
+	CLASS(simple_xattr, xattr)(extra->value, extra->value_len);
+
+	if (IS_ERR_OR_NULL(xattr))
+		return -ENOMEM;
+	xattr->name = kstrdup(name, GFP_KERNEL_ACCOUNT);
+	if (!xattr->name)
+		return -ENOMEM;
+	err = simple_xattr_add(&sbinfo->xa_cache, &SHMEM_I(inode)->xattrs, xattr);
+	if (!err)
+		retain_and_null_ptr(xattr);
+	return err == -EEXIST ? -EUCLEAN : err;
+}
+
+static int acl_load(struct inode *inode, const char *name,
+		    const struct preserve_tree_extra *extra)
+{
+	struct posix_acl *acl;
+	int type;
+
+	if (!strcmp(name, XATTR_NAME_POSIX_ACL_ACCESS))
+		type = ACL_TYPE_ACCESS;
+	else if (!strcmp(name, XATTR_NAME_POSIX_ACL_DEFAULT))
+		type = ACL_TYPE_DEFAULT;
+	else
+		return -EUCLEAN;
+	if (!IS_POSIXACL(inode))
+		return -EOPNOTSUPP;
+	acl = posix_acl_from_xattr(&init_user_ns, extra->value, extra->value_len);
+	if (IS_ERR_OR_NULL(acl))
+		return PTR_ERR(acl) == -ENOMEM ? -ENOMEM : -EUCLEAN;
+	set_cached_acl(inode, type, acl);
+	posix_acl_release(acl);
+	return 0;
+}
+
+static int policy_load(struct inode *inode, const char *text,
+		       const struct preserve_tree_extra *extra)
+{
+	struct preserve_policy_ser ps = {};
+
+	if (!S_ISREG(inode->i_mode) || extra->value_len != 2 * sizeof(u64) ||
+	    extra->name_len >= sizeof(ps.text))
+		return -EUCLEAN;
+	memcpy(&ps.start, extra->value, sizeof(ps.start));
+	memcpy(&ps.end, extra->value + sizeof(ps.start), sizeof(ps.end));
+	strscpy(ps.text, text, sizeof(ps.text));
+	if (ps.end <= ps.start || ps.end > (MAX_LFS_FILESIZE >> PAGE_SHIFT) + 1)
+		return -EUCLEAN;
+	shmem_lu_policy_load(SHMEM_I(inode), &ps);
+	return 0;
+}
+
+static int extra_load(struct inode *inode, const struct preserve_tree_extra *extra)
+{
+	char name[XATTR_NAME_MAX + 1];
+
+	memcpy(name, extra->name, extra->name_len);
+	name[extra->name_len] = '\0';
+	switch (extra->kind) {
+	case PRESERVE_EXTRA_XATTR:
+		return xattr_load(inode, name, extra);
+	case PRESERVE_EXTRA_ACL:
+		return acl_load(inode, name, extra);
+	default:
+		return policy_load(inode, name, extra);
+	}
+}
+
+static int extras_load(struct inode *inode, struct preserve_tree_reader *r,
+		       u32 nr)
+{
+	struct preserve_tree_extra extra;
+	int err = 0;
+
+	while (nr-- && !err)
+		err = preserve_tree_get_extra(r, &extra) ?
+		      extra_load(inode, &extra) : -EUCLEAN;
+	return err;
+}
+
+/* What an inode takes of the limit is accounted for by the file system already. */
+static void space_return(struct shmem_sb_info *sbinfo, long nr)
+{
+	if (!sbinfo->max_inodes)
+		return;
+	raw_spin_lock(&sbinfo->stat_lock);
+	sbinfo->free_ispace += nr * SHMEM_LU_INODE_SPACE;
+	raw_spin_unlock(&sbinfo->stat_lock);
+}
+
+static int inode_load(struct inode *inode, u64 pos,
+		      const struct preserve_tree_inode *in,
+		      struct preserve_tree_reader *r)
+{
+	int err = inode_fill(inode, in);
+
+	if (!err && S_ISLNK(in->mode))
+		err = symlink_fill(inode, in);
+	if (!err && S_ISDIR(in->mode))
+		err = dir_fill(inode, in);
+	if (!err && S_ISREG(in->mode)) {
+		i_size_write(inode, in->size);
+		err = shmem_lu_data_prepare(inode, pos, in);
+	}
+	return err ?: extras_load(inode, r, in->nr_extras);
+}
+
+/*
+ * Undoes inode_make(); the inode has no name yet. What the book has of it stays there, and stays accounted for.
+ */
+static void inode_unmake(struct inode *inode)
+{
+	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
+	struct shmem_inode_info *info = SHMEM_I(inode);
+	unsigned long nr = info->alloced;
+
+	if (info->lu_pos) {
+		if (S_ISDIR(inode->i_mode)) {
+			atomic_long_dec(&sbinfo->lu_in->nr_dirs);
+			xa_erase(&sbinfo->lu_in->dirs, info->lu_pos - 1);
+		}
+		info->lu_pos = 0;
+		/* The directory that it would be in holds one, too. */
+		atomic_long_dec(&sbinfo->lu_in->refs);
+	}
+	if (nr && sbinfo->max_blocks)
+		percpu_counter_add(&sbinfo->used_blocks, nr);
+	if (info->swapped)
+		shmem_recalc_inode(inode, 0, -(long)info->swapped);
+	simple_xattrs_free(&sbinfo->xa_cache, &info->xattrs, NULL);
+	clear_nlink(inode);
+	iput(inode);
+	space_return(sbinfo, -1);
+}
+
+/*
+ * Makes the inode that @in says; @r stands at its extras, @pos is where it is in the
+ * book. It has no name yet: iput() undoes it, and what is in the book stays.
+ */
+static struct inode *inode_make(struct super_block *sb, u64 pos,
+				const struct preserve_tree_inode *in,
+				struct preserve_tree_reader *r)
+{
+	struct inode *inode;
+	int err;
+
+	space_return(sb->s_fs_info, 1);
+	inode = shmem_get_inode(&nop_mnt_idmap, sb, NULL, in->mode,
+				new_decode_dev(in->rdev),
+				mk_vma_flags(VMA_NORESERVE_BIT));
+	if (IS_ERR(inode)) {
+		space_return(sb->s_fs_info, -1);
+		return PTR_ERR(inode) == -EDQUOT ? inode : ERR_PTR(-ENOMEM);
+	}
+	err = inode_load(inode, pos, in, r);
+	if (!err)
+		return inode;
+	inode_unmake(inode);
+	return ERR_PTR(err);
+}
+
+/* --- links --- */
+
+static struct inode *link_make(struct super_block *sb, u64 no)
+{
+	struct shmem_lu_book *book = shmem_lu_in(sb);
+	struct preserve_tree_reader r;
+	struct preserve_tree_inode in;
+	struct shmem_lu_section sec;
+	struct inode *inode;
+	int err;
+
+	err = shmem_lu_section_get(book, PRESERVE_SECTION_LINK, no, &sec);
+	if (err)
+		return ERR_PTR(err);
+	shmem_lu_section_reader(book, &sec, &r);
+	inode = ERR_PTR(-EUCLEAN);
+	if (preserve_tree_get_inode(&r, &in) && !S_ISDIR(in.mode))
+		inode = inode_make(sb, sec.pos, &in, &r);
+	shmem_lu_section_put(&sec);
+	if (IS_ERR(inode))
+		return inode;
+
+	err = xa_err(xa_store(&book->names, no, xa_mk_value(in.nlink),
+			      GFP_KERNEL));
+	err = err ?: xa_err(xa_store(&book->links, no, inode, GFP_KERNEL));
+	if (err) {
+		inode_unmake(inode);
+		return ERR_PTR(err);
+	}
+	return inode;
+}
+
+/* How many names of a link are to come; changed by @add. */
+static unsigned long link_names(struct shmem_lu_book *book, u64 no, int add)
+{
+	unsigned long nr = xa_to_value(xa_load(&book->names, no)) + add;
+
+	if (add)
+		xa_store(&book->names, no, xa_mk_value(nr), GFP_KERNEL);
+	return nr;
+}
+
+/* The inode of a link for one name more, with a reference. */
+static struct inode *link_get(struct super_block *sb, u64 no)
+{
+	struct shmem_lu_book *book = shmem_lu_in(sb);
+	struct inode *inode;
+
+	if (no >= book->ser.nr_links)
+		return ERR_PTR(-EUCLEAN);
+	inode = xa_load(&book->links, no);
+	if (!inode)
+		inode = link_make(sb, no);
+	if (IS_ERR(inode))
+		return inode;
+	if (xa_is_value(inode) || !link_names(book, no, 0))
+		return ERR_PTR(-EUCLEAN);
+	link_names(book, no, -1);
+	ihold(inode);
+	return inode;
+}
+
+static void link_put(struct super_block *sb, u64 no, struct inode *inode)
+{
+	link_names(shmem_lu_in(sb), no, 1);
+	iput(inode);
+}
+
+/* With its last name the link needs nobody to hold it. */
+static void link_named(struct super_block *sb, u64 no, struct inode *inode)
+{
+	struct shmem_lu_book *book = shmem_lu_in(sb);
+
+	if (link_names(book, no, 0))
+		return;
+	xa_store(&book->links, no, xa_mk_value(1), GFP_KERNEL);
+	iput(inode);
+}
+
+/* No name is to come any more: what has none so far is gone. */
+static void links_end(struct super_block *sb)
+{
+	struct shmem_lu_book *book = shmem_lu_in(sb);
+	struct shmem_lu_section sec;
+	struct inode *inode;
+	u64 no;
+
+	for (no = 1; no < book->ser.nr_links; no++) {
+		inode = xa_load(&book->links, no);
+		if (xa_is_value(inode))
+			continue;
+		if (inode) {
+			xa_store(&book->links, no, xa_mk_value(1), GFP_KERNEL);
+			iput(inode);
+		} else if (!shmem_lu_section_get(book, PRESERVE_SECTION_LINK,
+						 no, &sec)) {
+			shmem_lu_section_runs(book, &sec,
+					      shmem_lu_frames_release);
+			shmem_lu_section_put(&sec);
+		}
+		cond_resched();
+	}
+}
+
+/**
+ * shmem_lu_book_put - Something of the book has been made, or is gone.
+ * @sb: The file system.
+ *
+ * Context: Process context; the book's lock not held.
+ */
+void shmem_lu_book_put(struct super_block *sb)
+{
+	struct shmem_lu_book *book = shmem_lu_in(sb);
+
+	if (atomic_long_dec_and_test(&book->refs))
+		shmem_lu_book_close(book);
+}
+
+/* A directory has been made, or is gone. */
+static void dir_put(struct super_block *sb)
+{
+	if (atomic_long_dec_and_test(&shmem_lu_in(sb)->nr_dirs))
+		links_end(sb);
+	shmem_lu_book_put(sb);
+}
+
+/* --- directories --- */
+
+/**
+ * struct making - The making of a directory.
+ * @dir:    Its inode.
+ * @parent: Its dentry.
+ * @nr:     Entries that have been made.
+ * @made:   They: dentries that are not hashed and inodes, with a reference each; the
+ *          number of the link, or 0.
+ */
+struct making {
+	struct inode *dir;
+	struct dentry *parent;
+	u32 nr;
+	struct {
+		struct dentry *dentry;
+		struct inode *inode;
+		u64 link;
+	} made[];
+};
+
+static void inode_drop(struct making *m, struct inode *inode, u64 link)
+{
+	if (link)
+		link_put(m->dir->i_sb, link, inode);
+	else
+		inode_unmake(inode);
+}
+
+static struct dentry *entry_alloc(struct dentry *parent,
+				  const struct preserve_tree_entry *entry)
+{
+	struct qstr name = QSTR_INIT((const char *)entry->name, entry->name_len);
+
+	name.hash = full_name_hash(parent, name.name, name.len);
+	if (parent->d_flags & DCACHE_OP_HASH &&
+	    parent->d_op->d_hash(parent, &name))
+		return ERR_PTR(-EUCLEAN);
+	return d_alloc(parent, &name) ?: ERR_PTR(-ENOMEM);
+}
+
+/* The place in the directory that the entry has had. */
+static int entry_place(struct making *m, struct dentry *dentry, u64 pos)
+{
+	struct offset_ctx *ctx = &SHMEM_I(m->dir)->dir_offsets;
+	int err;
+
+	ctx->next_offset = pos;
+	err = simple_offset_add(ctx, dentry);
+	if (!err && (unsigned long)dentry->d_fsdata != pos) {
+		simple_offset_remove(ctx, dentry);
+		err = -EUCLEAN;
+	}
+	return err;
+}
+
+static int entry_make(struct making *m, const struct shmem_lu_section *sec,
+		      struct preserve_tree_reader *r)
+{
+	struct preserve_tree_entry entry;
+	struct dentry *dentry;
+	struct inode *inode;
+	int err;
+
+	if (!preserve_tree_get_entry(r, &entry))
+		return -EUCLEAN;
+	if (entry.link)
+		inode = link_get(m->dir->i_sb, entry.link);
+	else
+		inode = inode_make(m->dir->i_sb,
+				   sec->pos + (entry.start - sec->bytes),
+				   &entry.inode, r);
+	if (IS_ERR(inode))
+		return PTR_ERR(inode);
+	dentry = entry_alloc(m->parent, &entry);
+	if (IS_ERR(dentry)) {
+		inode_drop(m, inode, entry.link);
+		return PTR_ERR(dentry);
+	}
+	err = entry_place(m, dentry, entry.pos);
+	if (err) {
+		dput(dentry);
+		inode_drop(m, inode, entry.link);
+		return err;
+	}
+	m->made[m->nr].dentry = dentry;
+	m->made[m->nr].inode = inode;
+	m->made[m->nr++].link = entry.link;
+	return 0;
+}
+
+static void entry_unmake(struct making *m, u32 i)
+{
+	simple_offset_remove(&SHMEM_I(m->dir)->dir_offsets, m->made[i].dentry);
+	dput(m->made[i].dentry);
+	inode_drop(m, m->made[i].inode, m->made[i].link);
+}
+
+/* Nothing here can fail; a name that is there twice is left out. */
+static void entries_show(struct making *m)
+{
+	struct dentry *dentry, *twin;
+	struct inode *inode;
+	u32 i;
+
+	for (i = 0; i < m->nr; i++) {
+		dentry = m->made[i].dentry;
+		inode = m->made[i].inode;
+		twin = d_lookup(m->parent, &dentry->d_name);
+		if (twin) {
+			pr_err_ratelimited("%s: %pd is there twice: the second is refused\n",
+					   shmem_lu_in(m->dir->i_sb)->ser.source,
+					   dentry);
+			dput(twin);
+			entry_unmake(m, i);
+			continue;
+		}
+		d_make_persistent(dentry, inode);
+		dput(dentry);
+		if (m->made[i].link)
+			link_named(m->dir->i_sb, m->made[i].link, inode);
+	}
+}
+
+static int dir_make(struct making *m, const struct shmem_lu_section *sec)
+{
+	struct shmem_inode_info *info = SHMEM_I(m->dir);
+	unsigned long next = info->dir_offsets.next_offset;
+	struct preserve_tree_reader r;
+	int err = 0;
+
+	shmem_lu_section_reader(shmem_lu_in(m->dir->i_sb), sec, &r);
+	while (!err && m->nr < sec->head.nr) {
+		err = entry_make(m, sec, &r);
+		cond_resched();
+	}
+	if (!err && r.at != r.end)
+		err = -EUCLEAN;
+	info->dir_offsets.next_offset = next;
+	if (!err)
+		entries_show(m);
+	else
+		while (m->nr)
+			entry_unmake(m, --m->nr);
+	return err;
+}
+
+/* Context: the book's lock held. */
+static int dir_load(struct inode *dir)
+{
+	struct shmem_lu_book *book = shmem_lu_in(dir->i_sb);
+	struct shmem_lu_section sec;
+	struct making *m;
+	int err;
+
+	err = shmem_lu_section_get(book, PRESERVE_SECTION_DIR,
+				   SHMEM_I(dir)->lu_pos - 1, &sec);
+	if (err)
+		return err;
+	/* Each entry takes a byte at least. */
+	err = -EUCLEAN;
+	if (sec.head.nr > sec.head.length)
+		goto out;
+	err = -ENOMEM;
+	m = kvmalloc(struct_size(m, made, sec.head.nr), GFP_KERNEL);
+	if (!m)
+		goto out;
+	m->dir = dir;
+	m->parent = d_find_any_alias(dir);
+	m->nr = 0;
+	err = m->parent ? dir_make(m, &sec) : -ESTALE;
+	dput(m->parent);
+	kvfree(m);
+out:
+	shmem_lu_section_put(&sec);
+	return err;
+}
+
+/**
+ * shmem_lu_dir_load - Make the entries of a directory that nobody has looked into.
+ * @dir: The directory's inode.
+ *
+ * Context: Process context, may sleep; its i_rwsem held, shared is enough.
+ * Return: 0; -EUCLEAN if the book is damaged there; -ENOMEM or -EDQUOT: not now.
+ */
+int shmem_lu_dir_load(struct inode *dir)
+{
+	struct shmem_inode_info *info = SHMEM_I(dir);
+	struct shmem_lu_book *book = shmem_lu_in(dir->i_sb);
+	bool made = false;
+	int err = 0;
+
+	if (!smp_load_acquire(&info->lu_pos))
+		return 0;
+	mutex_lock(&book->lock);
+	if (info->lu_pos) {
+		err = dir_load(dir);
+		made = !err;
+	}
+	if (made) {
+		WRITE_ONCE(dir->i_op, dir_iops);
+		WRITE_ONCE(dir->i_fop, &simple_offset_dir_operations);
+		smp_store_release(&info->lu_pos, 0);
+	}
+	mutex_unlock(&book->lock);
+	if (made)
+		dir_put(dir->i_sb);
+	else if (err == -EUCLEAN)
+		pr_err_ratelimited("%s: directory with inode %llu is refused\n",
+				   book->ser.source, (u64)dir->i_ino);
+	return err;
+}
+
+static struct dentry *lazy_lookup(struct inode *dir, struct dentry *dentry,
+				  unsigned int flags)
+{
+	struct dentry *found;
+	int err;
+
+	err = shmem_lu_dir_load(dir);
+	if (err)
+		return ERR_PTR(err);
+	found = d_lookup(dentry->d_parent, &dentry->d_name);
+	return found ?: simple_lookup(dir, dentry, flags);
+}
+
+static int lazy_readdir(struct file *file, struct dir_context *ctx)
+{
+	int err = shmem_lu_dir_load(file_inode(file));
+
+	return err ?: simple_offset_dir_operations.iterate_shared(file, ctx);
+}
+
+/* Context: lazy_lock held. */
+static void lazy_init(struct inode *dir)
+{
+	if (dir_iops)
+		return;
+	lazy_dir_iops = *dir->i_op;
+	lazy_dir_iops.lookup = lazy_lookup;
+	lazy_dir_fops = simple_offset_dir_operations;
+	lazy_dir_fops.iterate_shared = lazy_readdir;
+	dir_iops = dir->i_op;
+}
+
+/**
+ * shmem_lu_root_load - Give a new file system the root of its book.
+ * @sb: The file system; lu_in is set.
+ *
+ * Context: Process context, nobody else knows it.
+ * Return: 0, or a negative errno.
+ */
+int shmem_lu_root_load(struct super_block *sb)
+{
+	struct shmem_lu_book *book = shmem_lu_in(sb);
+	struct inode *root = d_inode(sb->s_root);
+	struct preserve_tree_reader r;
+	struct preserve_tree_inode in;
+	struct shmem_lu_section sec;
+	int err;
+
+	scoped_guard(mutex, &lazy_lock)
+		lazy_init(root);
+	err = shmem_lu_section_get(book, PRESERVE_SECTION_LINK, 0, &sec);
+	if (err)
+		return err;
+	shmem_lu_section_reader(book, &sec, &r);
+	err = -EUCLEAN;
+	if (preserve_tree_get_inode(&r, &in) && S_ISDIR(in.mode) && in.dir <= 1)
+		err = inode_load(root, sec.pos, &in, &r);
+	shmem_lu_section_put(&sec);
+	return err;
+}
+
+/* The next directory that nobody has looked into, with a reference. */
+static struct inode *next_lazy(struct super_block *sb)
+{
+	struct inode *inode;
+
+	spin_lock(&sb->s_inode_list_lock);
+	list_for_each_entry(inode, &sb->s_inodes, i_sb_list) {
+		if (S_ISDIR(inode->i_mode) && READ_ONCE(SHMEM_I(inode)->lu_pos) &&
+		    igrab(inode)) {
+			spin_unlock(&sb->s_inode_list_lock);
+			return inode;
+		}
+	}
+	spin_unlock(&sb->s_inode_list_lock);
+	return NULL;
+}
+
+/**
+ * shmem_lu_tree_load - Make all directories and inodes that are left in the book.
+ * @sb: The file system.
+ *
+ * Context: Process context.
+ * Return: 0, or the first error of shmem_lu_dir_load().
+ */
+int shmem_lu_tree_load(struct super_block *sb)
+{
+	struct shmem_lu_book *book = shmem_lu_in(sb);
+	struct inode *dir;
+	int err = 0;
+
+	while (!err && book && atomic_long_read(&book->nr_dirs)) {
+		/* New inodes come at the list's head: it is found at once. */
+		dir = next_lazy(sb);
+		if (!dir)
+			break;
+		inode_lock(dir);
+		err = shmem_lu_dir_load(dir);
+		inode_unlock(dir);
+		iput(dir);
+		if (fatal_signal_pending(current))
+			err = err ?: -EINTR;
+	}
+	return err;
+}
+
+/* Frees the data of a directory's files; notes the directories below it. */
+static void dir_release(struct shmem_lu_book *book, u64 no, struct xarray *below)
+{
+	struct preserve_tree_entry entry;
+	struct preserve_tree_extra extra;
+	struct preserve_tree_reader r;
+	struct shmem_lu_section sec;
+	u32 i, nr;
+
+	if (shmem_lu_section_get(book, PRESERVE_SECTION_DIR, no, &sec))
+		return;
+	shmem_lu_section_reader(book, &sec, &r);
+	for (i = 0; i < sec.head.nr && preserve_tree_get_entry(&r, &entry); i++) {
+		if (!entry.link) {
+			shmem_lu_inode_runs(&entry.inode, r.end,
+					    shmem_lu_frames_release);
+			if (S_ISDIR(entry.inode.mode) && entry.inode.dir)
+				xa_store(below, entry.inode.dir - 1,
+					 xa_mk_value(1), GFP_KERNEL | __GFP_NOFAIL);
+		}
+		for (nr = entry.inode.nr_extras; nr; nr--)
+			preserve_tree_get_extra(&r, &extra);
+	}
+	shmem_lu_section_put(&sec);
+}
+
+/**
+ * shmem_lu_dir_forget - Free what is below a directory that nobody has looked into.
+ * @dir: The directory's inode; it goes away.
+ *
+ * Context: Process context.
+ */
+void shmem_lu_dir_forget(struct inode *dir)
+{
+	struct shmem_lu_book *book = shmem_lu_in(dir->i_sb);
+	DEFINE_XARRAY(below);
+	unsigned long no;
+	void *entry;
+
+	xa_store(&below, SHMEM_I(dir)->lu_pos - 1, xa_mk_value(1),
+		 GFP_KERNEL | __GFP_NOFAIL);
+	while (!xa_empty(&below)) {
+		xa_for_each(&below, no, entry) {
+			xa_erase(&below, no);
+			/* Once only, however often it is named. */
+			if (!xa_insert(&book->names, book->ser.nr_links + no,
+				       xa_mk_value(1), GFP_KERNEL | __GFP_NOFAIL))
+				dir_release(book, no, &below);
+			cond_resched();
+		}
+	}
+	xa_destroy(&below);
+	SHMEM_I(dir)->lu_pos = 0;
+	dir_put(dir->i_sb);
+}

@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The file system of a preserved tree: its mount options into the book and back,
+ * quota limits, and a mount that belongs nowhere yet.
+ *
+ * Options are given to tmpfs as mount(8) gives them, so that it checks them itself.
+ */
+#define pr_fmt(fmt) "preserve: tmpfs: " fmt
+
+#include <linux/cred.h>
+#include <linux/fs.h>
+#include <linux/fs_context.h>
+#include <linux/mempolicy.h>
+#include <linux/mnt_namespace.h>
+#include <linux/mount.h>
+#include <linux/nsproxy.h>
+#include <linux/quotaops.h>
+#include <linux/shmem_fs.h>
+#include <linux/unicode.h>
+
+#include "../fs/internal.h"
+#include "../fs/mount.h"
+#include "shmem_lu.h"
+#include "shmem_lu_tree.h"
+
+/* What mount(2) sets of a mount, and what crosses. */
+#define MNT_OPTIONS	(MNT_NOSUID | MNT_NODEV | MNT_NOEXEC | MNT_NOATIME | \
+			 MNT_NODIRATIME | MNT_RELATIME | MNT_READONLY | \
+			 MNT_NOSYMFOLLOW)
+
+/* By SHMEM_HUGE_*, as mm/shmem.c numbers them. */
+static const char * const huge_names[] = {
+	"never", "always", "within_size", "advise"
+};
+
+/* A kernel that changes one of these must have us looked at. */
+static_assert(__same_type(alloc_mnt_ns,
+			  struct mnt_namespace *(struct user_namespace *, bool)));
+static_assert(__same_type(mnt_add_to_ns,
+			  void(struct mnt_namespace *, struct mount *)));
+
+static u64 flags_of(struct super_block *sb)
+{
+	struct shmem_sb_info *sbinfo = sb->s_fs_info;
+
+	return (sbinfo->full_inums ? PRESERVE_TREE_INODE64 : 0) |
+	       (sbinfo->noswap ? PRESERVE_TREE_NOSWAP : 0) |
+	       (sbinfo->lu_pool ? PRESERVE_TREE_POOL : 0) |
+	       (sb_has_quota_active(sb, USRQUOTA) ? PRESERVE_TREE_USRQUOTA : 0) |
+	       (sb_has_quota_active(sb, GRPQUOTA) ? PRESERVE_TREE_GRPQUOTA : 0) |
+	       (sb_rdonly(sb) ? PRESERVE_TREE_RDONLY : 0);
+}
+
+#if IS_ENABLED(CONFIG_UNICODE)
+static void encoding_save(struct super_block *sb, struct preserve_tree_ser *ser)
+{
+	if (!sb->s_encoding)
+		return;
+	ser->encoding = sb->s_encoding->version;
+	if (sb_has_strict_encoding(sb))
+		ser->flags |= PRESERVE_TREE_STRICT;
+}
+#else
+static void encoding_save(struct super_block *sb, struct preserve_tree_ser *ser)
+{
+}
+#endif
+
+/**
+ * shmem_lu_options_save - Note a file system's options and limits.
+ * @sb:  The file system.
+ * @mnt: The mount that it is preserved by.
+ * @ser: The beginning of its book, zeroed.
+ */
+void shmem_lu_options_save(struct super_block *sb, struct vfsmount *mnt,
+			   struct preserve_tree_ser *ser)
+{
+	struct shmem_sb_info *sbinfo = sb->s_fs_info;
+	struct mempolicy *mpol;
+
+	ser->flags = flags_of(sb);
+	ser->max_blocks = sbinfo->max_blocks;
+	ser->max_inodes = sbinfo->max_inodes;
+	ser->mode = sbinfo->mode & 07777;
+	ser->uid = from_kuid(&init_user_ns, sbinfo->uid);
+	ser->gid = from_kgid(&init_user_ns, sbinfo->gid);
+	ser->huge = sbinfo->huge;
+	ser->mnt_flags = mnt->mnt_flags & MNT_OPTIONS;
+	ser->quota_limits[0] = sbinfo->qlimits.usrquota_bhardlimit;
+	ser->quota_limits[1] = sbinfo->qlimits.usrquota_ihardlimit;
+	ser->quota_limits[2] = sbinfo->qlimits.grpquota_bhardlimit;
+	ser->quota_limits[3] = sbinfo->qlimits.grpquota_ihardlimit;
+	memcpy(ser->uuid, sb->s_uuid.b, sizeof(ser->uuid));
+	encoding_save(sb, ser);
+	strscpy(ser->source, real_mount(mnt)->mnt_devname ?: "tmpfs",
+		sizeof(ser->source));
+	raw_spin_lock(&sbinfo->stat_lock);
+	ser->next_ino = sbinfo->next_ino;
+	mpol = sbinfo->mpol;
+	mpol_get(mpol);
+	raw_spin_unlock(&sbinfo->stat_lock);
+	if (mpol)
+		mpol_to_str(ser->policy, sizeof(ser->policy), mpol);
+	mpol_put(mpol);
+}
+
+static int give(struct fs_context *fc, const char *key, const char *fmt, ...)
+{
+	char value[PRESERVE_TREE_MAX_SOURCE];
+	va_list args;
+
+	if (!fmt)
+		return vfs_parse_fs_string(fc, key, NULL);
+	va_start(args, fmt);
+	vsnprintf(value, sizeof(value), fmt, args);
+	va_end(args);
+	return vfs_parse_fs_string(fc, key, value);
+}
+
+static int give_flag(struct fs_context *fc, const char *key, bool on)
+{
+	return on ? give(fc, key, NULL) : 0;
+}
+
+static int give_quotas(struct fs_context *fc, const struct preserve_tree_ser *ser)
+{
+	static const char * const keys[] = {
+		"usrquota_block_hardlimit", "usrquota_inode_hardlimit",
+		"grpquota_block_hardlimit", "grpquota_inode_hardlimit",
+	};
+	unsigned int i;
+	int err;
+
+	err = give_flag(fc, "usrquota", ser->flags & PRESERVE_TREE_USRQUOTA);
+	err = err ?: give_flag(fc, "grpquota",
+			       ser->flags & PRESERVE_TREE_GRPQUOTA);
+	for (i = 0; i < ARRAY_SIZE(keys) && !err; i++)
+		if (ser->quota_limits[i])
+			err = give(fc, keys[i], "%llu", ser->quota_limits[i]);
+	return err;
+}
+
+/* A policy that cannot be followed here is dropped: it says nothing of the content. */
+static int give_policy(struct fs_context *fc, const struct preserve_tree_ser *ser)
+{
+	if (!ser->policy[0] || !give(fc, "mpol", "%s", ser->policy))
+		return 0;
+	pr_warn("%s: memory policy %s cannot be followed here\n", ser->source,
+		ser->policy);
+	return 0;
+}
+
+static int give_encoding(struct fs_context *fc,
+			 const struct preserve_tree_ser *ser)
+{
+	u32 v = ser->encoding;
+	int err = 0;
+
+	if (v)
+		err = give(fc, "casefold", "utf8-%u.%u.%u", v >> 16 & 0xff,
+			   v >> 8 & 0xff, v & 0xff);
+	return err ?: give_flag(fc, "strict_encoding",
+				ser->flags & PRESERVE_TREE_STRICT);
+}
+
+static int give_options(struct fs_context *fc,
+			const struct preserve_tree_ser *ser)
+{
+	int err;
+
+	err = give(fc, "source", "%s", ser->source);
+	err = err ?: give(fc, "nr_blocks", "%llu", ser->max_blocks);
+	err = err ?: give(fc, "nr_inodes", "%llu", ser->max_inodes);
+	err = err ?: give(fc, "mode", "%o", ser->mode);
+	err = err ?: give(fc, "uid", "%u", ser->uid);
+	err = err ?: give(fc, "gid", "%u", ser->gid);
+	err = err ?: give_flag(fc, ser->flags & PRESERVE_TREE_INODE64 ?
+				   "inode64" : "inode32", true);
+	err = err ?: give_flag(fc, "noswap", ser->flags & PRESERVE_TREE_NOSWAP);
+	err = err ?: give_flag(fc, "preserve", ser->flags & PRESERVE_TREE_POOL);
+	if (!err && ser->huge && ser->huge < ARRAY_SIZE(huge_names))
+		err = give(fc, "huge", "%s", huge_names[ser->huge]);
+	err = err ?: give_quotas(fc, ser);
+	err = err ?: give_encoding(fc, ser);
+	return err ?: give_policy(fc, ser);
+}
+
+/**
+ * shmem_lu_mount - Make a file system with the options of a book.
+ * @ser: The beginning of the book.
+ *
+ * Context: Process context.
+ * Return: A mount of it, which is nowhere; or an ERR_PTR.
+ */
+struct vfsmount *shmem_lu_mount(const struct preserve_tree_ser *ser)
+{
+	struct file_system_type *type = get_fs_type("tmpfs");
+	struct fs_context *fc;
+	struct vfsmount *mnt;
+	int err;
+
+	if (!type)
+		return ERR_PTR(-ENODEV);
+	fc = fs_context_for_mount(type, 0);
+	put_filesystem(type);
+	if (IS_ERR(fc))
+		return ERR_CAST(fc);
+	err = give_options(fc, ser);
+	mnt = err ? ERR_PTR(err) : fc_mount(fc);
+	put_fs_context(fc);
+	if (!IS_ERR(mnt)) {
+		mnt->mnt_flags |= ser->mnt_flags & MNT_OPTIONS;
+		super_set_uuid(mnt->mnt_sb, ser->uuid, sizeof(ser->uuid));
+		if (ser->flags & PRESERVE_TREE_RDONLY)
+			mnt->mnt_sb->s_flags |= SB_RDONLY;
+	}
+	return mnt;
+}
+
+/**
+ * shmem_lu_mount_open - A descriptor of a mount that is nowhere, for move_mount(2).
+ * @mnt: From shmem_lu_mount(); its reference is used up, also on error.
+ *
+ * Context: Process context.
+ * Return: The file, as fsmount(2) gives it; or an ERR_PTR.
+ */
+struct file *shmem_lu_mount_open(struct vfsmount *mnt)
+{
+	struct path path = { .mnt = mnt, .dentry = mnt->mnt_root };
+	struct mount *m = real_mount(mnt);
+	struct mnt_namespace *ns;
+	struct file *file;
+
+	ns = alloc_mnt_ns(current->nsproxy->mnt_ns->user_ns, true);
+	if (IS_ERR(ns)) {
+		mntput(mnt);
+		return ERR_CAST(ns);
+	}
+	ns->root = m;
+	ns->nr_mounts = 1;
+	mnt_add_to_ns(ns, m);
+	/* The namespace has its reference, the file takes one of its own. */
+	file = dentry_open(&path, O_PATH, current_cred());
+	if (IS_ERR(file))
+		dissolve_on_fput(mntget(mnt));
+	else
+		file->f_mode |= FMODE_NEED_UNMOUNT;
+	return file;
+}
+
+#ifdef CONFIG_TMPFS_QUOTA
+
+/**
+ * shmem_lu_quotas_load - Set the quota limits that the book has.
+ * @sb:   The file system; all of its inodes are there.
+ * @book: Its book.
+ *
+ * Context: Process context.
+ * Return: 0, -EUCLEAN, or the error of setting one.
+ */
+int shmem_lu_quotas_load(struct super_block *sb, struct shmem_lu_book *book)
+{
+	struct preserve_tree_reader r;
+	struct shmem_lu_section sec;
+	struct qc_dqblk dq;
+	u64 type, id;
+	u32 i;
+	int err;
+
+	if (!book->ser.quotas)
+		return 0;
+	err = shmem_lu_section_get(book, PRESERVE_SECTION_QUOTA, 0, &sec);
+	if (err)
+		return err;
+	shmem_lu_section_reader(book, &sec, &r);
+	for (i = 0; i < sec.head.nr && !err; i++) {
+		type = preserve_tree_get(&r);
+		id = preserve_tree_get(&r);
+		memset(&dq, 0, sizeof(dq));
+		dq.d_fieldmask = QC_SPC_HARD | QC_INO_HARD | QC_SPC_SOFT |
+				 QC_INO_SOFT;
+		dq.d_spc_hardlimit = preserve_tree_get(&r);
+		dq.d_ino_hardlimit = preserve_tree_get(&r);
+		dq.d_spc_softlimit = preserve_tree_get(&r);
+		dq.d_ino_softlimit = preserve_tree_get(&r);
+		err = -EUCLEAN;
+		if (!r.bad && type <= GRPQUOTA && id < U32_MAX)
+			err = dquot_set_dqblk(sb, make_kqid(&init_user_ns, type,
+							    id), &dq);
+	}
+	shmem_lu_section_put(&sec);
+	return err;
+}
+
+#else
+
+int shmem_lu_quotas_load(struct super_block *sb, struct shmem_lu_book *book)
+{
+	return book->ser.quotas ? -EOPNOTSUPP : 0;
+}
+
+#endif

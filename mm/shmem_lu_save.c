@@ -1,0 +1,729 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Writing the book of a tree: freezes a tmpfs directory by directory, and notes what
+ * it comes upon.
+ *
+ * Directories are done in the order of their numbers. One that has a number is
+ * immutable: nothing can come into it or leave it, what is renamed meanwhile is so
+ * among those that have none. Attributes are noted under the inode's lock, with
+ * changes refused from the beginning on (shmem_lu_may_change()).
+ *
+ * The frames of a section's files are claimed once it is in the book. On failure the
+ * caller unclaims what the book has, and thaws the file system.
+ */
+#define pr_fmt(fmt) "preserve: tmpfs: " fmt
+
+#include <linux/dcache.h>
+#include <linux/fs.h>
+#include <linux/kdev_t.h>
+#include <linux/mempolicy.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
+#include <linux/preserve.h>
+#include <linux/quotaops.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/swap.h>
+#include <linux/timekeeping.h>
+#include <linux/xattr.h>
+
+#include "internal.h"
+#include "preserve/internal.h"
+#include "shmem_lu.h"
+#include "shmem_lu_tree.h"
+
+/* Runs that are read with interrupts off. */
+#define BATCH	16
+
+/**
+ * struct saving - The writing of a book.
+ * @sb:      The file system.
+ * @book:    The book, its file empty at first.
+ * @pos:     Where the next section goes.
+ * @w:       The section at hand.
+ * @nr:      Its entries.
+ * @dirs:    Dentries of directories by number, until they are done.
+ * @inodes:  Numbers of links by the inode's address.
+ * @dir_at:  Where sections of directories are.
+ * @link_at: Where those of links are.
+ * @name:    What is being saved, for messages.
+ */
+struct saving {
+	struct super_block *sb;
+	struct shmem_lu_book *book;
+	loff_t pos;
+	struct preserve_tree_writer w;
+	u32 nr;
+	struct xarray dirs;
+	struct xarray inodes;
+	struct preserve_tree_writer dir_at;
+	struct preserve_tree_writer link_at;
+	const struct dentry *name;
+};
+
+static int refuse(const struct saving *s, int err, const char *why)
+{
+	pr_err_ratelimited("%pd: not preserved: %s (%pe)\n", s->name, why,
+			   ERR_PTR(err));
+	return err;
+}
+
+static int book_put(struct saving *s, const void *bytes, size_t len)
+{
+	ssize_t nr;
+
+	while (len) {
+		nr = kernel_write(s->book->file, bytes, min(len, (size_t)SZ_1G),
+				  &s->pos);
+		if (nr <= 0)
+			return nr ?: -ENOSPC;
+		bytes += nr;
+		len -= nr;
+	}
+	return 0;
+}
+
+/* Ends the section at hand, and claims the frames that it names. */
+static int section_end(struct saving *s, u32 kind, u64 no)
+{
+	struct shmem_lu_section sec = {
+		.head = { .kind = kind, .no = no, .nr = s->nr,
+			  .length = s->w.len },
+		.bytes = s->w.buf,
+	};
+	u64 at = s->pos;
+	int err = s->w.err;
+
+	if (err)
+		return err;
+	preserve_section_seal(&sec.head, s->w.buf, at);
+	err = book_put(s, &sec.head, sizeof(sec.head));
+	err = err ?: book_put(s, s->w.buf, s->w.len);
+	if (err)
+		return err;
+	if (kind != PRESERVE_SECTION_QUOTA) {
+		err = shmem_lu_section_runs(s->book, &sec, shmem_lu_claim);
+		if (err) {
+			shmem_lu_section_runs(s->book, &sec, shmem_lu_unclaim);
+			return err == -ENOMEM ? -ENOSPC : err;
+		}
+		preserve_tree_put_bytes(kind == PRESERVE_SECTION_DIR ?
+					&s->dir_at : &s->link_at, &at, sizeof(at));
+	}
+	s->w.len = 0;
+	s->nr = 0;
+	return 0;
+}
+
+/* --- a file's data --- */
+
+static void run_add(struct saving *s, struct preserve_tree_runs *at,
+		    struct preserve_tree_inode *in, const struct prmap_run *run)
+{
+	preserve_tree_put_run(&s->w, at, run);
+	in->nr_runs++;
+	in->nr_pages += run->nr;
+}
+
+/* The same run goes on, or @run takes the place of what came before. */
+static void run_join(struct saving *s, struct preserve_tree_runs *at,
+		     struct preserve_tree_inode *in, struct prmap_run *last,
+		     const struct prmap_run *run)
+{
+	if (last->nr && last->index + last->nr == run->index &&
+	    last->pfn + last->nr == run->pfn && last->order == run->order) {
+		last->nr += run->nr;
+		return;
+	}
+	if (last->nr)
+		run_add(s, at, in, last);
+	*last = *run;
+}
+
+/* From the page cache, folio by folio. Context: the file is frozen. */
+static int runs_of_cache(struct saving *s, struct address_space *mapping,
+			 struct preserve_tree_inode *in)
+{
+	XA_STATE(xas, &mapping->i_pages, 0);
+	struct preserve_tree_runs at = {};
+	struct prmap_run last = {}, run = {};
+	struct folio *folio;
+	int err = 0;
+
+	rcu_read_lock();
+	xas_for_each(&xas, folio, ULONG_MAX) {
+		if (xas_retry(&xas, folio))
+			continue;
+		if (xa_is_value(folio) || !preserve_pool_block(&folio->page)) {
+			err = -EBUSY;
+			break;
+		}
+		run.index = folio->index;
+		run.pfn = folio_pfn(folio);
+		run.nr = folio_nr_pages(folio);
+		run.order = folio_order(folio);
+		/* Adding to the section may sleep. */
+		xas_pause(&xas);
+		rcu_read_unlock();
+		run_join(s, &at, in, &last, &run);
+		cond_resched();
+		rcu_read_lock();
+	}
+	rcu_read_unlock();
+	if (last.nr)
+		run_add(s, &at, in, &last);
+	return err;
+}
+
+/* From the file map. Context: the file is sealed, so the map stays as it is. */
+static int runs_of_map(struct saving *s, struct preserve_file *pf,
+		       struct preserve_tree_inode *in)
+{
+	struct preserve_tree_runs at = {};
+	struct prmap_run runs[BATCH];
+	u64 index = 0;
+	int i, nr;
+
+	do {
+		xa_lock_irq(pf->i_pages);
+		for (nr = 0; nr < BATCH; nr++) {
+			if (!prmap_next(&pf->map, index, &runs[nr]))
+				break;
+			index = runs[nr].index + runs[nr].nr;
+		}
+		xa_unlock_irq(pf->i_pages);
+		for (i = 0; i < nr; i++)
+			run_add(s, &at, in, &runs[i]);
+		cond_resched();
+	} while (nr == BATCH);
+	return 0;
+}
+
+/*
+ * From the last kernel's book, if nobody has touched the data. Context: that book's
+ * lock held.
+ */
+static int runs_of_book(struct saving *s, struct inode *inode,
+			struct preserve_tree_inode *in)
+{
+	struct preserve_tree_inode old;
+	struct preserve_tree_runs from = {}, at = {};
+	struct preserve_tree_reader r = {};
+	struct prmap_run run;
+	u8 *buf;
+	u64 i;
+	int err;
+
+	err = shmem_lu_data_get(inode, &old, &buf, &r.end);
+	if (err)
+		return err;
+	r.at = old.runs;
+	for (i = 0; i < old.nr_runs && !err; i++) {
+		if (preserve_tree_get_run(&r, &from, &run))
+			run_add(s, &at, in, &run);
+		else
+			err = -EIO;
+	}
+	kvfree(buf);
+	return err;
+}
+
+/* Brings a plain file's folios into the pool, where they stay. */
+static int file_enter(struct saving *s, struct inode *inode)
+{
+	struct shmem_inode_info *info = SHMEM_I(inode);
+
+	if (shmem_lu_mapping(inode->i_mapping))
+		return 0;
+	if (!info->alloced) {
+		/* Who wants to fill a hole comes to us now. */
+		set_bit(AS_PRESERVE, &inode->i_mapping->flags);
+		return 0;
+	}
+	if (shmem_lu_plain_enter(inode))
+		return 0;
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	return refuse(s, -EBUSY, "a page is pinned or busy, or the pool is full");
+}
+
+/* Notes a file's runs in a section of its own, to be put behind its inode. */
+static int file_runs(struct saving *s, struct inode *inode,
+		     struct preserve_tree_inode *in)
+{
+	struct shmem_inode_info *info = SHMEM_I(inode);
+	struct preserve_file *pf;
+	int err;
+
+	if (info->preserve && info->preserve->record)
+		return refuse(s, -EBUSY, "preserved by itself already");
+	shmem_freeze(inode, true);
+	err = file_enter(s, inode);
+	if (err)
+		return err;
+	if (smp_load_acquire(&info->lu_pos)) {
+		guard(mutex)(&shmem_lu_in(s->sb)->lock);
+		if (info->lu_pos)
+			return runs_of_book(s, inode, in);
+	}
+	pf = info->preserve;
+	if (!pf)
+		return 0;
+	if (pf->plain) {
+		err = runs_of_cache(s, inode->i_mapping, in);
+	} else {
+		err = preserve_file_settle(pf);
+		err = err ?: runs_of_map(s, pf, in);
+	}
+	return err ? refuse(s, err, "its data cannot be noted") : 0;
+}
+
+/* --- an inode --- */
+
+static void inode_note(struct inode *inode, struct preserve_tree_inode *in)
+{
+	struct shmem_inode_info *info = SHMEM_I(inode);
+
+	memset(in, 0, sizeof(*in));
+	in->mode = inode->i_mode;
+	in->uid = from_kuid(&init_user_ns, inode->i_uid);
+	in->gid = from_kgid(&init_user_ns, inode->i_gid);
+	in->nlink = inode->i_nlink;
+	if (S_ISBLK(inode->i_mode) || S_ISCHR(inode->i_mode))
+		in->rdev = new_encode_dev(inode->i_rdev);
+	in->fsflags = info->fsflags;
+	in->seals = info->seals;
+	in->ino = inode->i_ino;
+	in->generation = inode->i_generation;
+	in->mtime = inode_get_mtime(inode);
+	in->ctime = inode_get_ctime(inode);
+	in->atime = inode_get_atime(inode);
+	in->btime = info->i_crtime;
+	in->size = i_size_read(inode);
+}
+
+static int xattrs_note(struct saving *s, struct inode *inode,
+		       struct preserve_tree_writer *w, u32 *nr)
+{
+	struct shmem_sb_info *sbinfo = s->sb->s_fs_info;
+	struct simple_xattr *xattr;
+
+	/* The inode is locked: nobody else changes the list. */
+	list_for_each_entry(xattr, &SHMEM_I(inode)->xattrs, node) {
+		preserve_tree_put(w, PRESERVE_EXTRA_XATTR);
+		preserve_tree_put_text(w, xattr->name, strlen(xattr->name));
+		preserve_tree_put_text(w, xattr->value, xattr->size);
+		if (sbinfo->max_inodes)
+			s->book->ser.used_ispace +=
+				simple_xattr_space(xattr->name, xattr->size);
+		++*nr;
+	}
+	return w->err;
+}
+
+static int acl_note(struct inode *inode, int type,
+		    struct preserve_tree_writer *w, u32 *nr)
+{
+	struct posix_acl *acl = get_cached_acl(inode, type);
+	const char *name = posix_acl_xattr_name(type);
+	size_t size;
+	void *value;
+
+	if (IS_ERR_OR_NULL(acl) || is_uncached_acl(acl))
+		return 0;
+	value = posix_acl_to_xattr(&init_user_ns, acl, &size, GFP_KERNEL);
+	posix_acl_release(acl);
+	if (!value)
+		return -ENOMEM;
+	preserve_tree_put(w, PRESERVE_EXTRA_ACL);
+	preserve_tree_put_text(w, name, strlen(name));
+	preserve_tree_put_text(w, value, size);
+	kfree(value);
+	++*nr;
+	return w->err;
+}
+
+static int policies_note(struct saving *s, struct inode *inode,
+			 struct preserve_tree_writer *w, u32 *nr)
+{
+	struct preserve_file_ser *rec;
+	int err = 0;
+	u32 i;
+
+	if (!S_ISREG(inode->i_mode) || !shmem_lu_has_policies(SHMEM_I(inode)))
+		return 0;
+	rec = kzalloc_obj(*rec);
+	if (!rec)
+		return -ENOMEM;
+	if (shmem_lu_policies_save(SHMEM_I(inode), rec))
+		err = refuse(s, -E2BIG, "too many memory policies, or too long ones");
+	for (i = 0; i < rec->nr_policies && !err; i++) {
+		const struct preserve_policy_ser *ps = &rec->policies[i];
+
+		preserve_tree_put(w, PRESERVE_EXTRA_POLICY);
+		preserve_tree_put_text(w, ps->text, strlen(ps->text));
+		preserve_tree_put_text(w, ps, 2 * sizeof(u64));
+		++*nr;
+	}
+	kfree(rec);
+	return err ?: w->err;
+}
+
+/* What only few inodes have, apart, because the inode says first how many there are. */
+static int extras_note(struct saving *s, struct inode *inode,
+		       struct preserve_tree_writer *w, u32 *nr)
+{
+	int err = xattrs_note(s, inode, w, nr);
+
+	err = err ?: acl_note(inode, ACL_TYPE_ACCESS, w, nr);
+	err = err ?: acl_note(inode, ACL_TYPE_DEFAULT, w, nr);
+	err = err ?: policies_note(s, inode, w, nr);
+	if (!err && *nr > PRESERVE_EXTRAS_MAX)
+		err = refuse(s, -E2BIG, "too many extended attributes");
+	return err;
+}
+
+/* A directory's number, which it gets here. Returns 0, or a negative errno. */
+static int dir_note(struct saving *s, struct dentry *dentry,
+		    struct preserve_tree_inode *in)
+{
+	u64 no = s->book->ser.nr_dirs;
+	int err;
+
+	in->next = SHMEM_I(d_inode(dentry))->dir_offsets.next_offset;
+	err = xa_err(xa_store(&s->dirs, no, dentry, GFP_KERNEL));
+	if (err)
+		return err;
+	in->dir = no + 1;
+	s->book->ser.nr_dirs++;
+	return 0;
+}
+
+static int target_note(struct dentry *dentry, struct preserve_tree_inode *in,
+		       struct delayed_call *done)
+{
+	const char *target = vfs_get_link(dentry, done);
+
+	if (IS_ERR(target))
+		return PTR_ERR(target);
+	in->target = (const u8 *)target;
+	in->target_len = strlen(target);
+	return 0;
+}
+
+/*
+ * Puts the inode into the section at hand. Its parts are written apart first: runs and
+ * extras are counted before they are in place.
+ */
+static int inode_put(struct saving *s, struct dentry *dentry)
+{
+	struct inode *inode = d_inode(dentry);
+	struct preserve_tree_writer section = s->w, runs, extras = {};
+	struct preserve_tree_inode in;
+	DEFINE_DELAYED_CALL(done);
+	int err = 0;
+
+	s->w = (struct preserve_tree_writer) { .epoch = section.epoch };
+	inode_note(inode, &in);
+	if (S_ISREG(inode->i_mode))
+		err = file_runs(s, inode, &in);
+	else if (S_ISDIR(inode->i_mode))
+		err = dir_note(s, dentry, &in);
+	else if (S_ISLNK(inode->i_mode))
+		err = target_note(dentry, &in, &done);
+	runs = s->w;
+	s->w = section;
+	err = err ?: extras_note(s, inode, &extras, &in.nr_extras);
+	if (!err) {
+		preserve_tree_put_inode(&s->w, &in);
+		preserve_tree_put_bytes(&s->w, runs.buf, runs.len);
+		if (in.nr_extras)
+			preserve_tree_put(&s->w, in.nr_extras);
+		preserve_tree_put_bytes(&s->w, extras.buf, extras.len);
+		s->book->ser.used_blocks += S_ISREG(in.mode) || S_ISLNK(in.mode) ?
+					    SHMEM_I(inode)->alloced : 0;
+	}
+	do_delayed_call(&done);
+	kvfree(runs.buf);
+	kvfree(extras.buf);
+	return err ?: runs.err ?: s->w.err;
+}
+
+/* From here on it stands still, its times too; a file can be written. */
+static int inode_save(struct saving *s, struct dentry *dentry)
+{
+	struct inode *inode = d_inode(dentry);
+	unsigned int flags = S_NOATIME | S_NOCMTIME;
+	int err;
+
+	if (S_ISDIR(inode->i_mode))
+		flags |= S_IMMUTABLE;
+	s->name = dentry;
+	inode_lock_nested(inode, I_MUTEX_CHILD);
+	inode_set_flags(inode, flags, flags);
+	err = inode_put(s, dentry);
+	inode_unlock(inode);
+	s->book->ser.nr_inodes++;
+	return err;
+}
+
+/* An inode with several names has a section of its own; notes its number. */
+static int link_save(struct saving *s, struct dentry *dentry, u64 *no)
+{
+	unsigned long key = (unsigned long)d_inode(dentry);
+	struct preserve_tree_writer section = s->w;
+	void *known = xa_load(&s->inodes, key);
+	u32 nr = s->nr;
+	int err;
+
+	if (known) {
+		*no = xa_to_value(known);
+		return 0;
+	}
+	*no = s->book->ser.nr_links;
+	err = xa_err(xa_store(&s->inodes, key, xa_mk_value(*no), GFP_KERNEL));
+	if (err)
+		return err;
+	s->w = (struct preserve_tree_writer) { .epoch = section.epoch };
+	s->nr = 1;
+	err = inode_save(s, dentry);
+	err = err ?: section_end(s, PRESERVE_SECTION_LINK, *no);
+	kvfree(s->w.buf);
+	s->w = section;
+	s->nr = nr;
+	s->book->ser.nr_links += !err;
+	return err;
+}
+
+static int entry_save(struct saving *s, struct dentry *dentry)
+{
+	struct inode *inode = d_inode(dentry);
+	struct preserve_tree_writer *w = &s->w;
+	u64 link = 0;
+	int err = 0;
+
+	if (inode->i_nlink > 1 && !S_ISDIR(inode->i_mode))
+		err = link_save(s, dentry, &link);
+	if (err)
+		return err;
+	preserve_tree_put_text(w, dentry->d_name.name, dentry->d_name.len);
+	preserve_tree_put(w, (unsigned long)dentry->d_fsdata);
+	preserve_tree_put(w, link ? PRESERVE_ENTRY_LINK : PRESERVE_ENTRY_INODE);
+	if (link)
+		preserve_tree_put(w, link);
+	else
+		err = inode_save(s, dentry);
+	s->nr++;
+	s->book->ser.used_ispace += SHMEM_LU_INODE_SPACE;
+	return err ?: w->err;
+}
+
+/* --- directories --- */
+
+/* The entry behind @last, in the order that readdir has, with a reference. */
+static struct dentry *next_entry(struct dentry *parent, struct dentry *last)
+{
+	struct dentry *dentry, *found = NULL;
+
+	spin_lock(&parent->d_lock);
+	dentry = last ? d_next_sibling(last) : d_first_child(parent);
+	hlist_for_each_entry_from(dentry, d_sib) {
+		if (!simple_positive(dentry))
+			continue;
+		spin_lock_nested(&dentry->d_lock, DENTRY_D_LOCK_NESTED);
+		if (simple_positive(dentry))
+			found = dget_dlock(dentry);
+		spin_unlock(&dentry->d_lock);
+		if (found)
+			break;
+	}
+	spin_unlock(&parent->d_lock);
+	return found;
+}
+
+/* The entries, oldest first: reading them puts the youngest first. */
+static int dir_save(struct saving *s, struct dentry *parent, u64 no)
+{
+	struct dentry **list = NULL, **more, *dentry = NULL;
+	u32 nr = 0, room = 0;
+	int err;
+
+	inode_lock_shared(d_inode(parent));
+	err = shmem_lu_dir_load(d_inode(parent));
+	inode_unlock_shared(d_inode(parent));
+	while (!err && (dentry = next_entry(parent, dentry))) {
+		/* Nobody can take it away: no need for the reference. */
+		dput(dentry);
+		if (nr == room) {
+			room = max(2 * room, 64U);
+			more = kvrealloc(list, room * sizeof(*list), GFP_KERNEL);
+			if (!more) {
+				err = -ENOMEM;
+				break;
+			}
+			list = more;
+		}
+		list[nr++] = dentry;
+		cond_resched();
+	}
+	while (!err && nr) {
+		err = entry_save(s, list[--nr]);
+		if (fatal_signal_pending(current))
+			err = err ?: -EINTR;
+		cond_resched();
+	}
+	kvfree(list);
+	return err ?: section_end(s, PRESERVE_SECTION_DIR, no);
+}
+
+static int dirs_save(struct saving *s)
+{
+	struct dentry *dentry;
+	u64 no;
+	int err = 0;
+
+	for (no = 0; !err && no < s->book->ser.nr_dirs; no++) {
+		dentry = xa_load(&s->dirs, no);
+		err = dir_save(s, dentry, no);
+		xa_erase(&s->dirs, no);
+	}
+	return err;
+}
+
+static int root_save(struct saving *s)
+{
+	int err;
+
+	s->nr = 1;
+	err = inode_save(s, s->sb->s_root);
+	s->book->ser.nr_inodes = 0;
+	err = err ?: section_end(s, PRESERVE_SECTION_LINK, 0);
+	s->book->ser.nr_links = 1;
+	return err;
+}
+
+/* --- quotas --- */
+
+#ifdef CONFIG_TMPFS_QUOTA
+
+static int quotas_of(struct saving *s, int type)
+{
+	struct kqid id = make_kqid(&init_user_ns, type, 0);
+	struct qc_dqblk dq;
+	int err;
+
+	if (!sb_has_quota_active(s->sb, type))
+		return 0;
+	while (!(err = dquot_get_next_dqblk(s->sb, &id, &dq))) {
+		preserve_tree_put(&s->w, type);
+		preserve_tree_put(&s->w, from_kqid(&init_user_ns, id));
+		preserve_tree_put(&s->w, dq.d_spc_hardlimit);
+		preserve_tree_put(&s->w, dq.d_ino_hardlimit);
+		preserve_tree_put(&s->w, dq.d_spc_softlimit);
+		preserve_tree_put(&s->w, dq.d_ino_softlimit);
+		s->nr++;
+		if (from_kqid(&init_user_ns, id) >= U32_MAX - 1)
+			break;
+		id = make_kqid(&init_user_ns, type,
+			       from_kqid(&init_user_ns, id) + 1);
+	}
+	return err == -ENOENT || err == -ESRCH ? 0 : err;
+}
+
+static int quotas_save(struct saving *s)
+{
+	u64 at = s->pos;
+	int err = quotas_of(s, USRQUOTA) ?: quotas_of(s, GRPQUOTA);
+
+	if (err || !s->nr)
+		return err;
+	s->book->ser.quotas = at;
+	return section_end(s, PRESERVE_SECTION_QUOTA, 0);
+}
+
+#else
+
+static int quotas_save(struct saving *s)
+{
+	return 0;
+}
+
+#endif
+
+/* --- all of it --- */
+
+static int tables_save(struct saving *s)
+{
+	struct preserve_tree_ser *ser = &s->book->ser;
+	int err = s->dir_at.err ?: s->link_at.err;
+
+	ser->dirs = s->pos;
+	err = err ?: book_put(s, s->dir_at.buf, s->dir_at.len);
+	ser->links = s->pos;
+	err = err ?: book_put(s, s->link_at.buf, s->link_at.len);
+	ser->length = s->pos;
+	preserve_tree_seal(ser);
+	s->pos = 0;
+	return err ?: book_put(s, ser, sizeof(*ser));
+}
+
+/*
+ * The tables as far as they go, so that shmem_lu_book_runs() finds what is claimed.
+ */
+static void tables_salvage(struct saving *s)
+{
+	s->book->ser.nr_dirs = s->dir_at.len / sizeof(u64);
+	s->book->ser.nr_links = s->link_at.len / sizeof(u64);
+	s->dir_at.err = 0;
+	s->link_at.err = 0;
+	if (tables_save(s))
+		pr_err_ratelimited("some frames stay claimed in vain until the next kexec\n");
+}
+
+/**
+ * shmem_lu_book_write - Freeze a tmpfs and write its book.
+ * @sb:   The file system; lu_out is set, so that nobody changes attributes any more.
+ * @mnt:  The mount that it is preserved by.
+ * @book: The book: its file is empty, owned by the caller.
+ *
+ * Context: Process context, no lock held.
+ * Return: 0; -ENOMEM, -ENOSPC, -EBUSY, -E2BIG, -EINTR, with a message where a file is
+ *         the reason. The caller then undoes what is there: shmem_lu_book_runs() with
+ *         shmem_lu_unclaim(), and thaws the file system.
+ */
+int shmem_lu_book_write(struct super_block *sb, struct vfsmount *mnt,
+			struct shmem_lu_book *book)
+{
+	struct saving *s = kzalloc_obj(*s);
+	int err;
+
+	if (!s)
+		return -ENOMEM;
+	s->sb = sb;
+	s->book = book;
+	s->pos = sizeof(book->ser);
+	s->name = sb->s_root;
+	xa_init(&s->dirs);
+	xa_init(&s->inodes);
+	shmem_lu_options_save(sb, mnt, &book->ser);
+	book->ser.epoch = ktime_get_real_seconds();
+	s->w.epoch = book->ser.epoch;
+	book->ser.used_ispace = SHMEM_LU_INODE_SPACE;
+
+	lru_add_drain_all();
+	err = root_save(s);
+	err = err ?: dirs_save(s);
+	err = err ?: quotas_save(s);
+	err = err ?: tables_save(s);
+	if (err)
+		tables_salvage(s);
+	xa_destroy(&s->dirs);
+	xa_destroy(&s->inodes);
+	kvfree(s->w.buf);
+	kvfree(s->dir_at.buf);
+	kvfree(s->link_at.buf);
+	kfree(s);
+	return err;
+}

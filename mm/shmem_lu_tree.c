@@ -1,0 +1,440 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The tmpfs backend of mm/preserve: whole mounted trees.
+ */
+
+/**
+ * DOC: tmpfs trees
+ *
+ * LUO preserves a file descriptor of a tmpfs's root directory: names, directories, hard
+ * links, symbolic links, special files, attributes, times, extended attributes, ACLs,
+ * holes, policies, options, limits. Preserving writes a *book* of all that, in a file of
+ * the pool; see include/linux/kho/abi/preserve_tree.h. Files of a tmpfs mounted with
+ * "preserve" have their memory in the pool already; those of another one are moved
+ * there.
+ *
+ * From then on the tree stands still. What would change its shape, a size, a hole or an
+ * attribute is EPERM; a fault into a hole is SIGBUS; times do not move. Content can be
+ * written where there is some. Unpreserve lets everything go on.
+ *
+ * Retrieving gives a mount that belongs nowhere yet, for move_mount(2). Directories and
+ * inodes are made when somebody looks there, file by file memory when somebody touches
+ * it; so what is retrieved and not used costs nothing, and crosses another kexec as it
+ * is. With quotas all inodes are made at once, because usage is counted by inode.
+ *
+ * What is damaged is refused in its smallest unit: a directory (EUCLEAN), a file's data
+ * (EIO), or the whole tree if its beginning or its root is.
+ *
+ * A tree that is finished without having been retrieved is freed to the pool.
+ */
+#define pr_fmt(fmt) "preserve: tmpfs: " fmt
+
+#include <linux/capability.h>
+#include <linux/dcache.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/liveupdate.h>
+#include <linux/magic.h>
+#include <linux/memfd.h>
+#include <linux/mm.h>
+#include <linux/mount.h>
+#include <linux/pagemap.h>
+#include <linux/posix_acl.h>
+#include <linux/preserve.h>
+#include <linux/quotaops.h>
+#include <linux/shmem_fs.h>
+#include <linux/slab.h>
+#include <uapi/linux/memfd.h>
+
+#include "internal.h"
+#include "preserve/internal.h"
+#include "shmem_lu.h"
+#include "shmem_lu_tree.h"
+
+static bool is_tmpfs(const struct super_block *sb)
+{
+	return sb->s_magic == TMPFS_MAGIC && !strcmp(sb->s_type->name, "tmpfs");
+}
+
+/**
+ * shmem_lu_may_change - May this inode, or what is in it, change?
+ * @inode: A shmem inode.
+ *
+ * Context: Any.
+ * Return: False in a tree that is preserved.
+ */
+bool shmem_lu_may_change(const struct inode *inode)
+{
+	const struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
+
+	return likely(!READ_ONCE(sbinfo->lu_out));
+}
+
+/**
+ * shmem_lu_dir_empty - Is a directory empty, or no directory?
+ * @dentry: Of what is to be removed; it is locked.
+ *
+ * Context: Process context.
+ * Return: True if it is.
+ */
+bool shmem_lu_dir_empty(struct dentry *dentry)
+{
+	struct inode *inode = d_inode(dentry);
+
+	if (inode && S_ISDIR(inode->i_mode) && shmem_lu_dir_load(inode))
+		return false;
+	return simple_empty(dentry);
+}
+
+/**
+ * shmem_lu_set_acl - Set an ACL, unless the tree is preserved.
+ * @idmap:  Of the mount.
+ * @dentry: Whose ACL.
+ * @acl:    The ACL.
+ * @type:   ACL_TYPE_*.
+ *
+ * Context: Process context, the inode locked.
+ * Return: -EPERM, or as simple_set_acl().
+ */
+int shmem_lu_set_acl(struct mnt_idmap *idmap, struct dentry *dentry,
+		     struct posix_acl *acl, int type)
+{
+	if (!shmem_lu_may_change(d_inode(dentry)))
+		return -EPERM;
+	return simple_set_acl(idmap, dentry, acl, type);
+}
+
+/**
+ * shmem_lu_put_super - A tmpfs goes away.
+ * @sbinfo: Its.
+ */
+void shmem_lu_put_super(struct shmem_sb_info *sbinfo)
+{
+	shmem_lu_book_free(sbinfo->lu_in);
+}
+
+/* --- preserve --- */
+
+/* A directory of a tmpfs is ours, to be refused with a reason if need be. */
+static bool tree_can_preserve(struct liveupdate_file_handler *handler,
+			      struct file *file)
+{
+	return S_ISDIR(file_inode(file)->i_mode) &&
+	       is_tmpfs(file_inode(file)->i_sb);
+}
+
+static unsigned long tree_get_id(struct file *file)
+{
+	return (unsigned long)file_inode(file)->i_sb;
+}
+
+static int refuse(const struct file *file, int err, const char *why)
+{
+	pr_err_ratelimited("%pD: not preserved: %s (%pe)\n", file, why,
+			   ERR_PTR(err));
+	return err;
+}
+
+static int tree_suits(const struct file *file)
+{
+	struct super_block *sb = file_inode(file)->i_sb;
+
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
+	if (!preserve_available())
+		return -EOPNOTSUPP;
+	if (file->f_path.dentry != sb->s_root)
+		return refuse(file, -EINVAL, "not the root of its file system");
+	if (sb->s_user_ns != &init_user_ns)
+		return refuse(file, -EOPNOTSUPP,
+			      "the mount belongs to another user namespace");
+	return 0;
+}
+
+/* Files do not lose folios behind their end any more. */
+static void shrinklist_forget(struct shmem_sb_info *sbinfo)
+{
+	spin_lock(&sbinfo->shrinklist_lock);
+	while (!list_empty(&sbinfo->shrinklist)) {
+		list_del_init(sbinfo->shrinklist.next);
+		sbinfo->shrinklist_len--;
+	}
+	spin_unlock(&sbinfo->shrinklist_lock);
+}
+
+static void inode_thaw(struct inode *inode)
+{
+	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
+	struct preserve_file *pf = SHMEM_I(inode)->preserve;
+
+	shmem_lu_inode_flags(inode);
+	if (!S_ISREG(inode->i_mode))
+		return;
+	shmem_freeze(inode, false);
+	if (!pf) {
+		if (!SHMEM_I(inode)->lu_pos)
+			clear_bit(AS_PRESERVE, &inode->i_mapping->flags);
+		return;
+	}
+	preserve_file_unseal(pf);
+	shmem_lu_plain_leave(inode);
+	if (!sbinfo->lu_pool && shmem_lu_mapping(inode->i_mapping))
+		shmem_lu_plain_done(inode);
+}
+
+static void tree_thaw(struct super_block *sb)
+{
+	struct inode *inode, *last = NULL;
+
+	spin_lock(&sb->s_inode_list_lock);
+	list_for_each_entry(inode, &sb->s_inodes, i_sb_list) {
+		if (!igrab(inode))
+			continue;
+		spin_unlock(&sb->s_inode_list_lock);
+		iput(last);
+		last = inode;
+		inode_lock(inode);
+		inode_thaw(inode);
+		inode_unlock(inode);
+		cond_resched();
+		spin_lock(&sb->s_inode_list_lock);
+	}
+	spin_unlock(&sb->s_inode_list_lock);
+	iput(last);
+}
+
+static void tree_undo(struct super_block *sb, struct shmem_lu_book *book)
+{
+	struct shmem_sb_info *sbinfo = sb->s_fs_info;
+
+	shmem_lu_book_runs(book, shmem_lu_unclaim);
+	/* Before the thaw: who makes data meanwhile seals it no more. */
+	WRITE_ONCE(sbinfo->lu_out, NULL);
+	tree_thaw(sb);
+	shmem_lu_book_free(book);
+	preserve_publish();
+}
+
+static struct shmem_lu_book *book_new(void)
+{
+	struct shmem_lu_book *book = kzalloc_obj(*book);
+	struct file *file;
+
+	if (!book)
+		return ERR_PTR(-ENOMEM);
+	file = memfd_alloc_file("book", MFD_ALLOW_SEALING | MFD_PRESERVE);
+	if (IS_ERR(file)) {
+		kfree(book);
+		return ERR_CAST(file);
+	}
+	book->file = file;
+	mutex_init(&book->lock);
+	xa_init(&book->dirs);
+	xa_init(&book->links);
+	xa_init(&book->names);
+	return book;
+}
+
+static int tree_write(struct super_block *sb, struct vfsmount *mnt,
+		      struct shmem_lu_book *book, u64 *handle)
+{
+	int err;
+
+	preserve_compact_pause();
+	err = shmem_lu_book_write(sb, mnt, book);
+	preserve_compact_resume();
+	return err ?: shmem_lu_file_preserve(book->file, PRESERVE_FILE_TREE,
+					     handle);
+}
+
+static int tree_preserve(struct liveupdate_file_op_args *args)
+{
+	struct super_block *sb = file_inode(args->file)->i_sb;
+	struct shmem_sb_info *sbinfo = sb->s_fs_info;
+	struct shmem_lu_book *book;
+	int err = tree_suits(args->file);
+
+	if (err)
+		return err;
+	book = book_new();
+	if (IS_ERR(book))
+		return PTR_ERR(book);
+	if (cmpxchg(&sbinfo->lu_out, NULL, book)) {
+		shmem_lu_book_free(book);
+		return -EBUSY;
+	}
+	shrinklist_forget(sbinfo);
+	err = tree_write(sb, args->file->f_path.mnt, book,
+			 &args->serialized_data);
+	if (err) {
+		tree_undo(sb, book);
+		return err;
+	}
+	args->private_data = book;
+	return 0;
+}
+
+static void tree_unpreserve(struct liveupdate_file_op_args *args)
+{
+	struct shmem_lu_book *book = args->private_data;
+
+	shmem_lu_file_unpreserve(book->file);
+	tree_undo(file_inode(args->file)->i_sb, book);
+}
+
+static int tree_freeze(struct liveupdate_file_op_args *args)
+{
+	struct shmem_lu_book *book = args->private_data;
+
+	return shmem_lu_file_freeze(book->file);
+}
+
+static void tree_unfreeze(struct liveupdate_file_op_args *args)
+{
+	struct shmem_lu_book *book = args->private_data;
+
+	shmem_lu_file_unfreeze(book->file);
+}
+
+/* --- retrieve --- */
+
+/* What the tree takes counts from the beginning, whether it is made or not. */
+static int limits_charge(struct super_block *sb, const struct preserve_tree_ser *ser)
+{
+	struct shmem_sb_info *sbinfo = sb->s_fs_info;
+	u64 space = ser->used_ispace - SHMEM_LU_INODE_SPACE;
+	int err = 0;
+
+	raw_spin_lock(&sbinfo->stat_lock);
+	if (sbinfo->max_inodes) {
+		if (ser->used_ispace < SHMEM_LU_INODE_SPACE ||
+		    space > sbinfo->free_ispace)
+			err = -EUCLEAN;
+		else
+			sbinfo->free_ispace -= space;
+	}
+	sbinfo->next_ino = max(sbinfo->next_ino, ser->next_ino);
+	raw_spin_unlock(&sbinfo->stat_lock);
+	if (!err && sbinfo->max_blocks)
+		percpu_counter_add(&sbinfo->used_blocks, ser->used_blocks);
+	return err;
+}
+
+static int tree_fill(struct super_block *sb, struct shmem_lu_book *book)
+{
+	struct shmem_sb_info *sbinfo = sb->s_fs_info;
+	int err;
+
+	/* One more while the tree is being set up. */
+	atomic_long_set(&book->refs, 1);
+	sbinfo->lu_in = book;
+	err = limits_charge(sb, &book->ser);
+	err = err ?: shmem_lu_root_load(sb);
+	if (!err && book->ser.flags & (PRESERVE_TREE_USRQUOTA |
+				       PRESERVE_TREE_GRPQUOTA))
+		err = shmem_lu_tree_load(sb) ?: shmem_lu_quotas_load(sb, book);
+	shmem_lu_book_put(sb);
+	return err;
+}
+
+static struct file *tree_make(struct shmem_lu_book *book, bool *taken)
+{
+	struct vfsmount *mnt = shmem_lu_mount(&book->ser);
+	int err;
+
+	if (IS_ERR(mnt))
+		return ERR_CAST(mnt);
+	*taken = true;
+	err = tree_fill(mnt->mnt_sb, book);
+	if (err) {
+		/* What is refused keeps its memory. */
+		SHMEM_I(d_inode(mnt->mnt_root))->lu_pos = 0;
+		mntput(mnt);
+		return ERR_PTR(err);
+	}
+	return shmem_lu_mount_open(mnt);
+}
+
+static struct shmem_lu_book *book_retrieve(u64 handle)
+{
+	struct file *file = shmem_lu_file_retrieve(handle, PRESERVE_FILE_TREE);
+	struct shmem_lu_book *book;
+	const char *reason;
+
+	if (IS_ERR(file))
+		return ERR_CAST(file);
+	book = shmem_lu_book_open(file, &reason);
+	if (IS_ERR(book)) {
+		pr_err_ratelimited("tree refused: %s (%pe)\n", reason, book);
+		fput(file);
+	}
+	return book;
+}
+
+static int tree_retrieve(struct liveupdate_file_op_args *args)
+{
+	struct shmem_lu_book *book;
+	struct file *file;
+	bool taken = false;
+
+	if (!ns_capable(current_user_ns(), CAP_SYS_ADMIN) ||
+	    current_user_ns() != &init_user_ns)
+		return -EPERM;
+	book = book_retrieve(args->serialized_data);
+	if (IS_ERR(book))
+		return PTR_ERR(book);
+	file = tree_make(book, &taken);
+	if (IS_ERR(file)) {
+		pr_err_ratelimited("%s: tree refused (%pe)\n", taken ? "tmpfs" :
+				   book->ser.source, file);
+		if (!taken)
+			shmem_lu_book_free(book);
+		return PTR_ERR(file);
+	}
+	args->file = file;
+	return 0;
+}
+
+static void tree_finish(struct liveupdate_file_op_args *args)
+{
+	struct shmem_lu_book *book;
+
+	/* Retrieved, or tried to: nothing is left then. */
+	if (args->retrieve_status)
+		return;
+	book = book_retrieve(args->serialized_data);
+	if (IS_ERR(book))
+		return;
+	shmem_lu_book_runs(book, shmem_lu_frames_release);
+	shmem_lu_book_free(book);
+}
+
+static const struct liveupdate_file_ops tree_ops = {
+	.can_preserve	= tree_can_preserve,
+	.preserve	= tree_preserve,
+	.unpreserve	= tree_unpreserve,
+	.freeze		= tree_freeze,
+	.unfreeze	= tree_unfreeze,
+	.retrieve	= tree_retrieve,
+	.finish		= tree_finish,
+	.get_id		= tree_get_id,
+	.owner		= THIS_MODULE,
+};
+
+static struct liveupdate_file_handler tree_handler = {
+	.ops		= &tree_ops,
+	.compatible	= PRESERVE_TREE_COMPATIBLE,
+};
+
+static int __init shmem_lu_tree_init(void)
+{
+	int err;
+
+	if (!preserve_ready())
+		return 0;
+	err = liveupdate_register_file_handler(&tree_handler);
+	if (err)
+		pr_err("cannot register with LUO (%pe)\n", ERR_PTR(err));
+	return err;
+}
+device_initcall_sync(shmem_lu_tree_init);

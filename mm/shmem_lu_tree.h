@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the files of the tmpfs backend share.
+ *
+ *	shmem_lu_tree.c   LUO's handler: freezing and thawing a tree, retrieving it
+ *	shmem_lu_save.c   writing the book
+ *	shmem_lu_book.c   reading it: sections, and all runs of frames in it
+ *	shmem_lu_load.c   making directories and inodes of it, when they are needed
+ *	shmem_lu_data.c   giving a file of a tree its memory
+ *	shmem_lu_mount.c  the file system and its options
+ *
+ * A tmpfs has two books at most. lu_in is what the last kernel has handed over; it
+ * stays until all of it has been made or is gone. lu_out is what the next kernel is
+ * to have, from preserve to unpreserve.
+ *
+ * What is left in lu_in hangs on the inodes: lu_pos of a directory that nobody has
+ * looked into is its number plus one, that of a file whose data nobody has touched is
+ * where its inode stands in the book. 0: nothing is left.
+ *
+ * Locks: a directory's i_rwsem, then the book's lock, which covers the making of
+ * inodes and the giving of data; then the locks of the book's own file.
+ */
+#ifndef _MM_SHMEM_LU_TREE_H
+#define _MM_SHMEM_LU_TREE_H
+
+#include <linux/kho/abi/preserve_tree.h>
+#include <linux/mutex.h>
+#include <linux/shmem_fs.h>
+#include <linux/xarray.h>
+
+#include "preserve/tree.h"
+
+struct file;
+struct inode;
+struct super_block;
+struct vfsmount;
+
+/**
+ * struct shmem_lu_book - A book and what is left to make of it.
+ * @file:    The book's own file. Owned.
+ * @ser:     Its beginning, checked.
+ * @lock:    Covers the making of what is in it.
+ * @dirs:    Of lu_in, by number: a value entry for each directory that has an inode.
+ *           There is one way to each. Under @lock, like the next two.
+ * @links:   Of lu_in, by number: the inode of a link, with a reference, while some of
+ *           its names may come; a value entry when none can.
+ * @names:   Of lu_in, by number of the link: how many names are to come, a value.
+ * @nr_dirs: Of lu_in: directories that nobody has looked into. When there are none
+ *           no name is to come any more.
+ * @refs:    Of lu_in: those and the files without their data. With the last one the
+ *           file goes.
+ *
+ * What is left of lu_in goes with the file system: somebody may wait for @lock.
+ */
+struct shmem_lu_book {
+	struct file *file;
+	struct preserve_tree_ser ser;
+	struct mutex lock;	/* covers the making of what is in it */
+	struct xarray dirs;
+	struct xarray links;
+	struct xarray names;
+	atomic_long_t nr_dirs;
+	atomic_long_t refs;
+};
+
+/**
+ * struct shmem_lu_section - A section that has been read.
+ * @head:  Its header, checked.
+ * @pos:   Where what follows it begins in the book.
+ * @bytes: What follows it. Freed by shmem_lu_section_put().
+ */
+struct shmem_lu_section {
+	struct preserve_section_ser head;
+	loff_t pos;
+	u8 *bytes;
+};
+
+/* Called for each run of frames that a book names. */
+typedef int shmem_lu_run_fn(unsigned long pfn, unsigned long nr);
+
+/* shmem_lu.c */
+struct file *shmem_lu_file_retrieve(u64 handle, u32 kind);
+int shmem_lu_file_preserve(struct file *file, u32 kind, u64 *handle);
+void shmem_lu_file_unpreserve(struct file *file);
+int shmem_lu_file_freeze(struct file *file);
+void shmem_lu_file_unfreeze(struct file *file);
+
+/* shmem_lu_book.c */
+struct shmem_lu_book *shmem_lu_book_open(struct file *file, const char **reason);
+void shmem_lu_book_close(struct shmem_lu_book *book);
+void shmem_lu_book_free(struct shmem_lu_book *book);
+int shmem_lu_book_read(struct shmem_lu_book *book, void *buf, size_t len,
+		       loff_t pos);
+int shmem_lu_section_get(struct shmem_lu_book *book, u32 kind, u64 no,
+			 struct shmem_lu_section *sec);
+void shmem_lu_section_put(struct shmem_lu_section *sec);
+void shmem_lu_section_reader(const struct shmem_lu_book *book,
+			     const struct shmem_lu_section *sec,
+			     struct preserve_tree_reader *r);
+int shmem_lu_inode_runs(const struct preserve_tree_inode *in, const u8 *end,
+			shmem_lu_run_fn *fn);
+int shmem_lu_section_runs(const struct shmem_lu_book *book,
+			  const struct shmem_lu_section *sec,
+			  shmem_lu_run_fn *fn);
+int shmem_lu_book_runs(struct shmem_lu_book *book, shmem_lu_run_fn *fn);
+int shmem_lu_frames_release(unsigned long pfn, unsigned long nr);
+int shmem_lu_claim(unsigned long pfn, unsigned long nr);
+int shmem_lu_unclaim(unsigned long pfn, unsigned long nr);
+
+/* shmem_lu_load.c */
+int shmem_lu_root_load(struct super_block *sb);
+int shmem_lu_dir_load(struct inode *dir);
+int shmem_lu_tree_load(struct super_block *sb);
+void shmem_lu_inode_flags(struct inode *inode);
+void shmem_lu_book_put(struct super_block *sb);
+
+/* shmem_lu_data.c */
+int shmem_lu_data_prepare(struct inode *inode, u64 pos,
+			  const struct preserve_tree_inode *in);
+int shmem_lu_data_get(struct inode *inode, struct preserve_tree_inode *in,
+		      u8 **buf, const u8 **end);
+unsigned long shmem_lu_data_drop(struct inode *inode);
+
+/* shmem_lu_save.c */
+int shmem_lu_book_write(struct super_block *sb, struct vfsmount *mnt,
+			struct shmem_lu_book *book);
+
+/* shmem_lu_mount.c */
+void shmem_lu_options_save(struct super_block *sb, struct vfsmount *mnt,
+			   struct preserve_tree_ser *ser);
+struct vfsmount *shmem_lu_mount(const struct preserve_tree_ser *ser);
+int shmem_lu_quotas_load(struct super_block *sb, struct shmem_lu_book *book);
+struct file *shmem_lu_mount_open(struct vfsmount *mnt);
+
+static inline struct shmem_lu_book *shmem_lu_in(const struct super_block *sb)
+{
+	return ((struct shmem_sb_info *)sb->s_fs_info)->lu_in;
+}
+
+#endif /* _MM_SHMEM_LU_TREE_H */

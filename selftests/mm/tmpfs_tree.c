@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Whole trees cross a kexec as they are: every kind of inode, attribute and hole, the
+ * order of directories, options and limits, on a tmpfs that takes its memory from the
+ * pool and on one that does not. Then once more without anybody having looked at them,
+ * and once more after they have changed.
+ *
+ *	tmpfs_tree [INODES]
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "liveupdate.h"
+#include "stage.h"
+#include "tree.h"
+
+#define SESSION	"trees"
+
+enum { TOKEN_PLAIN = 1, TOKEN_POOL, TOKEN_PLAIN_LIST, TOKEN_POOL_LIST };
+
+static unsigned int nr_inodes = 600;
+
+static const struct {
+	const char *dir;
+	const char *options;
+	int token;
+} trees[] = {
+	{ "/plain", "size=64m,nr_inodes=20000,mode=751,uid=7,gid=8,inode64",
+	  TOKEN_PLAIN },
+	{ "/pool", "preserve,size=80m,nr_inodes=30000,huge=within_size", TOKEN_POOL },
+};
+
+/* What the file system says of itself. */
+static void list_limits(struct tree_text *list, const char *dir)
+{
+	char line[1024], *text = list->text;
+	struct statvfs st;
+	FILE *mounts;
+	int len;
+
+	require(!statvfs(dir, &st), "limits of %s", dir);
+	mounts = fopen("/proc/self/mounts", "re");
+	require(mounts, "open the list of mounts");
+	while (fgets(line, sizeof(line), mounts))
+		if (strstr(line, dir) && strstr(line, " tmpfs "))
+			break;
+	fclose(mounts);
+	text = realloc(text, list->size += 2048);
+	require(text, "memory");
+	len = snprintf(text + list->len, 2048, "%s%lu %lu %lu %lu\n", line,
+		       st.f_blocks, st.f_bfree, st.f_files, st.f_ffree);
+	list->text = text;
+	list->len += len;
+}
+
+static void preserve(int session, unsigned int i, struct tree_text *list)
+{
+	int fd = tree_open(trees[i].dir);
+
+	check(!preserve_session_add_fd(session, fd, trees[i].token),
+	      "%s is preserved", trees[i].dir);
+	fd = tree_text_keep(list, "list");
+	require(!preserve_session_add_fd(session, fd, trees[i].token + 2),
+		"preserve its list");
+}
+
+/* Lists them, and preserves that. */
+static void preserve_all(void)
+{
+	int session = stage_session_create(SESSION);
+	struct tree_text list = {};
+	unsigned int i;
+
+	for (i = 0; i < 2; i++) {
+		tree_list(&list, trees[i].dir, true);
+		list_limits(&list, trees[i].dir);
+		preserve(session, i, &list);
+		tree_text_free(&list);
+	}
+}
+
+static void make(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < 2; i++) {
+		require(tree_mount(trees[i].dir, trees[i].options) >= 0,
+			"mount %s", trees[i].options);
+		tree_make(trees[i].dir, nr_inodes, 1 + i);
+	}
+	preserve_all();
+}
+
+/* Retrieves both; gives their lists of before. */
+static int retrieve(struct tree_text list[2])
+{
+	int session = stage_session_retrieve(SESSION), fd;
+	unsigned int i;
+
+	for (i = 0; i < 2; i++) {
+		fd = preserve_session_get_fd(session, trees[i].token);
+		require(fd >= 0, "retrieve %s: %d", trees[i].dir, fd);
+		check(!tree_attach(fd, trees[i].dir), "%s is attached",
+		      trees[i].dir);
+		tree_text_read(&list[i], preserve_session_get_fd(session,
+								 trees[i].token + 2));
+	}
+	stage_session_finish(session);
+	return session;
+}
+
+/* As they come, they go. */
+static void pass_on(void)
+{
+	struct tree_text list[2] = {};
+	unsigned int i;
+	int session;
+
+	retrieve(list);
+	session = stage_session_create(SESSION);
+	for (i = 0; i < 2; i++)
+		preserve(session, i, &list[i]);
+}
+
+static void look(bool content)
+{
+	struct tree_text list[2] = {}, now = {};
+	unsigned int i;
+
+	retrieve(list);
+	for (i = 0; i < 2; i++) {
+		list_limits(&now, trees[i].dir);
+		check(now.len < list[i].len &&
+		      !strcmp(now.text, list[i].text + list[i].len - now.len),
+		      "options and limits of %s are the same before anybody looks",
+		      trees[i].dir);
+		tree_text_free(&now);
+		tree_list(&now, trees[i].dir, content);
+		list_limits(&now, trees[i].dir);
+		check(tree_same(&list[i], &now), "%s is the same",
+		      trees[i].dir);
+		tree_text_free(&now);
+		tree_text_free(&list[i]);
+	}
+}
+
+static void change(const char *dir)
+{
+	char path[64], more[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/new", dir);
+	check(!mkdir(path, 0700), "a directory is made in %s", dir);
+	tree_make(path, 50, 99);
+	snprintf(more, sizeof(more), "%s/moved", dir);
+	check(!rename(path, more), "and renamed");
+	snprintf(path, sizeof(path), "%s/file", dir);
+	fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+	check(fd >= 0 && write(fd, path, sizeof(path)) == sizeof(path),
+	      "a file is written");
+	close(fd);
+}
+
+static void look_and_change(void)
+{
+	look(true);
+	change("/plain");
+	change("/pool");
+	preserve_all();
+}
+
+static void look_again(void)
+{
+	look(true);
+	check(!umount("/plain") && !umount("/pool"), "both are unmounted");
+}
+
+static const stage_fn stages[] = { make, pass_on, look_and_change, look_again };
+
+int main(int argc, char **argv)
+{
+	if (argc > 1)
+		nr_inodes = atoi(argv[1]);
+	return stage_run(stages, STAGE_COUNT(stages));
+}
