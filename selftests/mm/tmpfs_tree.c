@@ -110,6 +110,7 @@ static int retrieve(struct tree_text list[2])
 		require(fd >= 0, "retrieve %s: %d", trees[i].dir, fd);
 		check(!tree_attach(fd, trees[i].dir), "%s is attached",
 		      trees[i].dir);
+		close(fd);
 		tree_text_read(&list[i], preserve_session_get_fd(session,
 								 trees[i].token + 2));
 	}
