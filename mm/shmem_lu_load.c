@@ -407,12 +407,15 @@ static void link_put(struct super_block *sb, u64 no, struct inode *inode)
 	iput(inode);
 }
 
-/* With its last name the link needs nobody to hold it. */
+/*
+ * With its last name the link needs nobody to hold it. A directory may have several
+ * of the last ones.
+ */
 static void link_named(struct super_block *sb, u64 no, struct inode *inode)
 {
 	struct shmem_lu_book *book = shmem_lu_in(sb);
 
-	if (link_names(book, no, 0))
+	if (link_names(book, no, 0) || xa_load(&book->links, no) != inode)
 		return;
 	xa_store(&book->links, no, xa_mk_value(1), GFP_KERNEL);
 	iput(inode);

@@ -90,10 +90,12 @@ static void preserve_all(void)
 static void make(void)
 {
 	unsigned int i;
+	int fd;
 
 	for (i = 0; i < 2; i++) {
-		require(tree_mount(trees[i].dir, trees[i].options) >= 0,
-			"mount %s", trees[i].options);
+		fd = tree_mount(trees[i].dir, trees[i].options);
+		require(fd >= 0, "mount %s", trees[i].options);
+		close(fd);
 		tree_make(trees[i].dir, nr_inodes, 1 + i);
 	}
 	preserve_all();
