@@ -201,7 +201,11 @@ static int inode_enter(struct inode *inode)
  */
 int shmem_lu_new_inode(struct shmem_sb_info *sbinfo, struct inode *inode)
 {
-	return sbinfo->lu_pool ? inode_enter(inode) : 0;
+	int err = sbinfo->lu_pool ? inode_enter(inode) : 0;
+
+	if (!err && sbinfo->lu_pool)
+		preserve_file_set_small(inode_pf(inode));
+	return err;
 }
 
 /**

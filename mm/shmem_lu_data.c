@@ -182,15 +182,23 @@ static struct preserve_file *file_make(struct inode *inode,
 	return ERR_PTR(err);
 }
 
-/* All folios are there: nothing is special about the file any more. */
+/* All folios are there: nothing is special about the file any more, or it is small. */
 static void data_complete(struct preserve_file *pf)
 {
 	struct inode *inode = preserve_file_mapping(pf)->host;
 	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
 
-	if (sbinfo->lu_pool || READ_ONCE(sbinfo->lu_out))
+	if (READ_ONCE(sbinfo->lu_out))
 		return;
-	shmem_lu_plain_done(inode);
+	if (!sbinfo->lu_pool) {
+		shmem_lu_plain_done(inode);
+		return;
+	}
+	xa_lock_irq(pf->i_pages);
+	if (!pf->sealed && !pf->record &&
+	    inode->i_mapping->nrpages <= PRESERVE_SMALL_PAGES)
+		preserve_file_set_small(pf);
+	xa_unlock_irq(pf->i_pages);
 }
 
 static int data_load(struct inode *inode)

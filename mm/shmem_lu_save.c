@@ -271,7 +271,7 @@ static int file_runs(struct saving *s, struct inode *inode,
 	pf = info->preserve;
 	if (!pf)
 		return 0;
-	if (pf->plain) {
+	if (pf->plain || pf->small) {
 		err = runs_of_cache(s, inode->i_mapping, in);
 	} else {
 		err = preserve_file_settle(pf);

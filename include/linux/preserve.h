@@ -97,6 +97,9 @@ struct preserve_hint {
 	unsigned long pfn;
 };
 
+/* More pages than this are worth a map from the start. */
+#define PRESERVE_SMALL_PAGES	16
+
 /* See preserve_file_begin(). */
 typedef int preserve_insert_fn(struct address_space *mapping,
 			       struct folio *folio, pgoff_t index, gfp_t gfp);
@@ -118,6 +121,8 @@ typedef int preserve_insert_fn(struct address_space *mapping,
  *            the map from the page cache.
  * @sealed:   The kernel is about to be replaced: the map may not change. A change
  *            of the file makes it stale.
+ * @small:    The file has no map yet, and is stale: it gets one with its page number
+ *            %PRESERVE_SMALL_PAGES, because a map takes a page.
  * @plain:    The file is not made for preserving: its folios are moved in.
  * @broken:   The map has lost an index that the page cache had not: what is
  *            unrestored is not told from holes any more. Never seen; refused.
@@ -145,6 +150,7 @@ struct preserve_file {
 	bool claimed;
 	bool stale;
 	bool sealed;
+	bool small;
 	bool plain;
 	bool broken;
 	u64 nr_unrestored;
@@ -203,6 +209,7 @@ void preserve_free_range(unsigned long pfn, unsigned int order);
 
 void preserve_file_init(struct preserve_file *pf, struct xarray *i_pages);
 void preserve_file_destroy(struct preserve_file *pf);
+void preserve_file_set_small(struct preserve_file *pf);
 unsigned long preserve_file_goal(struct preserve_file *pf, pgoff_t index);
 void preserve_file_add(struct preserve_file *pf, pgoff_t index,
 		       struct folio *folio);

@@ -131,6 +131,20 @@ void preserve_file_destroy(struct preserve_file *pf)
 }
 
 /**
+ * preserve_file_set_small - Keep no map until the file has some pages.
+ * @pf: Complete, not preserved, with %PRESERVE_SMALL_PAGES pages at most.
+ *
+ * For files of which there may be many. Compaction leaves them alone.
+ *
+ * Context: xa_lock of i_pages held, interrupts off, or nobody knows the file.
+ */
+void preserve_file_set_small(struct preserve_file *pf)
+{
+	preserve_file_detach(pf);
+	pf->small = true;
+}
+
+/**
  * preserve_file_mapping - The page cache that a file map follows.
  * @pf: The file.
  *
@@ -182,6 +196,16 @@ bool preserve_file_used(const struct preserve_file *pf)
 	       READ_ONCE(pf->nr_walkers);
 }
 
+static struct prmap_run folio_run(const struct folio *folio)
+{
+	return (struct prmap_run) {
+		.index = folio->index,
+		.pfn = folio_pfn(folio),
+		.nr = folio_nr_pages(folio),
+		.order = folio_order(folio),
+	};
+}
+
 static bool in_window(const struct preserve_file *pf, u64 index)
 {
 	return index >= pf->lo && index < pf->hi;
@@ -227,13 +251,33 @@ unsigned long preserve_file_goal(struct preserve_file *pf, pgoff_t index)
 		return READ_ONCE(hint->pfn);
 
 	xa_lock_irq(pf->i_pages);
-	if (!prmap_nr_keys(&pf->map))
+	if (!prmap_nr_keys(&pf->map) && !pf->i_pages->xa_head)
 		goal = PRESERVE_GOAL_NEW;
 	else if (index && !pf->stale &&
 		 !prmap_lookup(&pf->map, index - 1, &run))
 		goal = run.pfn + (index - run.index);
 	xa_unlock_irq(pf->i_pages);
 	return goal;
+}
+
+/* The file has grown: makes its map of what is in the page cache. */
+static void small_grown(struct preserve_file *pf)
+{
+	struct folio *folio;
+	unsigned long index;
+
+	pf->small = false;
+	xa_for_each(pf->i_pages, index, folio) {
+		struct prmap_run run;
+
+		/* What is left out makes a file stale, and is found by preserve. */
+		if (xa_is_value(folio))
+			return;
+		run = folio_run(folio);
+		if (prmap_set(&pf->map, &run))
+			return;
+	}
+	pf->stale = false;
 }
 
 /**
@@ -247,15 +291,17 @@ unsigned long preserve_file_goal(struct preserve_file *pf, pgoff_t index)
 void preserve_file_add(struct preserve_file *pf, pgoff_t index,
 		       struct folio *folio)
 {
-	const struct prmap_run run = {
-		.index = index,
-		.pfn = folio_pfn(folio),
-		.nr = folio_nr_pages(folio),
-		.order = folio_order(folio),
-	};
+	const struct prmap_run run = folio_run(folio);
 
 	if (preserve_file_restored(pf, folio))
 		return;
+	if (pf->small && !pf->sealed) {
+		pf->changes++;
+		hint_set(pf, &run);
+		if (preserve_file_mapping(pf)->nrpages > PRESERVE_SMALL_PAGES)
+			small_grown(pf);
+		return;
+	}
 	if (pf->stale || pf->sealed ||
 	    (pf->plain && !preserve_pool_block(&folio->page))) {
 		file_map_failed(pf);
@@ -452,12 +498,7 @@ static int map_collect(struct preserve_file *pf, struct prmap *map)
 			err = -EBUSY;
 			break;
 		}
-		run = (struct prmap_run) {
-			.index = folio->index,
-			.pfn = folio_pfn(folio),
-			.nr = folio_nr_pages(folio),
-			.order = folio_order(folio),
-		};
+		run = folio_run(folio);
 		err = prmap_set(map, &run);
 		if (err)
 			break;
@@ -493,6 +534,7 @@ static int map_rebuild(struct preserve_file *pf)
 			pf->map = fresh;
 			fresh = old;
 			pf->stale = false;
+			pf->small = false;
 			xa_unlock_irq(pf->i_pages);
 			prmap_destroy(&fresh);
 			atomic_long_inc(&preserve_nr_rebuilt);
