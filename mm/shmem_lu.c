@@ -96,6 +96,9 @@ struct folio *__shmem_lu_alloc_folio(struct shmem_inode_info *info, gfp_t gfp,
 	rq.nodemask = policy_nodemask(rq.gfp, mpol, ilx, &rq.nid);
 #endif
 	rq.goal = preserve_file_goal(pf, index);
+	/* It is claimed as it comes: what was there before may not cross. */
+	if (READ_ONCE(pf->record))
+		rq.gfp |= __GFP_ZERO;
 	folio = preserve_alloc_folio(&rq);
 #ifdef CONFIG_NUMA
 	/* This one prefers its nodes, and takes others. */
@@ -104,6 +107,11 @@ struct folio *__shmem_lu_alloc_folio(struct shmem_inode_info *info, gfp_t gfp,
 		folio = preserve_alloc_folio(&rq);
 	}
 #endif
+	/* That may have taken long. */
+	if (folio && preserve_file_wait(pf)) {
+		folio_put(folio);
+		return NULL;
+	}
 	return folio;
 }
 
@@ -145,6 +153,8 @@ void __shmem_lu_clear(struct address_space *mapping, pgoff_t start, pgoff_t end)
 	struct folio_batch fbatch;
 	unsigned int i;
 
+	/* A large folio may begin before the range. */
+	start = round_down(start, pageblock_nr_pages);
 	folio_batch_init(&fbatch);
 	while (start < end &&
 	       filemap_get_folios(mapping, &start, end - 1, &fbatch)) {
@@ -349,8 +359,8 @@ static int record_update(struct preserve_file_ser *rec, struct file *file)
 int shmem_lu_file_preserve(struct file *file, u32 kind, u64 *handle)
 {
 	struct inode *inode = file_inode(file);
-	struct preserve_file *pf = inode_pf(inode);
 	struct preserve_file_ser *rec;
+	struct preserve_file *pf;
 	int seals, err;
 
 	/* Retrieving gives a descriptor for both. */
@@ -359,6 +369,12 @@ int shmem_lu_file_preserve(struct file *file, u32 kind, u64 *handle)
 		return -EINVAL;
 
 	inode_lock(inode);
+	/* A plain one may have left the pool since can_preserve(). */
+	if (!shmem_lu_mapping(inode->i_mapping) && !shmem_lu_plain_enter(inode)) {
+		err = -EBUSY;
+		goto unlock;
+	}
+	pf = inode_pf(inode);
 	seals = memfd_get_seals(file);
 	if (seals & ~SHMEM_LU_SEALS) {
 		err = -EOPNOTSUPP;

@@ -10,6 +10,7 @@
 #include <linux/errno.h>
 #include <linux/nodemask.h>
 #include <linux/pagemap.h>
+#include <linux/shmem_fs.h>
 #include <linux/types.h>
 
 struct dentry;
@@ -69,6 +70,19 @@ long __shmem_lu_drop(struct address_space *mapping, pgoff_t start, pgoff_t end);
 unsigned char __shmem_lu_incore(struct address_space *mapping, pgoff_t index);
 loff_t __shmem_lu_seek(struct address_space *mapping, loff_t start, loff_t end,
 		       int whence);
+
+/**
+ * shmem_lu_has_state - Is or was there anything of ours about this file?
+ * @mapping: A shmem file's.
+ *
+ * Return: True for every file that is or was incomplete, and for some others.
+ */
+static inline bool shmem_lu_has_state(const struct address_space *mapping)
+{
+	const struct shmem_inode_info *info = SHMEM_I(mapping->host);
+
+	return smp_load_acquire(&info->lu_pos) || READ_ONCE(info->preserve);
+}
 
 /**
  * shmem_lu_mapping - Does this file's memory come from the preserve pool?
@@ -195,6 +209,11 @@ static inline bool shmem_lu_mapping(const struct address_space *mapping)
 	return false;
 }
 
+static inline bool shmem_lu_has_state(const struct address_space *mapping)
+{
+	return false;
+}
+
 #endif /* CONFIG_PRESERVE_MEMFD */
 
 /* mm/shmem.c */
@@ -314,7 +333,7 @@ static inline bool shmem_lu_may_move(const struct address_space *mapping,
 /**
  * shmem_lu_clear - Zero folios that are there, but have no content yet.
  * @mapping: Their file's.
- * @start:   First page index.
+ * @start:   First page index; what a large folio has before it is zeroed as well.
  * @end:     Behind the last.
  *
  * Context: Process context, inode locked.
@@ -338,7 +357,7 @@ static inline void shmem_lu_clear(struct address_space *mapping, pgoff_t start,
 static inline int shmem_lu_restore(struct address_space *mapping, pgoff_t index,
 				   gfp_t gfp)
 {
-	if (likely(!shmem_lu_mapping(mapping)) || !shmem_lu_incomplete(mapping))
+	if (likely(!shmem_lu_has_state(mapping)))
 		return -ENOENT;
 	return __shmem_lu_restore(mapping, index, gfp);
 }

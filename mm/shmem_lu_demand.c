@@ -39,7 +39,16 @@ int shmem_lu_folio_insert(struct address_space *mapping, struct folio *folio,
 
 	__folio_set_locked(folio);
 	__folio_set_swapbacked(folio);
+	/* Who sees it in the page cache must not take it for a hole. */
+	folio_mark_uptodate(folio);
 	err = mem_cgroup_charge(folio, NULL, gfp);
+	/*
+	 * Nobody is killed for a large folio, and it cannot be a smaller one: so that
+	 * a fault does not try for ever, the limit is passed once.
+	 */
+	if (err && folio_order(folio) > PAGE_ALLOC_COSTLY_ORDER &&
+	    !(gfp & (__GFP_NORETRY | __GFP_RETRY_MAYFAIL)))
+		err = mem_cgroup_charge(folio, NULL, gfp | __GFP_NOFAIL);
 	if (err)
 		goto undo;
 	err = shmem_add_to_page_cache(folio, mapping, index, NULL, gfp);
@@ -47,7 +56,6 @@ int shmem_lu_folio_insert(struct address_space *mapping, struct folio *folio,
 		mem_cgroup_uncharge(folio);
 		goto undo;
 	}
-	folio_mark_uptodate(folio);
 	folio_mark_dirty(folio);
 	shmem_recalc_inode(mapping->host, 0, -folio_nr_pages(folio));
 	folio_add_lru(folio);
@@ -56,6 +64,7 @@ int shmem_lu_folio_insert(struct address_space *mapping, struct folio *folio,
 	return 0;
 
 undo:
+	folio_clear_uptodate(folio);
 	__folio_clear_swapbacked(folio);
 	__folio_clear_locked(folio);
 	return err;
@@ -89,11 +98,17 @@ int __shmem_lu_restore(struct address_space *mapping, pgoff_t index, gfp_t gfp)
 {
 	int err = shmem_lu_data_load(mapping->host);
 
+	struct preserve_file *pf = mapping_pf(mapping);
+
 	if (err)
 		return err;
-	if (!mapping_pf(mapping))
+	/* Never retrieved. */
+	if (!pf || !pf->insert)
 		return -ENOENT;
-	return preserve_file_restore_at(mapping_pf(mapping), index, gfp);
+	/* The last missing one may have come since the caller looked. */
+	if (!preserve_file_incomplete(pf))
+		return xa_load(&mapping->i_pages, index) ? 0 : -ENOENT;
+	return preserve_file_restore_at(pf, index, gfp);
 }
 
 long __shmem_lu_drop(struct address_space *mapping, pgoff_t start, pgoff_t end)
@@ -122,15 +137,17 @@ bool shmem_lu_room(struct address_space *mapping, pgoff_t index, int order)
 {
 	struct preserve_file *pf;
 	pgoff_t first = round_down(index, 1UL << order);
+	int err;
 
 	if (shmem_lu_data_load(mapping->host))
 		return false;
 	pf = mapping_pf(mapping);
 	if (!pf || !preserve_file_find_unrestored(pf, &first, first + (1UL << order)))
 		return true;
-	if (!order)
-		preserve_file_restore_at(pf, index, GFP_KERNEL);
-	return !order;
+	if (order)
+		return false;
+	err = preserve_file_restore_at(pf, index, GFP_KERNEL);
+	return !err || err == -ENOENT;
 }
 
 unsigned char __shmem_lu_incore(struct address_space *mapping, pgoff_t index)
@@ -144,14 +161,21 @@ unsigned char __shmem_lu_incore(struct address_space *mapping, pgoff_t index)
 					     index + 1);
 }
 
+/*
+ * Both ask the map first. The inode is locked, so what is unrestored there can only
+ * come into the page cache meanwhile: whoever asks in this order misses nothing.
+ */
 static loff_t seek_data(struct address_space *mapping, loff_t start, loff_t end)
 {
-	loff_t data = mapping_seek_hole_data(mapping, start, end, SEEK_DATA);
 	pgoff_t index = start >> PAGE_SHIFT;
+	bool found;
+	loff_t data;
 
-	if (start >= end ||
-	    !preserve_file_find_unrestored(mapping_pf(mapping), &index,
-					   DIV_ROUND_UP_ULL(end, PAGE_SIZE)))
+	found = start < end &&
+		preserve_file_find_unrestored(mapping_pf(mapping), &index,
+					      DIV_ROUND_UP_ULL(end, PAGE_SIZE));
+	data = mapping_seek_hole_data(mapping, start, end, SEEK_DATA);
+	if (!found)
 		return data;
 	start = max(start, (loff_t)index << PAGE_SHIFT);
 	return data < 0 ? start : min(data, start);
@@ -159,26 +183,26 @@ static loff_t seek_data(struct address_space *mapping, loff_t start, loff_t end)
 
 static loff_t seek_hole(struct address_space *mapping, loff_t start, loff_t end)
 {
-	pgoff_t index, hole;
+	struct preserve_file *pf = mapping_pf(mapping);
+	pgoff_t index, first;
 	unsigned long nr;
+	loff_t next;
 
-	for (;;) {
-		start = mapping_seek_hole_data(mapping, start, end, SEEK_HOLE);
-		if (start < 0 || start >= end)
-			return start;
-		hole = start >> PAGE_SHIFT;
-		index = hole;
-		nr = preserve_file_find_unrestored(mapping_pf(mapping), &index,
-						   hole + 1);
-		if (!nr)
-			return start;
-		index = hole;
-		nr = preserve_file_find_unrestored(mapping_pf(mapping), &index,
-						   ULONG_MAX);
-		start = min((loff_t)(hole + nr) << PAGE_SHIFT, end);
-		if (start == end)
-			return end;
+	while (start < end) {
+		first = start >> PAGE_SHIFT;
+		index = first;
+		nr = preserve_file_find_unrestored(pf, &index, ULONG_MAX);
+		if (nr && index == first) {
+			start = min((loff_t)(first + nr) << PAGE_SHIFT, end);
+			continue;
+		}
+		next = mapping_seek_hole_data(mapping, start, end, SEEK_HOLE);
+		if (next < 0 || next == start)
+			return next;
+		start = next;
 	}
+	return start == end ? end :
+	       mapping_seek_hole_data(mapping, start, end, SEEK_HOLE);
 }
 
 loff_t __shmem_lu_seek(struct address_space *mapping, loff_t start, loff_t end,

@@ -18,6 +18,9 @@
 
 #include "shmem_lu.h"
 
+/* Rounds of bringing a file's memory in, while some is still being swapped out. */
+#define TRIES	3
+
 /* What the file's state needs; it stays with the inode for good. */
 static int plain_prepare(struct inode *inode)
 {
@@ -92,10 +95,19 @@ static int swap_in_all(struct inode *inode)
  */
 bool shmem_lu_plain_enter(struct inode *inode)
 {
+	int tries;
+
 	if (plain_prepare(inode))
 		return false;
 	plain_enter(inode->i_mapping, SHMEM_I(inode)->preserve);
-	if (!swap_in_all(inode) && !preserve_move_in(inode->i_mapping)) {
+	/* Reclaim may be past the point where it looks whether it may. */
+	for (tries = 0; tries < TRIES; tries++) {
+		pgoff_t index = 0;
+
+		if (swap_in_all(inode) || preserve_move_in(inode->i_mapping))
+			break;
+		if (next_swapped(inode->i_mapping, &index))
+			continue;
 		shmem_lu_clear(inode->i_mapping, 0, ULONG_MAX);
 		return true;
 	}

@@ -174,7 +174,7 @@ struct preserve_file {
  */
 static inline bool preserve_file_incomplete(const struct preserve_file *pf)
 {
-	return READ_ONCE(pf->nr_unrestored);
+	return smp_load_acquire(&pf->nr_unrestored);
 }
 
 bool preserve_ready(void);

@@ -146,7 +146,8 @@ static void file_leave(struct preserve_file *pf, unsigned long block)
 	u64 index = 0;
 	bool found;
 
-	if (preserve_file_complete(pf, GFP_KERNEL))
+	if (preserve_file_complete(pf, GFP_KERNEL |
+				     __GFP_RETRY_MAYFAIL | __GFP_NOWARN))
 		return;
 	for (;;) {
 		xa_lock_irq(pf->i_pages);
@@ -254,7 +255,8 @@ static int file_pack(struct packing *p, struct preserve_file *pf)
 	int err;
 
 	/* What has no folio cannot move. */
-	err = preserve_file_complete(pf, GFP_KERNEL);
+	err = preserve_file_complete(pf, GFP_KERNEL |
+				     __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
 	while (!err && !interrupted()) {
 		xa_lock_irq(pf->i_pages);
 		found = segment_find(p, pf, from, &seg);

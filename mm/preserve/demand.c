@@ -55,6 +55,9 @@
 /* While it keeps a pace, how long it does not look around. */
 #define GLANCE		(HZ / 10L)
 
+/* Nobody is to be killed for work that nobody waits for. */
+#define PATIENT_GFP	(GFP_KERNEL | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
+
 static struct mutex locks[1 << LOCK_BITS];
 
 /* Pages of all files that are unrestored. Its address marks a folio that is made. */
@@ -88,7 +91,8 @@ static struct mutex *lock_of(const struct preserve_file *pf, pgoff_t index)
 
 static void note_restored(struct preserve_file *pf, u64 nr)
 {
-	WRITE_ONCE(pf->nr_unrestored, pf->nr_unrestored - nr);
+	/* Who sees that nothing is missing sees what is there. */
+	smp_store_release(&pf->nr_unrestored, pf->nr_unrestored - nr);
 	atomic_long_sub(nr, &preserve_nr_unrestored);
 }
 
@@ -386,7 +390,9 @@ static unsigned long drop(struct preserve_file *pf, pgoff_t index, pgoff_t end)
 	long nr;
 
 	while ((nr = drop_next(pf, &index, end, &pfn)) > 0) {
-		preserve_frames_put(pfn, nr);
+		/* Frames that may be somebody else's are better lost. */
+		if (!pf->broken)
+			preserve_frames_put(pfn, nr);
 		dropped += nr;
 		cond_resched();
 	}
@@ -450,17 +456,19 @@ static void workers_queue(unsigned long delay)
  */
 void preserve_file_begin(struct preserve_file *pf, preserve_insert_fn *insert)
 {
+	u64 nr = prmap_nr_keys(&pf->map);
 	unsigned int i;
 
 	pf->insert = insert;
-	pf->nr_unrestored = prmap_nr_keys(&pf->map);
 	atomic_long_inc(&preserve_nr_retrieved);
-	if (!pf->nr_unrestored)
+	if (!nr)
 		return;
 	for (i = 0; i < ARRAY_SIZE(pf->spare); i++)
 		pf->spare[i] = preserve_page_get();
 	pf->memcg = get_mem_cgroup_from_current();
-	atomic_long_add(pf->nr_unrestored, &preserve_nr_unrestored);
+	atomic_long_add(nr, &preserve_nr_unrestored);
+	/* From here on a worker may find it. */
+	smp_store_release(&pf->nr_unrestored, nr);
 	workers_queue(START_DELAY);
 }
 
@@ -528,7 +536,7 @@ static int restore_mine(struct preserve_file *pf, const struct worker *worker)
 			continue;
 		}
 		down_read(&pf->restore_sem);
-		err = restore_at(pf, run.index, run.index + run.nr, GFP_KERNEL);
+		err = restore_at(pf, run.index, run.index + run.nr, PATIENT_GFP);
 		up_read(&pf->restore_sem);
 		if (err && err != -ENOENT)
 			return err;

@@ -6,7 +6,8 @@
  * not, and has to initialise a struct page for each key then, because it leaves a
  * note there. With CONFIG_DEFERRED_STRUCT_PAGE_INIT only the first page of each
  * pageblock is initialised at that time; the others wait here until the deferred
- * ones of free memory are done, before anybody can walk pfns.
+ * ones of free memory are done. Early initcalls run before that, and look at no page
+ * of a whole pageblock that is preserved; nobody walks pfns yet.
  *
  * The first page is enough for the page allocator meanwhile: the buddy of a free
  * page is in the same pageblock, or it is the first page of one.
@@ -72,8 +73,9 @@ static struct page *__init take_waiting(void)
 	struct page *page;
 
 	guard(spinlock)(&waiting_lock);
-	page = list_first_entry(&waiting, struct page, lru);
-	list_del_init(&page->lru);
+	page = list_first_entry_or_null(&waiting, struct page, lru);
+	if (page)
+		list_del_init(&page->lru);
 	return page;
 }
 
@@ -82,9 +84,14 @@ static void __init init_some(unsigned long start, unsigned long end, void *arg)
 {
 	for (; start < end; start++) {
 		struct page *page = take_waiting();
-		unsigned long pfn = page_to_pfn(page), i;
-		int zid = page_zonenum(page), nid = page_to_nid(page);
+		unsigned long pfn, i;
+		int zid, nid;
 
+		if (!page)
+			return;
+		pfn = page_to_pfn(page);
+		zid = page_zonenum(page);
+		nid = page_to_nid(page);
 		for (i = 1; i < pageblock_nr_pages; i++)
 			__init_single_page(page + i, pfn + i, zid, nid);
 		cond_resched();

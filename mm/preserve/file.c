@@ -353,6 +353,7 @@ void preserve_file_del(struct preserve_file *pf, pgoff_t index,
 
 	if (pf->sealed) {
 		file_map_failed(pf);
+		pf->broken |= preserve_file_incomplete(pf);
 		return;
 	}
 	/* Also while the map is stale: what it holds must be the file's own. */
@@ -492,9 +493,10 @@ static int map_collect(struct preserve_file *pf, struct prmap *map)
 	xas_for_each(&xas, folio, ULONG_MAX) {
 		struct prmap_run run;
 
-		if (xas_retry(&xas, folio) || xa_is_value(folio))
+		if (xas_retry(&xas, folio))
 			continue;
-		if (!preserve_pool_block(&folio->page)) {
+		/* Swapped out at the last moment, or not moved in. */
+		if (xa_is_value(folio) || !preserve_pool_block(&folio->page)) {
 			err = -EBUSY;
 			break;
 		}

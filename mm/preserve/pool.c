@@ -423,9 +423,9 @@ static unsigned long cache_alloc(int nid, unsigned long goal)
 	unsigned long flags, pfn;
 	struct frame_run *run;
 
-	local_irq_save(flags);
-	cache = this_cpu_ptr(&frame_cache);
-	spin_lock(&cache->lock);
+	/* Any CPU's will do; most often it is this one's. */
+	cache = raw_cpu_ptr(&frame_cache);
+	spin_lock_irqsave(&cache->lock, flags);
 	if (unlikely(cache->nid != nid)) {
 		cache_drain(cache);
 		cache->nid = nid;
@@ -451,9 +451,9 @@ static bool cache_free(unsigned long pfn, int nid)
 	unsigned long flags;
 	bool kept;
 
-	local_irq_save(flags);
-	cache = this_cpu_ptr(&frame_cache);
-	spin_lock(&cache->lock);
+	/* Any CPU's will do; most often it is this one's. */
+	cache = raw_cpu_ptr(&frame_cache);
+	spin_lock_irqsave(&cache->lock, flags);
 	if (cache->nr == CACHE_SIZE)
 		cache_drain(cache);
 	kept = cache->nid == nid;
