@@ -8,8 +8,9 @@
  * removes the directory itself has to ask shmem_lu_dir_left().
  *
  * All entries are made before the first can be seen, so a failure leaves the
- * directory as it was, and the next look-up tries again. Names that are there twice,
- * or what else a damaged book may have, refuse the directory: EUCLEAN.
+ * directory as it was, and the next look-up tries again. What a damaged book may have
+ * refuses the directory: EUCLEAN, and at once the next time. Of a name that is there
+ * twice the second is left out.
  */
 #define pr_fmt(fmt) "preserve: tmpfs: " fmt
 
@@ -158,7 +159,7 @@ static int dir_fill(struct inode *inode, const struct preserve_tree_inode *in)
 	inode->i_size = in->size;
 	info->dir_offsets.next_offset = in->next;
 	if (!in->dir)
-		return 0;
+		return in->nlink == 2 ? 0 : -EUCLEAN;
 	/* There is one way to each directory. */
 	err = xa_insert(&sbinfo->lu_in->dirs, in->dir - 1, xa_mk_value(1),
 			GFP_KERNEL);
@@ -421,8 +422,23 @@ static void link_named(struct super_block *sb, u64 no, struct inode *inode)
 	iput(inode);
 }
 
-/* No name is to come any more: what has none so far is gone. */
-static void links_end(struct super_block *sb)
+/* A link has fewer names than it says. */
+static void link_correct(struct super_block *sb, u64 no, struct inode *inode)
+{
+	unsigned long left = link_names(shmem_lu_in(sb), no, 0);
+
+	inode_lock_nested(inode, I_MUTEX_CHILD);
+	set_nlink(inode, inode->i_nlink - min(left, inode->i_nlink));
+	inode_unlock(inode);
+	pr_err_ratelimited("%s: inode %llu has %lu names less than it says\n",
+			   shmem_lu_in(sb)->ser.source, (u64)inode->i_ino, left);
+}
+
+/*
+ * No name is to come any more: what has none so far is gone. All names have come if
+ * the last directory was @made.
+ */
+static void links_end(struct super_block *sb, bool made)
 {
 	struct shmem_lu_book *book = shmem_lu_in(sb);
 	struct shmem_lu_section sec;
@@ -434,6 +450,8 @@ static void links_end(struct super_block *sb)
 		if (xa_is_value(inode))
 			continue;
 		if (inode) {
+			if (made)
+				link_correct(sb, no, inode);
 			xa_store(&book->links, no, xa_mk_value(1), GFP_KERNEL);
 			iput(inode);
 		} else if (!shmem_lu_section_get(book, PRESERVE_SECTION_LINK,
@@ -460,11 +478,11 @@ void shmem_lu_book_put(struct super_block *sb)
 		shmem_lu_book_close(book);
 }
 
-/* A directory has been made, or is gone. */
-static void dir_put(struct super_block *sb)
+/* A directory has been made, or is gone: with the file system. */
+static void dir_put(struct super_block *sb, bool made)
 {
 	if (atomic_long_dec_and_test(&shmem_lu_in(sb)->nr_dirs))
-		links_end(sb);
+		links_end(sb, made);
 	shmem_lu_book_put(sb);
 }
 
@@ -474,6 +492,7 @@ static void dir_put(struct super_block *sb)
  * struct making - The making of a directory.
  * @dir:    Its inode.
  * @parent: Its dentry.
+ * @nr_dirs: Directories among its entries.
  * @nr:     Entries that have been made.
  * @made:   They: dentries that are not hashed and inodes, with a reference each; the
  *          number of the link, or 0.
@@ -481,6 +500,7 @@ static void dir_put(struct super_block *sb)
 struct making {
 	struct inode *dir;
 	struct dentry *parent;
+	u32 nr_dirs;
 	u32 nr;
 	struct {
 		struct dentry *dentry;
@@ -524,6 +544,13 @@ static int entry_place(struct making *m, struct dentry *dentry, u64 pos)
 	return err;
 }
 
+/* What is no directory and has several names is a link. */
+static bool links_ok(const struct preserve_tree_entry *entry)
+{
+	return entry->link || S_ISDIR(entry->inode.mode) ||
+	       entry->inode.nlink == 1;
+}
+
 static int entry_make(struct making *m, const struct shmem_lu_section *sec,
 		      struct preserve_tree_reader *r)
 {
@@ -532,7 +559,7 @@ static int entry_make(struct making *m, const struct shmem_lu_section *sec,
 	struct inode *inode;
 	int err;
 
-	if (!preserve_tree_get_entry(r, &entry))
+	if (!preserve_tree_get_entry(r, &entry) || !links_ok(&entry))
 		return -EUCLEAN;
 	if (entry.link)
 		inode = link_get(m->dir->i_sb, entry.link);
@@ -553,6 +580,7 @@ static int entry_make(struct making *m, const struct shmem_lu_section *sec,
 		inode_drop(m, inode, entry.link);
 		return err;
 	}
+	m->nr_dirs += S_ISDIR(inode->i_mode);
 	m->made[m->nr].dentry = dentry;
 	m->made[m->nr].inode = inode;
 	m->made[m->nr++].link = entry.link;
@@ -582,6 +610,8 @@ static void entries_show(struct making *m)
 					   shmem_lu_in(m->dir->i_sb)->ser.source,
 					   dentry);
 			dput(twin);
+			if (S_ISDIR(inode->i_mode))
+				drop_nlink(m->dir);
 			entry_unmake(m, i);
 			continue;
 		}
@@ -604,7 +634,7 @@ static int dir_make(struct making *m, const struct shmem_lu_section *sec)
 		err = entry_make(m, sec, &r);
 		cond_resched();
 	}
-	if (!err && r.at != r.end)
+	if (!err && (r.at != r.end || m->dir->i_nlink != 2ULL + m->nr_dirs))
 		err = -EUCLEAN;
 	info->dir_offsets.next_offset = next;
 	if (!err)
@@ -637,6 +667,7 @@ static int dir_load(struct inode *dir)
 		goto out;
 	m->dir = dir;
 	m->parent = d_find_any_alias(dir);
+	m->nr_dirs = 0;
 	m->nr = 0;
 	err = m->parent ? dir_make(m, &sec) : -ESTALE;
 	dput(m->parent);
@@ -674,7 +705,7 @@ int shmem_lu_dir_load(struct inode *dir)
 	}
 	mutex_unlock(&book->lock);
 	if (made)
-		dir_put(dir->i_sb);
+		dir_put(dir->i_sb, true);
 	else if (err == -EUCLEAN)
 		pr_err_ratelimited("%s: directory with inode %llu is refused\n",
 				   book->ser.source, (u64)dir->i_ino);
@@ -840,5 +871,5 @@ void shmem_lu_dir_forget(struct inode *dir)
 	}
 	xa_destroy(&below);
 	SHMEM_I(dir)->lu_pos = 0;
-	dir_put(dir->i_sb);
+	dir_put(dir->i_sb, false);
 }

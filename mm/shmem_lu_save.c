@@ -46,6 +46,8 @@
  * @nr:      Its entries.
  * @dirs:    Dentries of directories by number, until they are done.
  * @inodes:  Numbers of links by the inode's address.
+ * @names:   By the number of a link: how many of its names are to come.
+ * @nlink:   Of the inode that was noted last.
  * @dir_at:  Where sections of directories are.
  * @link_at: Where those of links are.
  * @name:    What is being saved, for messages.
@@ -58,6 +60,8 @@ struct saving {
 	u32 nr;
 	struct xarray dirs;
 	struct xarray inodes;
+	struct xarray names;
+	u32 nlink;
 	struct preserve_tree_writer dir_at;
 	struct preserve_tree_writer link_at;
 	const struct dentry *name;
@@ -427,6 +431,7 @@ static int inode_put(struct saving *s, struct dentry *dentry)
 
 	s->w = (struct preserve_tree_writer) { .epoch = section.epoch };
 	inode_note(inode, &in);
+	s->nlink = in.nlink;
 	if (S_ISREG(inode->i_mode))
 		err = file_runs(s, inode, &in);
 	else if (S_ISDIR(inode->i_mode))
@@ -494,7 +499,29 @@ static int link_save(struct saving *s, struct dentry *dentry, u64 *no)
 	s->w = section;
 	s->nr = nr;
 	s->book->ser.nr_links += !err;
-	return err;
+	return err ?: xa_err(xa_store(&s->names, *no, xa_mk_value(s->nlink),
+				      GFP_KERNEL));
+}
+
+/* One name of a link is noted: as long as all directories are not, some may go. */
+static int link_name_note(struct saving *s, u64 no)
+{
+	unsigned long left = xa_to_value(xa_load(&s->names, no));
+
+	if (!left)
+		return refuse(s, -EBUSY, "its names change");
+	return xa_err(xa_store(&s->names, no, xa_mk_value(left - 1), GFP_KERNEL));
+}
+
+static int links_check(struct saving *s)
+{
+	unsigned long no;
+	void *left;
+
+	xa_for_each(&s->names, no, left)
+		if (xa_to_value(left))
+			return refuse(s, -EBUSY, "names of files change");
+	return 0;
 }
 
 static int entry_save(struct saving *s, struct dentry *dentry)
@@ -511,10 +538,14 @@ static int entry_save(struct saving *s, struct dentry *dentry)
 	preserve_tree_put_text(w, dentry->d_name.name, dentry->d_name.len);
 	preserve_tree_put(w, (unsigned long)dentry->d_fsdata);
 	preserve_tree_put(w, link ? PRESERVE_ENTRY_LINK : PRESERVE_ENTRY_INODE);
-	if (link)
+	if (link) {
 		preserve_tree_put(w, link);
-	else
+		err = link_name_note(s, link);
+	} else {
 		err = inode_save(s, dentry);
+		if (!err && s->nlink != 1 && !S_ISDIR(inode->i_mode))
+			err = refuse(s, -EBUSY, "its names change");
+	}
 	s->nr++;
 	s->book->ser.used_ispace += SHMEM_LU_INODE_SPACE;
 	return err ?: w->err;
@@ -707,6 +738,7 @@ int shmem_lu_book_write(struct super_block *sb, struct vfsmount *mnt,
 	s->name = sb->s_root;
 	xa_init(&s->dirs);
 	xa_init(&s->inodes);
+	xa_init(&s->names);
 	shmem_lu_options_save(sb, mnt, &book->ser);
 	book->ser.epoch = ktime_get_real_seconds();
 	s->w.epoch = book->ser.epoch;
@@ -715,12 +747,14 @@ int shmem_lu_book_write(struct super_block *sb, struct vfsmount *mnt,
 	lru_add_drain_all();
 	err = root_save(s);
 	err = err ?: dirs_save(s);
+	err = err ?: links_check(s);
 	err = err ?: quotas_save(s);
 	err = err ?: tables_save(s);
 	if (err)
 		tables_salvage(s);
 	xa_destroy(&s->dirs);
 	xa_destroy(&s->inodes);
+	xa_destroy(&s->names);
 	kvfree(s->w.buf);
 	kvfree(s->dir_at.buf);
 	kvfree(s->link_at.buf);
