@@ -229,6 +229,7 @@ void shmem_lu_dir_forget(struct inode *dir);
 
 /* mm/shmem_lu_data.c */
 int shmem_lu_data_load(struct inode *inode);
+int shmem_lu_data_load_sure(struct inode *inode);
 unsigned long shmem_lu_data_drop(struct inode *inode);
 
 /* mm/shmem_lu_demand.c */

@@ -12,6 +12,7 @@
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/preserve.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
 
 #include "preserve/internal.h"
@@ -100,20 +101,21 @@ void shmem_lu_book_free(struct shmem_lu_book *book)
 	kfree(book);
 }
 
-/* Where the section of that number is; 0 if there is none. */
-static u64 section_pos(struct shmem_lu_book *book, u32 kind, u64 no)
+/* Where the section of that number is. */
+static int section_pos(struct shmem_lu_book *book, u32 kind, u64 no, u64 *pos)
 {
 	const struct preserve_tree_ser *ser = &book->ser;
 	bool dir = kind == PRESERVE_SECTION_DIR;
-	u64 pos;
 
-	if (kind == PRESERVE_SECTION_QUOTA)
-		return ser->quotas;
-	if (no >= (dir ? ser->nr_dirs : ser->nr_links) ||
-	    shmem_lu_book_read(book, &pos, sizeof(pos),
-			       (dir ? ser->dirs : ser->links) + no * sizeof(pos)))
+	if (kind == PRESERVE_SECTION_QUOTA) {
+		*pos = ser->quotas;
 		return 0;
-	return pos;
+	}
+	if (no >= (dir ? ser->nr_dirs : ser->nr_links))
+		return -EUCLEAN;
+	return shmem_lu_book_read(book, pos, sizeof(*pos),
+				  (dir ? ser->dirs : ser->links) +
+				  no * sizeof(*pos));
 }
 
 static int section_read(struct shmem_lu_book *book, u64 pos, u32 kind, u64 no,
@@ -156,16 +158,40 @@ static int section_read(struct shmem_lu_book *book, u64 pos, u32 kind, u64 no,
 int shmem_lu_section_get(struct shmem_lu_book *book, u32 kind, u64 no,
 			 struct shmem_lu_section *sec)
 {
+	u64 pos;
 	int err;
 
 	sec->bytes = NULL;
-	err = section_read(book, section_pos(book, kind, no), kind, no, sec);
+	err = section_pos(book, kind, no, &pos);
+	err = err ?: section_read(book, pos, kind, no, sec);
 	if (err == -EUCLEAN)
 		pr_err_ratelimited("%s: %s %llu of the handed-over tree is damaged and refused\n",
 				   book->ser.source,
 				   kind == PRESERVE_SECTION_DIR ? "directory" :
 				   kind == PRESERVE_SECTION_LINK ? "file" : "section",
 				   no);
+	return err;
+}
+
+/**
+ * shmem_lu_section_get_sure - Read a section, however long memory for it takes.
+ * @book: The book.
+ * @kind: PRESERVE_SECTION_*.
+ * @no:   Its number.
+ * @sec:  The section.
+ *
+ * For who frees or unclaims what it names, and has no second try.
+ *
+ * Context: Process context.
+ * Return: As shmem_lu_section_get(), but not -ENOMEM.
+ */
+int shmem_lu_section_get_sure(struct shmem_lu_book *book, u32 kind, u64 no,
+			      struct shmem_lu_section *sec)
+{
+	int err;
+
+	while ((err = shmem_lu_section_get(book, kind, no, sec)) == -ENOMEM)
+		memalloc_retry_wait(GFP_KERNEL);
 	return err;
 }
 
@@ -289,7 +315,7 @@ int shmem_lu_book_runs(struct shmem_lu_book *book, shmem_lu_run_fn *fn)
 
 	for (k = 0; k < ARRAY_SIZE(kinds); k++) {
 		for (no = 0; no < nr[k]; no++) {
-			err = shmem_lu_section_get(book, kinds[k], no, &sec);
+			err = shmem_lu_section_get_sure(book, kinds[k], no, &sec);
 			if (!err) {
 				err = shmem_lu_section_runs(book, &sec, fn);
 				shmem_lu_section_put(&sec);

@@ -17,6 +17,7 @@
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/preserve.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/swap.h>
 
@@ -28,18 +29,20 @@
 /* Bytes of an inode in the book that are read at first. */
 #define FIRST_READ	256
 
-static bool read_inode(struct shmem_lu_book *book, u8 *buf, size_t len,
-		       loff_t pos, struct preserve_tree_inode *in,
-		       const u8 **end)
+/* Returns 0; -EIO if these bytes are not, or not all of, a file's inode. */
+static int read_inode(struct shmem_lu_book *book, u8 *buf, size_t len,
+		      loff_t pos, struct preserve_tree_inode *in,
+		      const u8 **end)
 {
 	struct preserve_tree_reader r = {
 		.at = buf, .end = buf + len, .epoch = book->ser.epoch,
 	};
+	int err = shmem_lu_book_read(book, buf, len, pos);
 
-	if (shmem_lu_book_read(book, buf, len, pos))
-		return false;
+	if (err)
+		return err == -ENOMEM ? err : -EIO;
 	*end = r.end;
-	return preserve_tree_get_inode(&r, in);
+	return preserve_tree_get_inode(&r, in) && S_ISREG(in->mode) ? 0 : -EIO;
 }
 
 /**
@@ -59,17 +62,19 @@ int shmem_lu_data_get(struct inode *inode, struct preserve_tree_inode *in,
 	loff_t pos = SHMEM_I(inode)->lu_pos;
 	size_t len, left = book->ser.length - pos;
 	u8 *bytes;
+	int err;
 
 	for (len = min(left, (size_t)FIRST_READ);; len = min(left, 8 * len)) {
 		bytes = kvmalloc(len, GFP_KERNEL);
 		if (!bytes)
 			return -ENOMEM;
-		if (read_inode(book, bytes, len, pos, in, end) &&
-		    S_ISREG(in->mode))
+		err = read_inode(book, bytes, len, pos, in, end);
+		if (!err)
 			break;
 		kvfree(bytes);
-		if (len == left || len > PRESERVE_TREE_MAX_SECTION)
-			return -EIO;
+		if (err == -ENOMEM || len == left ||
+		    len > PRESERVE_TREE_MAX_SECTION)
+			return err;
 	}
 	*buf = bytes;
 	return 0;
@@ -261,6 +266,24 @@ int shmem_lu_data_load(struct inode *inode)
 }
 
 /**
+ * shmem_lu_data_load_sure - The same, however long memory for it takes.
+ * @inode: Any shmem file's.
+ *
+ * For who cuts off a part of the file: it would come back later otherwise.
+ *
+ * Context: Process context, no folio of the file locked.
+ * Return: 0, or -EIO.
+ */
+int shmem_lu_data_load_sure(struct inode *inode)
+{
+	int err;
+
+	while ((err = shmem_lu_data_load(inode)) == -ENOMEM)
+		memalloc_retry_wait(GFP_KERNEL);
+	return err;
+}
+
+/**
  * shmem_lu_data_drop - Free a file's data that nobody has touched.
  * @inode: The file's, locked or about to go; all of its content goes.
  *
@@ -275,12 +298,16 @@ unsigned long shmem_lu_data_drop(struct inode *inode)
 	unsigned long nr;
 	const u8 *end;
 	u8 *buf;
+	int err;
 
 	scoped_guard(mutex, &book->lock) {
 		if (!info->lu_pos)
 			return 0;
 		nr = info->swapped;
-		if (!shmem_lu_data_get(inode, &in, &buf, &end)) {
+		/* There is no second try. */
+		while ((err = shmem_lu_data_get(inode, &in, &buf, &end)) == -ENOMEM)
+			memalloc_retry_wait(GFP_KERNEL);
+		if (!err) {
 			shmem_lu_inode_runs(&in, end, shmem_lu_frames_release);
 			kvfree(buf);
 		}

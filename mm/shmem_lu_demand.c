@@ -116,7 +116,7 @@ long __shmem_lu_drop(struct address_space *mapping, pgoff_t start, pgoff_t end)
 	/* All of it, or what is damaged: without a look at the pages. */
 	if (end == ULONG_MAX && !start && SHMEM_I(mapping->host)->lu_pos)
 		return shmem_lu_data_drop(mapping->host);
-	if (shmem_lu_data_load(mapping->host) || !mapping_pf(mapping))
+	if (shmem_lu_data_load_sure(mapping->host) || !mapping_pf(mapping))
 		return 0;
 	return preserve_file_drop(mapping_pf(mapping), start, end);
 }

@@ -454,8 +454,8 @@ static void links_end(struct super_block *sb, bool made)
 				link_correct(sb, no, inode);
 			xa_store(&book->links, no, xa_mk_value(1), GFP_KERNEL);
 			iput(inode);
-		} else if (!shmem_lu_section_get(book, PRESERVE_SECTION_LINK,
-						 no, &sec)) {
+		} else if (!shmem_lu_section_get_sure(book, PRESERVE_SECTION_LINK,
+						      no, &sec)) {
 			shmem_lu_section_runs(book, &sec,
 					      shmem_lu_frames_release);
 			shmem_lu_section_put(&sec);
@@ -827,7 +827,7 @@ static void dir_release(struct shmem_lu_book *book, u64 no, struct xarray *below
 	struct shmem_lu_section sec;
 	u32 i, nr;
 
-	if (shmem_lu_section_get(book, PRESERVE_SECTION_DIR, no, &sec))
+	if (shmem_lu_section_get_sure(book, PRESERVE_SECTION_DIR, no, &sec))
 		return;
 	shmem_lu_section_reader(book, &sec, &r);
 	for (i = 0; i < sec.head.nr && preserve_tree_get_entry(&r, &entry); i++) {

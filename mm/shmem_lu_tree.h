@@ -93,6 +93,8 @@ int shmem_lu_book_read(struct shmem_lu_book *book, void *buf, size_t len,
 		       loff_t pos);
 int shmem_lu_section_get(struct shmem_lu_book *book, u32 kind, u64 no,
 			 struct shmem_lu_section *sec);
+int shmem_lu_section_get_sure(struct shmem_lu_book *book, u32 kind, u64 no,
+			      struct shmem_lu_section *sec);
 void shmem_lu_section_put(struct shmem_lu_section *sec);
 void shmem_lu_section_reader(const struct shmem_lu_book *book,
 			     const struct shmem_lu_section *sec,
