@@ -34,6 +34,10 @@
 /* Flags of an inode that its fsflags give. */
 #define FSFLAG_BITS	(S_NOATIME | S_APPEND | S_IMMUTABLE | S_CASEFOLD)
 
+/* What the book's list of directories holds. */
+#define DIR_MADE	1	/* has an inode */
+#define DIR_REFUSED	2	/* its section is damaged */
+
 /* A directory's own operations until it is made, and the usual ones. */
 static struct inode_operations lazy_dir_iops;
 static struct file_operations lazy_dir_fops;
@@ -161,8 +165,8 @@ static int dir_fill(struct inode *inode, const struct preserve_tree_inode *in)
 	if (!in->dir)
 		return in->nlink == 2 ? 0 : -EUCLEAN;
 	/* There is one way to each directory. */
-	err = xa_insert(&sbinfo->lu_in->dirs, in->dir - 1, xa_mk_value(1),
-			GFP_KERNEL);
+	err = xa_insert(&sbinfo->lu_in->dirs, in->dir - 1,
+			xa_mk_value(DIR_MADE), GFP_KERNEL);
 	if (err)
 		return err == -EBUSY ? -EUCLEAN : err;
 	info->lu_pos = in->dir;
@@ -645,6 +649,24 @@ static int dir_make(struct making *m, const struct shmem_lu_section *sec)
 	return err;
 }
 
+static bool dir_refused(struct shmem_lu_book *book, u64 no)
+{
+	return xa_load(&book->dirs, no) == xa_mk_value(DIR_REFUSED);
+}
+
+/* It does not get better: one message, and nobody reads it again. */
+static void dir_refuse(struct inode *dir)
+{
+	struct shmem_lu_book *book = shmem_lu_in(dir->i_sb);
+	u64 no = SHMEM_I(dir)->lu_pos - 1;
+
+	if (dir_refused(book, no))
+		return;
+	xa_store(&book->dirs, no, xa_mk_value(DIR_REFUSED), GFP_KERNEL);
+	pr_err_ratelimited("%s: directory with inode %llu is refused\n",
+			   book->ser.source, (u64)dir->i_ino);
+}
+
 /* Context: the book's lock held. */
 static int dir_load(struct inode *dir)
 {
@@ -653,6 +675,8 @@ static int dir_load(struct inode *dir)
 	struct making *m;
 	int err;
 
+	if (dir_refused(book, SHMEM_I(dir)->lu_pos - 1))
+		return -EUCLEAN;
 	err = shmem_lu_section_get(book, PRESERVE_SECTION_DIR,
 				   SHMEM_I(dir)->lu_pos - 1, &sec);
 	if (err)
@@ -697,6 +721,8 @@ int shmem_lu_dir_load(struct inode *dir)
 	if (info->lu_pos) {
 		err = dir_load(dir);
 		made = !err;
+		if (err == -EUCLEAN)
+			dir_refuse(dir);
 	}
 	if (made) {
 		WRITE_ONCE(dir->i_op, dir_iops);
@@ -706,9 +732,6 @@ int shmem_lu_dir_load(struct inode *dir)
 	mutex_unlock(&book->lock);
 	if (made)
 		dir_put(dir->i_sb, true);
-	else if (err == -EUCLEAN)
-		pr_err_ratelimited("%s: directory with inode %llu is refused\n",
-				   book->ser.source, (u64)dir->i_ino);
 	return err;
 }
 

@@ -40,8 +40,9 @@ struct vfsmount;
  * @file:    The book's own file. Owned.
  * @ser:     Its beginning, checked.
  * @lock:    Covers the making of what is in it.
- * @dirs:    Of lu_in, by number: a value entry for each directory that has an inode.
- *           There is one way to each. Under @lock, like the next two.
+ * @dirs:    Of lu_in, by number: a value entry for each directory that has an inode,
+ *           which says whether it is refused. There is one way to each. Under @lock,
+ *           like the next two.
  * @links:   Of lu_in, by number: the inode of a link, with a reference, while some of
  *           its names may come; a value entry when none can.
  * @names:   Of lu_in, by number of the link: how many names are to come, a value.
