@@ -264,12 +264,23 @@ static int extras_load(struct inode *inode, struct preserve_tree_reader *r,
 }
 
 /* What an inode takes of the limit is accounted for by the file system already. */
-static void space_return(struct shmem_sb_info *sbinfo, long nr)
+static void space_lend(struct shmem_sb_info *sbinfo)
 {
 	if (!sbinfo->max_inodes)
 		return;
 	raw_spin_lock(&sbinfo->stat_lock);
-	sbinfo->free_ispace += nr * SHMEM_LU_INODE_SPACE;
+	sbinfo->free_ispace += SHMEM_LU_INODE_SPACE;
+	raw_spin_unlock(&sbinfo->stat_lock);
+}
+
+/* Somebody may have been quicker: he is beyond the limit then. */
+static void space_regain(struct shmem_sb_info *sbinfo)
+{
+	if (!sbinfo->max_inodes)
+		return;
+	raw_spin_lock(&sbinfo->stat_lock);
+	sbinfo->free_ispace -= min(sbinfo->free_ispace,
+				   (unsigned long)SHMEM_LU_INODE_SPACE);
 	raw_spin_unlock(&sbinfo->stat_lock);
 }
 
@@ -291,7 +302,8 @@ static int inode_load(struct inode *inode, u64 pos,
 }
 
 /*
- * Undoes inode_make(); the inode has no name yet. What the book has of it stays there, and stays accounted for.
+ * Undoes inode_make(); the inode has no name yet. What the book has of it stays there,
+ * and stays accounted for.
  */
 static void inode_unmake(struct inode *inode)
 {
@@ -315,7 +327,7 @@ static void inode_unmake(struct inode *inode)
 	simple_xattrs_free(&sbinfo->xa_cache, &info->xattrs, NULL);
 	clear_nlink(inode);
 	iput(inode);
-	space_return(sbinfo, -1);
+	space_regain(sbinfo);
 }
 
 /*
@@ -329,12 +341,12 @@ static struct inode *inode_make(struct super_block *sb, u64 pos,
 	struct inode *inode;
 	int err;
 
-	space_return(sb->s_fs_info, 1);
+	space_lend(sb->s_fs_info);
 	inode = shmem_get_inode(&nop_mnt_idmap, sb, NULL, in->mode,
 				new_decode_dev(in->rdev),
 				mk_vma_flags(VMA_NORESERVE_BIT));
 	if (IS_ERR(inode)) {
-		space_return(sb->s_fs_info, -1);
+		space_regain(sb->s_fs_info);
 		return PTR_ERR(inode) == -EDQUOT ? inode : ERR_PTR(-ENOMEM);
 	}
 	err = inode_load(inode, pos, in, r);
