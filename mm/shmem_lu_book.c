@@ -118,8 +118,19 @@ static int section_pos(struct shmem_lu_book *book, u32 kind, u64 no, u64 *pos)
 				  no * sizeof(*pos));
 }
 
-static int section_read(struct shmem_lu_book *book, u64 pos, u32 kind, u64 no,
-			struct shmem_lu_section *sec)
+/**
+ * shmem_lu_section_read - Read a section of which it is known where it is.
+ * @book: The book.
+ * @pos:  Its place.
+ * @kind: PRESERVE_SECTION_*.
+ * @no:   Its number.
+ * @sec:  The section.
+ *
+ * Context: Process context.
+ * Return: 0; -EUCLEAN if it is damaged; or the error of reading.
+ */
+int shmem_lu_section_read(struct shmem_lu_book *book, u64 pos, u32 kind, u64 no,
+			  struct shmem_lu_section *sec)
 {
 	int err;
 
@@ -163,7 +174,7 @@ int shmem_lu_section_get(struct shmem_lu_book *book, u32 kind, u64 no,
 
 	sec->bytes = NULL;
 	err = section_pos(book, kind, no, &pos);
-	err = err ?: section_read(book, pos, kind, no, sec);
+	err = err ?: shmem_lu_section_read(book, pos, kind, no, sec);
 	if (err == -EUCLEAN)
 		pr_err_ratelimited("%s: %s %llu of the handed-over tree is damaged and refused\n",
 				   book->ser.source,

@@ -8,8 +8,8 @@
  * among those that have none. Attributes are noted under the inode's lock, with
  * changes refused from the beginning on (shmem_lu_may_change()).
  *
- * The frames of a section's files are claimed once it is in the book. On failure the
- * caller unclaims what the book has, and thaws the file system.
+ * The frames of a section's files are claimed once it is in the book. On failure they
+ * are unclaimed, and the caller thaws the file system.
  */
 #define pr_fmt(fmt) "preserve: tmpfs: " fmt
 
@@ -23,6 +23,7 @@
 #include <linux/posix_acl_xattr.h>
 #include <linux/preserve.h>
 #include <linux/quotaops.h>
+#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/swap.h>
@@ -97,24 +98,27 @@ static int section_end(struct saving *s, u32 kind, u64 no)
 			  .length = s->w.len },
 		.bytes = s->w.buf,
 	};
+	struct preserve_tree_writer *table = NULL;
 	u64 at = s->pos;
 	int err = s->w.err;
 
 	if (err)
 		return err;
+	if (kind != PRESERVE_SECTION_QUOTA)
+		table = kind == PRESERVE_SECTION_DIR ? &s->dir_at : &s->link_at;
 	preserve_section_seal(&sec.head, s->w.buf, at);
 	err = book_put(s, &sec.head, sizeof(sec.head));
 	err = err ?: book_put(s, s->w.buf, s->w.len);
 	if (err)
 		return err;
-	if (kind != PRESERVE_SECTION_QUOTA) {
+	if (table) {
+		/* First: what is claimed has to be found again. */
+		preserve_tree_put_bytes(table, &at, sizeof(at));
+		if (table->err)
+			return table->err;
 		err = shmem_lu_section_runs(s->book, &sec, shmem_lu_claim);
-		if (err) {
-			shmem_lu_section_runs(s->book, &sec, shmem_lu_unclaim);
+		if (err)
 			return err == -ENOMEM ? -ENOSPC : err;
-		}
-		preserve_tree_put_bytes(kind == PRESERVE_SECTION_DIR ?
-					&s->dir_at : &s->link_at, &at, sizeof(at));
 	}
 	s->w.len = 0;
 	s->nr = 0;
@@ -696,21 +700,43 @@ static int tables_save(struct saving *s)
 	err = err ?: book_put(s, s->link_at.buf, s->link_at.len);
 	ser->length = s->pos;
 	preserve_tree_seal(ser);
+	if (err)
+		return err;
 	s->pos = 0;
-	return err ?: book_put(s, ser, sizeof(*ser));
+	err = book_put(s, ser, sizeof(*ser));
+	s->pos = ser->length;
+	return err;
 }
 
-/*
- * The tables as far as they go, so that shmem_lu_book_runs() finds what is claimed.
- */
-static void tables_salvage(struct saving *s)
+/* Undoes the claims of sections, by a table that is in no book yet. */
+static void claims_undo(struct saving *s, u32 kind,
+			const struct preserve_tree_writer *table)
 {
-	s->book->ser.nr_dirs = s->dir_at.len / sizeof(u64);
-	s->book->ser.nr_links = s->link_at.len / sizeof(u64);
-	s->dir_at.err = 0;
-	s->link_at.err = 0;
-	if (tables_save(s))
-		pr_err_ratelimited("some frames stay claimed in vain until the next kexec\n");
+	const u64 *at = (const u64 *)table->buf;
+	struct shmem_lu_section sec;
+	u64 no;
+	int err;
+
+	for (no = 0; no < table->len / sizeof(*at); no++) {
+		while ((err = shmem_lu_section_read(s->book, at[no], kind, no,
+						    &sec)) == -ENOMEM)
+			memalloc_retry_wait(GFP_KERNEL);
+		if (err)
+			continue;
+		shmem_lu_section_runs(s->book, &sec, shmem_lu_unclaim);
+		shmem_lu_section_put(&sec);
+		cond_resched();
+	}
+}
+
+/* Nothing stays claimed, and the book is empty. */
+static void book_undo(struct saving *s)
+{
+	s->book->ser.length = s->pos;
+	claims_undo(s, PRESERVE_SECTION_DIR, &s->dir_at);
+	claims_undo(s, PRESERVE_SECTION_LINK, &s->link_at);
+	s->book->ser.nr_dirs = 0;
+	s->book->ser.nr_links = 0;
 }
 
 /**
@@ -721,8 +747,7 @@ static void tables_salvage(struct saving *s)
  *
  * Context: Process context, no lock held.
  * Return: 0; -ENOMEM, -ENOSPC, -EBUSY, -E2BIG, -EINTR, with a message where a file is
- *         the reason. The caller then undoes what is there: shmem_lu_book_runs() with
- *         shmem_lu_unclaim(), and thaws the file system.
+ *         the reason. Nothing is claimed then; the caller thaws the file system.
  */
 int shmem_lu_book_write(struct super_block *sb, struct vfsmount *mnt,
 			struct shmem_lu_book *book)
@@ -751,7 +776,7 @@ int shmem_lu_book_write(struct super_block *sb, struct vfsmount *mnt,
 	err = err ?: quotas_save(s);
 	err = err ?: tables_save(s);
 	if (err)
-		tables_salvage(s);
+		book_undo(s);
 	xa_destroy(&s->dirs);
 	xa_destroy(&s->inodes);
 	xa_destroy(&s->names);

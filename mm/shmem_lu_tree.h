@@ -92,6 +92,8 @@ void shmem_lu_book_close(struct shmem_lu_book *book);
 void shmem_lu_book_free(struct shmem_lu_book *book);
 int shmem_lu_book_read(struct shmem_lu_book *book, void *buf, size_t len,
 		       loff_t pos);
+int shmem_lu_section_read(struct shmem_lu_book *book, u64 pos, u32 kind, u64 no,
+			  struct shmem_lu_section *sec);
 int shmem_lu_section_get(struct shmem_lu_book *book, u32 kind, u64 no,
 			 struct shmem_lu_section *sec);
 int shmem_lu_section_get_sure(struct shmem_lu_book *book, u32 kind, u64 no,
