@@ -41,6 +41,8 @@ def command(spec, kernel, initrd, cmdline, console):
             "-chardev", f"file,id=console,path={console}",
             "-serial", "chardev:console",
             "-chardev", "stdio,id=port,signal=off", "-serial", "chardev:port"]
+    if spec.disk:
+        args += ["-drive", f"file={spec.disk},format=raw,if=virtio,readonly=on"]
     if spec.icount:
         args += ["-icount", "shift=0"]
     if nodes > 1:

@@ -25,6 +25,7 @@ class Spec:
     numa: int = 1
     memoryless: int = 0
     icount: bool = False
+    disk: str = ""
     append: str = ""
     next_append: list = dataclasses.field(default_factory=list)
     stages: int = 1
