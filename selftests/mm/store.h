@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The tmpfs that programs keep their files in, and its way through a kexec.
+ *
+ * Notes are text that one kernel's part of a test writes down for the next one's.
+ * They cross in a memfd, so they are no part of what is tested.
+ */
+
+#ifndef STORE_H
+#define STORE_H
+
+#include <stdbool.h>
+
+#define STORE		"/mnt/preserve"
+#define STORE_NOTES	4096
+
+/* Mounts it. With @pool its memory comes from the pool from the start. */
+void store_make(bool pool);
+
+/* Hands it over with up to STORE_NOTES bytes of notes; the next step is the kexec. */
+void store_preserve(const char *notes);
+
+/* Attaches what the last kernel has handed over. Gives its notes. */
+const char *store_restore(void);
+
+/* Inverts a byte of a file. */
+void store_flip(const char *path, long offset);
+
+#endif /* STORE_H */
