@@ -54,6 +54,18 @@ class Initramfs:
         for library in shared_libraries(source):
             self.add_file(library, library)
 
+    def add_tree(self, source, name):
+        """Adds a directory with all directories and regular files below it."""
+        source = Path(source)
+        if not source.is_dir():
+            raise FileNotFoundError(f"no directory {source}")
+        for directory, _, files in os.walk(source):
+            inside = os.path.join(name, os.path.relpath(directory, source))
+            self.add_directory(os.path.normpath(inside))
+            for entry in files:
+                self.add_file(Path(directory, entry),
+                              os.path.normpath(os.path.join(inside, entry)))
+
     def _cpio(self):
         """The archive's parts, in order: a directory before what is in it."""
         for number, name in enumerate(sorted(self._entries), 1):

@@ -2,6 +2,7 @@
 """Runs one test in one VM and judges it."""
 
 import dataclasses
+import glob
 import os
 import secrets
 import shlex
@@ -119,6 +120,11 @@ def command_line(spec, stage):
     return " ".join(word for word in words if word)
 
 
+def one_match(pattern):
+    """A path, from a pattern where the path has a version in it."""
+    return (sorted(glob.glob(pattern)) or [pattern])[-1]
+
+
 def build_initramfs(spec):
     image = initramfs.Initramfs()
     image.add_file(program_path("vm-init"), "init")
@@ -127,8 +133,12 @@ def build_initramfs(spec):
         source, _, name = entry.partition(":")
         image.add_file(source, name or Path(source).name)
     for entry in spec.program_file:
-        source, _, name = entry.partition(":")
-        image.add_program(source, name or None)
+        pattern, _, name = entry.partition(":")
+        image.add_program(one_match(pattern), name or None)
+    for entry in spec.directory:
+        pattern, _, name = entry.partition(":")
+        source = SELFTESTS / one_match(pattern)
+        image.add_tree(source, name or str(source))
     for stage in range(1, spec.stages):
         kernel = kernel_image(spec.kernel_at(stage))
         inside = "vm/kernel-" + str(kernel.absolute()).strip("/").replace("/", "-")

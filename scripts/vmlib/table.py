@@ -6,7 +6,8 @@ import dataclasses
 from pathlib import Path
 
 KERNELS = ("normal", "debug", "stock")
-LISTS = ("next_append", "next_kernel", "expect", "file", "program_file")
+LISTS = ("next_append", "next_kernel", "expect", "file", "program_file",
+         "directory")
 WORDS = ("kernels",)
 NUMBERS = ("cpus", "numa", "memoryless", "stages", "timeout")
 
@@ -33,6 +34,7 @@ class Spec:
     expect: list = dataclasses.field(default_factory=list)
     file: list = dataclasses.field(default_factory=list)
     program_file: list = dataclasses.field(default_factory=list)
+    directory: list = dataclasses.field(default_factory=list)
 
     def has_debug(self):
         return "debug" in (self.kernel, *self.next_kernel)
