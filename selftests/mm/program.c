@@ -57,13 +57,11 @@ static int change_user(void)
 	return setgid(become) || setuid(become);
 }
 
-static void __noreturn run_child(const struct program *program,
-				 const char *const *argv)
+static void __noreturn run_child(int out, const char *const *argv)
 {
 	int null = open("/dev/null", O_RDONLY);
-	int out = open(program->output, O_WRONLY | O_CREAT | O_TRUNC, 0666);
 
-	if (null < 0 || out < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 ||
+	if (null < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 ||
 	    dup2(out, 2) < 0 || chdir(become_dir) || change_user()) {
 		dprintf(2, "prepare: %m\n");
 		_exit(126);
@@ -78,18 +76,21 @@ struct program program_start(const char *const *argv)
 {
 	const char *slash = strrchr(argv[0], '/');
 	struct program program;
+	int out;
 
 	snprintf(program.name, sizeof(program.name), "%s",
 		 slash ? slash + 1 : argv[0]);
 	snprintf(program.output, sizeof(program.output), "/tmp/%s.out",
 		 program.name);
+	out = open(program.output, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
+		   0644);
+	require(out >= 0, "make %s", program.output);
 	fflush(stdout);
-	/* A file of an earlier run may be another user's. */
-	unlink(program.output);
 	program.pid = fork();
 	require(program.pid >= 0, "fork");
 	if (!program.pid)
-		run_child(&program, argv);
+		run_child(out, argv);
+	close(out);
 	return program;
 }
 
