@@ -283,6 +283,23 @@ int shmem_lu_data_load_sure(struct inode *inode)
 	return err;
 }
 
+/* Frees the frames that the book says. Context: its lock held. */
+static void data_release(struct inode *inode)
+{
+	struct preserve_tree_inode in;
+	const u8 *end;
+	u8 *buf;
+	int err;
+
+	/* There is no second try. */
+	while ((err = shmem_lu_data_get(inode, &in, &buf, &end)) == -ENOMEM)
+		memalloc_retry_wait(GFP_KERNEL);
+	if (err)
+		return;
+	shmem_lu_inode_runs(&in, end, shmem_lu_frames_release);
+	kvfree(buf);
+}
+
 /**
  * shmem_lu_data_drop - Free a file's data that nobody has touched.
  * @inode: The file's, locked or about to go; all of its content goes.
@@ -294,23 +311,14 @@ unsigned long shmem_lu_data_drop(struct inode *inode)
 {
 	struct shmem_lu_book *book = shmem_lu_in(inode->i_sb);
 	struct shmem_inode_info *info = SHMEM_I(inode);
-	struct preserve_tree_inode in;
 	unsigned long nr;
-	const u8 *end;
-	u8 *buf;
-	int err;
 
 	scoped_guard(mutex, &book->lock) {
 		if (!info->lu_pos)
 			return 0;
 		nr = info->swapped;
-		/* There is no second try. */
-		while ((err = shmem_lu_data_get(inode, &in, &buf, &end)) == -ENOMEM)
-			memalloc_retry_wait(GFP_KERNEL);
-		if (!err) {
-			shmem_lu_inode_runs(&in, end, shmem_lu_frames_release);
-			kvfree(buf);
-		}
+		if (!book->refused)
+			data_release(inode);
 		smp_store_release(&info->lu_pos, 0);
 	}
 	shmem_lu_book_put(inode->i_sb);

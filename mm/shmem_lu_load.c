@@ -279,8 +279,8 @@ static void space_regain(struct shmem_sb_info *sbinfo)
 	if (!sbinfo->max_inodes)
 		return;
 	raw_spin_lock(&sbinfo->stat_lock);
-	sbinfo->free_ispace -= min(sbinfo->free_ispace,
-				   (unsigned long)SHMEM_LU_INODE_SPACE);
+	sbinfo->free_ispace -= min_t(unsigned long, sbinfo->free_ispace,
+				     SHMEM_LU_INODE_SPACE);
 	raw_spin_unlock(&sbinfo->stat_lock);
 }
 
@@ -470,8 +470,10 @@ static void links_end(struct super_block *sb, bool made)
 				link_correct(sb, no, inode);
 			xa_store(&book->links, no, xa_mk_value(1), GFP_KERNEL);
 			iput(inode);
-		} else if (!shmem_lu_section_get_sure(book, PRESERVE_SECTION_LINK,
-						      no, &sec)) {
+		} else if (!book->refused &&
+			   !shmem_lu_section_get_sure(book,
+						      PRESERVE_SECTION_LINK, no,
+						      &sec)) {
 			shmem_lu_section_runs(book, &sec,
 					      shmem_lu_frames_release);
 			shmem_lu_section_put(&sec);
@@ -894,7 +896,7 @@ void shmem_lu_dir_forget(struct inode *dir)
 
 	xa_store(&below, SHMEM_I(dir)->lu_pos - 1, xa_mk_value(1),
 		 GFP_KERNEL | __GFP_NOFAIL);
-	while (!xa_empty(&below)) {
+	while (!book->refused && !xa_empty(&below)) {
 		xa_for_each(&below, no, entry) {
 			xa_erase(&below, no);
 			/* Once only, however often it is named. */

@@ -340,19 +340,23 @@ static int tree_fill(struct super_block *sb, struct shmem_lu_book *book)
 static struct file *tree_make(struct shmem_lu_book *book, bool *taken)
 {
 	struct vfsmount *mnt = shmem_lu_mount(&book->ser);
+	struct file *file;
 	int err;
 
 	if (IS_ERR(mnt))
 		return ERR_CAST(mnt);
 	*taken = true;
+	/* What is refused keeps its memory. */
+	book->refused = true;
 	err = tree_fill(mnt->mnt_sb, book);
 	if (err) {
-		/* What is refused keeps its memory. */
-		SHMEM_I(d_inode(mnt->mnt_root))->lu_pos = 0;
 		mntput(mnt);
 		return ERR_PTR(err);
 	}
-	return shmem_lu_mount_open(mnt);
+	file = shmem_lu_mount_open(mnt);
+	if (!IS_ERR(file))
+		book->refused = false;
+	return file;
 }
 
 static struct shmem_lu_book *book_retrieve(u64 handle)

@@ -50,6 +50,7 @@ struct vfsmount;
  *           no name is to come any more.
  * @refs:    Of lu_in: those and the files without their data. With the last one the
  *           file goes.
+ * @refused: Of lu_in: the tree is refused, and what goes with it keeps its memory.
  *
  * What is left of lu_in goes with the file system: somebody may wait for @lock.
  */
@@ -62,6 +63,7 @@ struct shmem_lu_book {
 	struct xarray names;
 	atomic_long_t nr_dirs;
 	atomic_long_t refs;
+	bool refused;
 };
 
 /**
