@@ -1,0 +1,604 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Damaged trees: the book of each of several preserved trees is changed, through
+ * /dev/mem, after the kexec and before the tree is retrieved. What is damaged is
+ * refused in its smallest unit, with an errno and a message, and the rest is there;
+ * all of them can be unmounted, and the kexec after that has their memory free again.
+ *
+ * Most changes have right checksums, so that a deeper check is their target.
+ */
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "book.h"
+#include "liveupdate.h"
+#include "memory.h"
+#include "stage.h"
+#include "tree.h"
+
+#define SESSION		"hostile"
+#define TOKEN_OTHER	1000
+#define OTHER_SIZE	MIB(1)
+#define LONG_NAME	"long-name-that-can-be-shortened"
+#define MAX_REFUSED	3
+#define NR_FILES	9	/* of each tree, a link once */
+#define FILE_SIZE	KIB(8)
+
+/* What each tree has; a path that ends in a slash is a directory. */
+static const char * const paths[] = {
+	"/one", "/two", "/first/", "/first/slash-name", "/first/twin-a",
+	"/first/twin-b", "/first/" LONG_NAME, "/first/inner/",
+	"/first/inner/deep", "/first/name", "/second/", "/second/other",
+	"/second/name", "/empty/",
+};
+
+/* Directories get their numbers as they are come upon. */
+enum { DIR_ROOT, DIR_FIRST, DIR_SECOND, DIR_EMPTY, DIR_INNER };
+
+static struct section *sec_of(struct book *book, const char *name, struct entry *e)
+{
+	struct section *sec;
+
+	*e = book_entry(book, name, &sec);
+	return sec;
+}
+
+static void hurt_nothing(struct book *book)
+{
+	/* Proves that sealing does it right. */
+	section_seal(book, book_dir(book, DIR_FIRST));
+	section_seal(book, book_link(book, 0));
+	book_seal(book);
+}
+
+static void hurt_tree_sum(struct book *book)
+{
+	book->epoch ^= 1;
+}
+
+static void hurt_tree_version(struct book *book)
+{
+	book->version++;
+	book_seal(book);
+}
+
+static void hurt_tree_used(struct book *book)
+{
+	book->used_blocks = book->max_blocks + 1;
+	book_seal(book);
+}
+
+static void hurt_tree_space(struct book *book)
+{
+	book->used_ispace = (book->max_inodes + 2) * 1024;
+	book_seal(book);
+}
+
+static void hurt_root_sum(struct book *book)
+{
+	book_link(book, 0)->bytes[3] ^= 1;
+}
+
+static void hurt_root_dir(struct book *book)
+{
+	struct section *sec = book_link(book, 0);
+	struct entry e = book_link_entry(sec);
+
+	*e.dir = DIR_SECOND + 1;
+	section_seal(book, sec);
+}
+
+static void hurt_dir_sum(struct book *book)
+{
+	book_dir(book, DIR_FIRST)->bytes[9] ^= 0x20;
+}
+
+static void hurt_link_sum(struct book *book)
+{
+	book_link(book, 1)->bytes[3] ^= 1;
+}
+
+static void hurt_swapped(struct book *book)
+{
+	__u64 *table = (__u64 *)((char *)book + book->dirs);
+	__u64 at = table[DIR_FIRST];
+
+	table[DIR_FIRST] = table[DIR_SECOND];
+	table[DIR_SECOND] = at;
+}
+
+static void hurt_slash(struct book *book)
+{
+	struct entry e;
+	struct section *sec = sec_of(book, "slash-name", &e);
+
+	e.name[5] = '/';
+	section_seal(book, sec);
+}
+
+static void hurt_twin(struct book *book)
+{
+	struct entry e;
+	struct section *sec = sec_of(book, "twin-b", &e);
+
+	e.name[5] = 'a';
+	section_seal(book, sec);
+}
+
+static void hurt_position(struct book *book)
+{
+	struct entry a, b;
+	struct section *sec = sec_of(book, "twin-a", &a);
+
+	sec = sec_of(book, "twin-b", &b);
+	*b.pos = *a.pos;
+	section_seal(book, sec);
+}
+
+static void inner_is(struct book *book, unsigned int no)
+{
+	struct entry e;
+	struct section *sec = sec_of(book, "inner", &e);
+
+	number_set(e.dir, number_len(e.dir), no + 1);
+	section_seal(book, sec);
+}
+
+static void hurt_loop(struct book *book)
+{
+	inner_is(book, DIR_FIRST);
+}
+
+static void hurt_root_loop(struct book *book)
+{
+	inner_is(book, DIR_ROOT);
+}
+
+static void hurt_dir_twice(struct book *book)
+{
+	inner_is(book, DIR_SECOND);
+}
+
+static void hurt_no_dir(struct book *book)
+{
+	inner_is(book, 100);
+}
+
+static void link_is(struct book *book, unsigned int nlink)
+{
+	struct section *sec = book_link(book, 1);
+
+	*book_link_entry(sec).nlink = nlink;
+	section_seal(book, sec);
+}
+
+static void hurt_names_many(struct book *book)
+{
+	link_is(book, 1);
+}
+
+static void hurt_names_few(struct book *book)
+{
+	link_is(book, 5);
+}
+
+static void hurt_dir_links(struct book *book)
+{
+	struct entry e;
+	struct section *sec = sec_of(book, "first", &e);
+
+	require(*e.nlink == 3, "the links of a directory");
+	*e.nlink = 9;
+	section_seal(book, sec);
+}
+
+/* A file that is no link, and says that it has five names. */
+static void hurt_file_links(struct book *book)
+{
+	struct entry e;
+	struct section *sec = sec_of(book, LONG_NAME, &e);
+
+	*entry_room(e.name, e.nlink, 1) = 5;
+	e.parts[-1] |= 0x004;
+	section_seal(book, sec);
+}
+
+/* The size gets two bytes more: 10, for 2^63. */
+static void hurt_size(struct book *book)
+{
+	struct entry e;
+	struct section *sec = sec_of(book, LONG_NAME, &e);
+	size_t len = number_len(e.size);
+
+	number_set(entry_room(e.name, e.size, 10 - len), 10, 1ULL << 63);
+	section_seal(book, sec);
+}
+
+static void hurt_pages(struct book *book)
+{
+	struct entry e;
+	struct section *sec = sec_of(book, LONG_NAME, &e);
+
+	++*e.pages;
+	section_seal(book, sec);
+}
+
+static void hurt_order(struct book *book)
+{
+	struct entry e;
+	struct section *sec = sec_of(book, LONG_NAME, &e);
+
+	e.run[2][number_len(e.run[2]) - 1] |= 0x1f;
+	section_seal(book, sec);
+}
+
+/* The frames of "two" are those that @two says. */
+static void two_is(struct book *book, __u64 (*two)(struct book *book))
+{
+	struct entry e;
+	struct section *sec = sec_of(book, "two", &e);
+
+	number_set(e.run[1], number_len(e.run[1]), two(book));
+	section_seal(book, sec);
+}
+
+static __u64 frames_of_one(struct book *book)
+{
+	__u64 value = 0;
+	struct entry e;
+	size_t i;
+
+	sec_of(book, "one", &e);
+	for (i = 0; i < number_len(e.run[1]); i++)
+		value |= (__u64)(e.run[1][i] & 0x7f) << (7 * i);
+	return value;
+}
+
+static __u64 frames_outside(struct book *book)
+{
+	return 2 * 0x80000;	/* 2 GiB, or no memory at all */
+}
+
+/* Somewhere in the first 16 MiB: no memory of the pool. */
+static __u64 frames_of_kernel(struct book *book)
+{
+	return 2 * 0x800;
+}
+
+static void hurt_run_other(struct book *book)
+{
+	two_is(book, frames_of_one);
+}
+
+static void hurt_run_outside(struct book *book)
+{
+	two_is(book, frames_outside);
+}
+
+static void hurt_run_kernel(struct book *book)
+{
+	two_is(book, frames_of_kernel);
+}
+
+/**
+ * struct attack - what is done to a tree, and what comes of it
+ * @name:    the tree's source, by which its book is found
+ * @hurt:    does it
+ * @whole:   the tree is refused with this
+ * @err:     otherwise, what is refused gives this
+ * @refused: what begins so is refused
+ */
+static const struct attack {
+	const char *name;
+	void (*hurt)(struct book *book);
+	int whole;
+	int err;
+	const char *refused[MAX_REFUSED];
+} attacks[] = {
+	{ "nothing",	hurt_nothing,		0, 0, {} },
+	{ "tree-sum",	hurt_tree_sum,		EBADMSG, 0, {} },
+	{ "tree-version", hurt_tree_version,	EPROTO, 0, {} },
+	{ "tree-used",	hurt_tree_used,		EBADMSG, 0, {} },
+	{ "tree-space",	hurt_tree_space,	EUCLEAN, 0, {} },
+	{ "root-sum",	hurt_root_sum,		EUCLEAN, 0, {} },
+	{ "root-dir",	hurt_root_dir,		EUCLEAN, 0, {} },
+	{ "dir-sum",	hurt_dir_sum,		0, EUCLEAN, { "/first" } },
+	{ "link-sum",	hurt_link_sum,		0, EUCLEAN,
+						{ "/first", "/second" } },
+	{ "swapped",	hurt_swapped,		0, EUCLEAN,
+						{ "/first", "/second" } },
+	{ "slash",	hurt_slash,		0, EUCLEAN, { "/first" } },
+	{ "twin",	hurt_twin,		0, ENOENT, { "/first/twin-b" } },
+	{ "position",	hurt_position,		0, EUCLEAN, { "/first" } },
+	{ "loop",	hurt_loop,		0, EUCLEAN, { "/first" } },
+	{ "root-loop",	hurt_root_loop,		0, EUCLEAN, { "/first" } },
+	{ "dir-twice",	hurt_dir_twice,		0, EUCLEAN, { "/first" } },
+	{ "no-dir",	hurt_no_dir,		0, EUCLEAN, { "/first/inner" } },
+	{ "names-many",	hurt_names_many,	0, EUCLEAN, { "/second" } },
+	{ "names-few",	hurt_names_few,		0, 0, {} },
+	{ "dir-links",	hurt_dir_links,		0, EUCLEAN, { "/first" } },
+	{ "file-links",	hurt_file_links,	0, EUCLEAN, { "/first" } },
+	{ "size",	hurt_size,		0, EUCLEAN, { "/first" } },
+	{ "pages",	hurt_pages,		0, EUCLEAN, { "/first" } },
+	{ "order",	hurt_order,		0, EUCLEAN, { "/first" } },
+	{ "run-other",	hurt_run_other,		0, EIO, { "/two" } },
+	{ "run-outside", hurt_run_outside,	0, EIO, { "/two" } },
+	{ "run-kernel",	hurt_run_kernel,	0, EIO, { "/two" } },
+};
+
+#define NR_ATTACKS	STAGE_COUNT(attacks)
+
+/* --- making --- */
+
+static bool is_dir(const char *path)
+{
+	return path[strlen(path) - 1] == '/';
+}
+
+static void at(char *path, unsigned int i, const char *below)
+{
+	snprintf(path, PATH_MAX, "/%s%s", attacks[i].name, below);
+}
+
+static void make_path(unsigned int i, unsigned int p)
+{
+	char path[PATH_MAX], first[PATH_MAX];
+	int fd;
+
+	at(path, i, paths[p]);
+	if (is_dir(paths[p])) {
+		require(!mkdir(path, 0755), "make %s", path);
+	} else if (!strcmp(paths[p], "/second/name")) {
+		at(first, i, "/first/name");
+		require(!link(first, path), "link %s", path);
+	} else {
+		fd = open(path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0644);
+		require(fd >= 0 && !pattern_write(fd, p, 0, FILE_SIZE), "write %s",
+			path);
+		close(fd);
+	}
+}
+
+static void make_tree(unsigned int i)
+{
+	char dir[PATH_MAX];
+	unsigned int p;
+
+	at(dir, i, "");
+	mkdir(dir, 0755);
+	require(!mount(attacks[i].name, dir, "tmpfs", MS_NOATIME,
+		       "preserve,size=1m,nr_inodes=100"), "mount %s", dir);
+	for (p = 0; p < STAGE_COUNT(paths); p++)
+		make_path(i, p);
+}
+
+static void before(void)
+{
+	int session = stage_session_create(SESSION), fd;
+	char dir[PATH_MAX];
+	unsigned int i;
+
+	for (i = 0; i < NR_ATTACKS; i++) {
+		make_tree(i);
+		at(dir, i, "");
+		fd = tree_open(dir);
+		require(!preserve_session_add_fd(session, fd, i), "preserve %s",
+			dir);
+		close(fd);
+	}
+	fd = preserve_memfd_create("other", 0);
+	require(fd >= 0 && !pattern_write(fd, 77, 0, OTHER_SIZE) &&
+		!preserve_session_add_fd(session, fd, TOKEN_OTHER),
+		"preserve a file besides");
+}
+
+/* --- attacking --- */
+
+/* The attack that a book found in memory is the victim of, or -1. */
+static int victim_of(const struct book *book)
+{
+	if (book->magic != BOOK_MAGIC)
+		return -1;
+	for (unsigned int i = 0; i < NR_ATTACKS; i++)
+		if (!strcmp(book->source, attacks[i].name))
+			return i;
+	return -1;
+}
+
+static unsigned int window_attack(char *window)
+{
+	unsigned int found = 0;
+
+	for (size_t pos = 0; pos < MIB(2); pos += BOOK_PAGE) {
+		struct book *book = (struct book *)(window + pos);
+		int i = victim_of(book);
+
+		if (i < 0)
+			continue;
+		require(book->length <= BOOK_PAGE, "the book of %s is a page: %llu",
+			attacks[i].name, book->length);
+		attacks[i].hurt(book);
+		found++;
+	}
+	return found;
+}
+
+/* Looks for all books in all of memory and attacks each. */
+static unsigned int victims_attack(void)
+{
+	__u64 end = meminfo_bytes("MemTotal") + MIB(512);
+	int mem = open("/dev/mem", O_RDWR);
+	unsigned int found = 0;
+
+	require(mem >= 0, "/dev/mem");
+	for (__u64 phys = MIB(2); phys < end; phys += MIB(2)) {
+		char *window = mmap(NULL, MIB(2), PROT_READ | PROT_WRITE,
+				    MAP_SHARED, mem, phys);
+
+		if (window == MAP_FAILED)
+			continue;
+		found += window_attack(window);
+		munmap(window, MIB(2));
+	}
+	close(mem);
+	return found;
+}
+
+/* --- looking --- */
+
+/* 0, or an errno of reading all of a directory. */
+static int dir_read(const char *path)
+{
+	DIR *dir = opendir(path);
+	int err;
+
+	if (!dir)
+		return errno;
+	do {
+		errno = 0;
+	} while (readdir(dir));
+	err = errno;
+	closedir(dir);
+	return err;
+}
+
+static int file_read(const char *path, unsigned int p)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC), err;
+
+	if (fd < 0)
+		return errno;
+	/* Both names of a link have the same content. */
+	if (!strcmp(paths[p], "/second/name"))
+		for (p = 0; strcmp(paths[p], "/first/name");)
+			p++;
+	err = -pattern_check(fd, p, 0, FILE_SIZE);
+	close(fd);
+	return err;
+}
+
+static int expected(unsigned int i, unsigned int p)
+{
+	for (unsigned int r = 0; r < MAX_REFUSED && attacks[i].refused[r]; r++)
+		if (!strncmp(paths[p], attacks[i].refused[r],
+			     strlen(attacks[i].refused[r])))
+			return attacks[i].err;
+	return 0;
+}
+
+static unsigned int wrong_paths(unsigned int i)
+{
+	unsigned int p, wrong = 0;
+	char path[PATH_MAX];
+	int err;
+
+	for (p = 0; p < STAGE_COUNT(paths); p++) {
+		at(path, i, paths[p]);
+		err = is_dir(paths[p]) ? dir_read(path) : file_read(path, p);
+		if (err == expected(i, p))
+			continue;
+		ksft_print_msg("%s: %s, not %s\n", path, strerror(err),
+			       strerror(expected(i, p)));
+		wrong++;
+	}
+	return wrong;
+}
+
+static void names_check(void)
+{
+	struct stat st;
+
+	require(!stat("/names-few/first/name", &st), "a link");
+	check(st.st_nlink == 2, "a link has the names that it has: %lu",
+	      (unsigned long)st.st_nlink);
+}
+
+/* What lies about its names can be removed like anything else. */
+static void names_remove(void)
+{
+	check(!unlink("/names-few/first/name") &&
+	      !unlink("/names-few/second/name"), "both names are removed");
+	check(!rmdir("/names-few/empty"), "a directory is removed");
+	check(!unlink("/twin/first/twin-a"), "what was there twice is removed");
+}
+
+static void look(int session, unsigned int i)
+{
+	int fd = preserve_session_get_fd(session, i);
+	char dir[PATH_MAX];
+
+	if (attacks[i].whole) {
+		check(fd == -attacks[i].whole, "%s: the tree is refused: %s",
+		      attacks[i].name, strerror(-fd));
+		return;
+	}
+	at(dir, i, "");
+	if (!check(fd >= 0 && !tree_attach(fd, dir), "%s is retrieved: %d",
+		   attacks[i].name, fd))
+		return;
+	close(fd);
+	check(!wrong_paths(i) && !wrong_paths(i),
+	      "%s: what is refused is refused, the rest is there",
+	      attacks[i].name);
+}
+
+static void unmount_all(void)
+{
+	__s64 used = pool_counter("used");
+	char dir[PATH_MAX];
+	unsigned int i;
+
+	require(!umount("/nothing"), "unmount what is not damaged");
+	used -= pool_counter("used");
+	check(used >= (__s64)(NR_FILES * FILE_SIZE), "its memory is free: %lld",
+	      (long long)used);
+	for (i = 1; i < NR_ATTACKS; i++) {
+		at(dir, i, "");
+		if (!attacks[i].whole)
+			require(!umount(dir), "unmount %s", dir);
+	}
+	check(true, "all trees are unmounted");
+}
+
+static void after(void)
+{
+	unsigned int found = victims_attack(), i;
+	int session, fd;
+
+	require(found >= NR_ATTACKS, "the books of all trees: %u", found);
+	session = stage_session_retrieve(SESSION);
+	for (i = 0; i < NR_ATTACKS; i++)
+		look(session, i);
+	fd = preserve_session_get_fd(session, TOKEN_OTHER);
+	check(fd >= 0 && !pattern_check(fd, 77, 0, OTHER_SIZE),
+	      "the file besides is there");
+	close(fd);
+	names_check();
+	names_remove();
+	stage_session_finish(session);
+	unmount_all();
+}
+
+static void afterwards(void)
+{
+	check(!pool_counter("unclaimed"), "nothing is set aside: %lld",
+	      (long long)pool_counter("unclaimed"));
+	check(pool_counter("used") <= (__s64)KIB(64), "nothing is leaked: %lld",
+	      (long long)pool_counter("used"));
+}
+
+static const stage_fn stages[] = { before, after, afterwards };
+
+int main(void)
+{
+	return stage_run(stages, STAGE_COUNT(stages));
+}
