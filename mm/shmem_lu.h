@@ -81,6 +81,7 @@ static inline bool shmem_lu_has_state(const struct address_space *mapping)
 {
 	const struct shmem_inode_info *info = SHMEM_I(mapping->host);
 
+	/* Pairs with the release in shmem_lu_data_load(): @preserve comes first. */
 	return smp_load_acquire(&info->lu_pos) || READ_ONCE(info->preserve);
 }
 

@@ -64,7 +64,7 @@ int shmem_lu_data_get(struct inode *inode, struct preserve_tree_inode *in,
 	u8 *bytes;
 	int err;
 
-	for (len = min(left, (size_t)FIRST_READ);; len = min(left, 8 * len)) {
+	for (len = min_t(size_t, left, FIRST_READ);; len = min(left, 8 * len)) {
 		bytes = kvmalloc(len, GFP_KERNEL);
 		if (!bytes)
 			return -ENOMEM;
@@ -246,12 +246,14 @@ int shmem_lu_data_load(struct inode *inode)
 	struct shmem_lu_book *book = shmem_lu_in(inode->i_sb);
 	int err = 0;
 
+	/* Pairs with the release below: nothing left means that all is there. */
 	if (!S_ISREG(inode->i_mode) || !smp_load_acquire(&info->lu_pos))
 		return 0;
 	mutex_lock(&book->lock);
 	if (info->lu_pos) {
 		err = data_load(inode);
 		if (!err)
+			/* After @preserve has been set. */
 			smp_store_release(&info->lu_pos, 0);
 		else if (err == -EIO)
 			pr_err_ratelimited("%s: data of inode %llu is damaged and refused\n",
@@ -319,7 +321,7 @@ unsigned long shmem_lu_data_drop(struct inode *inode)
 		nr = info->swapped;
 		if (!book->refused)
 			data_release(inode);
-		smp_store_release(&info->lu_pos, 0);
+		WRITE_ONCE(info->lu_pos, 0);
 	}
 	shmem_lu_book_put(inode->i_sb);
 	return nr;

@@ -729,6 +729,7 @@ int shmem_lu_dir_load(struct inode *dir)
 	bool made = false;
 	int err = 0;
 
+	/* Pairs with the release below: its entries are there, then. */
 	if (!smp_load_acquire(&info->lu_pos))
 		return 0;
 	mutex_lock(&book->lock);
@@ -741,6 +742,7 @@ int shmem_lu_dir_load(struct inode *dir)
 	if (made) {
 		WRITE_ONCE(dir->i_op, dir_iops);
 		WRITE_ONCE(dir->i_fop, &simple_offset_dir_operations);
+		/* After the entries have become visible. */
 		smp_store_release(&info->lu_pos, 0);
 	}
 	mutex_unlock(&book->lock);

@@ -80,7 +80,7 @@ static int book_put(struct saving *s, const void *bytes, size_t len)
 	ssize_t nr;
 
 	while (len) {
-		nr = kernel_write(s->book->file, bytes, min(len, (size_t)SZ_1G),
+		nr = kernel_write(s->book->file, bytes, min_t(size_t, len, SZ_1G),
 				  &s->pos);
 		if (nr <= 0)
 			return nr ?: -ENOSPC;
@@ -271,6 +271,7 @@ static int file_runs(struct saving *s, struct inode *inode,
 	err = file_enter(s, inode);
 	if (err)
 		return err;
+	/* Pairs with the release in shmem_lu_data_load(). */
 	if (smp_load_acquire(&info->lu_pos)) {
 		guard(mutex)(&shmem_lu_in(s->sb)->lock);
 		if (info->lu_pos)

@@ -174,6 +174,7 @@ struct preserve_file {
  */
 static inline bool preserve_file_incomplete(const struct preserve_file *pf)
 {
+	/* Pairs with note_restored(): who sees that all is there sees it there. */
 	return smp_load_acquire(&pf->nr_unrestored);
 }
 

@@ -35,21 +35,21 @@ static void on_fault(int signal)
 }
 
 /* Does touching that page end in SIGBUS? */
-static bool faults(volatile char *page)
+static bool faults(char *page)
 {
 	bool bad;
 
 	signal(SIGBUS, on_fault);
 	bad = sigsetjmp(fault, 1);
 	if (!bad)
-		*page = 1;
+		__atomic_store_n(page, 1, __ATOMIC_RELAXED);
 	signal(SIGBUS, SIG_DFL);
 	return bad;
 }
 
 static void make_dir(const char *path)
 {
-	require(!mkdir(path, 0755) || errno == EEXIST, "make %s", path);
+	require(!mkdir(path, 0755) || errno == EEXIST, "directory %s", path);
 }
 
 /* What the tree has to begin with. */
@@ -65,9 +65,9 @@ static void make(const char *options)
 	fd = open("/t/file", O_CREAT | O_RDWR | O_CLOEXEC, 0644);
 	memset(page, 'x', sizeof(page));
 	require(fd >= 0 && pwrite(fd, page, PAGE, 0) == PAGE &&
-		!ftruncate(fd, 16 * PAGE), "make a file");
+		!ftruncate(fd, 16 * PAGE), "a file");
 	close(fd);
-	require(!symlink("target", "/t/link"), "make a link");
+	require(!symlink("target", "/t/link"), "a link");
 	require(!setxattr("/t/file", "user.a", "1", 1, 0), "an attribute");
 }
 

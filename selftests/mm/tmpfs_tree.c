@@ -69,7 +69,7 @@ static void preserve(int session, unsigned int i, struct tree_text *list)
 	      "%s is preserved", trees[i].dir);
 	fd = tree_text_keep(list, "list");
 	require(!preserve_session_add_fd(session, fd, trees[i].token + 2),
-		"preserve its list");
+		"its list");
 }
 
 /* Lists them, and preserves that. */
@@ -109,7 +109,7 @@ static int retrieve(struct tree_text list[2])
 
 	for (i = 0; i < 2; i++) {
 		fd = preserve_session_get_fd(session, trees[i].token);
-		require(fd >= 0, "retrieve %s: %d", trees[i].dir, fd);
+		require(fd >= 0, "no %s: %d", trees[i].dir, fd);
 		check(!tree_attach(fd, trees[i].dir), "%s is attached",
 		      trees[i].dir);
 		close(fd);
