@@ -297,7 +297,10 @@ static bool shmem_lu_can_preserve(struct liveupdate_file_handler *handler,
 	struct inode *inode = file_inode(file);
 	bool can = true;
 
-	/* A file with a name is handed over as what it holds, without the name. */
+	/*
+	 * A file with a name is handed over as what it holds, without the name; but
+	 * not from a tree that is preserved.
+	 */
 	if (!shmem_file(file) || shmem_lu_data_load(inode) ||
 	    !shmem_lu_may_change(inode))
 		return false;

@@ -230,6 +230,7 @@ static int data_load(struct inode *inode)
 	/* The next kernel's book says where this is already. */
 	pf->sealed = READ_ONCE(sbinfo->lu_out);
 	xa_unlock_irq(pf->i_pages);
+	preserve_file_report_bad(pf, sbinfo->lu_in->ser.source);
 	return 0;
 }
 

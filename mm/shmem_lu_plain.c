@@ -124,6 +124,8 @@ static void leave(struct address_space *mapping, struct preserve_file *pf)
 	pf->plain = false;
 	pf->sealed = false;
 	xa_unlock_irq(&mapping->i_pages);
+	if (((struct shmem_sb_info *)mapping->host->i_sb->s_fs_info)->noswap)
+		return;
 	mapping_clear_unevictable(mapping);
 	/* Folios that were found unevictable meanwhile can be reclaimed again. */
 	shmem_unlock_mapping(mapping);

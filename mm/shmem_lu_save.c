@@ -38,6 +38,9 @@
 /* Runs that are read with interrupts off. */
 #define BATCH	16
 
+/* How often a file's memory is tried to be moved into the pool. */
+#define TRIES	5
+
 /**
  * struct saving - The writing of a book.
  * @sb:      The file system.
@@ -242,6 +245,7 @@ static int runs_of_book(struct saving *s, struct inode *inode,
 static int file_enter(struct saving *s, struct inode *inode)
 {
 	struct shmem_inode_info *info = SHMEM_I(inode);
+	int tries;
 
 	if (shmem_lu_mapping(inode->i_mapping))
 		return 0;
@@ -250,10 +254,14 @@ static int file_enter(struct saving *s, struct inode *inode)
 		set_bit(AS_PRESERVE, &inode->i_mapping->flags);
 		return 0;
 	}
-	if (shmem_lu_plain_enter(inode))
-		return 0;
-	if (fatal_signal_pending(current))
-		return -EINTR;
+	/* Somebody may look at a page for a moment, or the pool be about to grow. */
+	for (tries = 0; tries < TRIES; tries++) {
+		if (shmem_lu_plain_enter(inode))
+			return 0;
+		if (schedule_timeout_killable(HZ / 10) ||
+		    fatal_signal_pending(current))
+			return -EINTR;
+	}
 	return refuse(s, -EBUSY, "a page is pinned or busy, or the pool is full");
 }
 

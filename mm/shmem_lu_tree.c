@@ -61,13 +61,13 @@ static bool is_tmpfs(const struct super_block *sb)
  * @inode: A shmem inode.
  *
  * Context: Any.
- * Return: False in a tree that is preserved.
+ * Return: False in a tree that is preserved. A file without a name is in no tree.
  */
 bool shmem_lu_may_change(const struct inode *inode)
 {
 	const struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
 
-	return likely(!READ_ONCE(sbinfo->lu_out));
+	return likely(!READ_ONCE(sbinfo->lu_out)) || !inode->i_nlink;
 }
 
 /**
@@ -168,7 +168,8 @@ static void inode_thaw(struct inode *inode)
 	struct preserve_file *pf = SHMEM_I(inode)->preserve;
 
 	shmem_lu_inode_flags(inode);
-	if (!S_ISREG(inode->i_mode))
+	/* What is preserved by itself stands still for its own reason. */
+	if (!S_ISREG(inode->i_mode) || (pf && pf->record))
 		return;
 	shmem_freeze(inode, false);
 	if (!pf) {

@@ -226,7 +226,9 @@ int preserve_move_in(struct address_space *mapping)
 	int round;
 
 	for (round = 0; round < ROUNDS; round++) {
-		lru_add_drain_all();
+		/* Most folios are on the LRU lists already; waiting costs. */
+		if (round)
+			lru_add_drain_all();
 		left = move_round(mapping);
 		if (left <= 0)
 			return left;
