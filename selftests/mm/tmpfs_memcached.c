@@ -69,8 +69,8 @@ static struct program start(struct memcache *mc)
 					   "-e", MEMORY));
 	int err, i = 0;
 
-	while ((err = memcache_connect(mc)) == -ECONNREFUSED && i++ < PATIENCE &&
-	       program_runs(&server))
+	while ((err = memcache_connect(mc, MEMCACHE_PORT)) == -ECONNREFUSED &&
+	       i++ < PATIENCE && program_runs(&server))
 		program_pause();
 	if (err)
 		program_show(&server);

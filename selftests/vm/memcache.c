@@ -19,11 +19,11 @@
 #define PATIENCE	60	/* seconds without an answer */
 
 /* The socket, or a negative errno. */
-static int open_socket(void)
+static int open_socket(unsigned short port)
 {
 	struct sockaddr_in where = {
 		.sin_family = AF_INET,
-		.sin_port = htons(MEMCACHE_PORT),
+		.sin_port = htons(port),
 		.sin_addr = { htonl(INADDR_LOOPBACK) },
 	};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), err;
@@ -40,9 +40,9 @@ static int open_socket(void)
 	return err;
 }
 
-int memcache_connect(struct memcache *mc)
+int memcache_connect(struct memcache *mc, unsigned short port)
 {
-	int fd = open_socket(), other;
+	int fd = open_socket(port), other;
 
 	if (fd < 0)
 		return fd;
@@ -109,7 +109,7 @@ static int read_value(struct memcache *mc, struct memcache_item *item)
 	char line[LINE_SIZE];
 	int err;
 
-	if (item->len > sizeof(item->value))
+	if (item->len > MEMCACHE_VALUE_SIZE)
 		return -E2BIG;
 	if (fread(item->value, 1, item->len, mc->from) != item->len)
 		return -EPIPE;

@@ -34,7 +34,7 @@ struct memcache {
  * @flags:   the client's own
  * @exptime: seconds to live, 0 for ever; not told by the server
  * @cas:     the server's number of this version; not sent to it
- * @value:   bytes
+ * @value:   bytes, and room for a zero
  * @len:     their number
  */
 struct memcache_item {
@@ -42,11 +42,11 @@ struct memcache_item {
 	unsigned int flags;
 	unsigned int exptime;
 	uint64_t cas;
-	char value[MEMCACHE_VALUE_SIZE];
+	char value[MEMCACHE_VALUE_SIZE + 1];
 	size_t len;
 };
 
-int memcache_connect(struct memcache *mc);
+int memcache_connect(struct memcache *mc, unsigned short port);
 void memcache_close(struct memcache *mc);
 
 /* Sends an item some time, without an answer; memcache_sync() is the end. */

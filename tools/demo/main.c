@@ -24,6 +24,7 @@
 #include "database.h"
 #include "guest.h"
 #include "liveupdate.h"
+#include "show.h"
 
 #define SESSION	"demo"
 
@@ -48,23 +49,6 @@ struct notes {
 	double rate;
 	uint64_t reboot;
 };
-
-#define show(fmt, ...) printf("SHOW " fmt "\n", ##__VA_ARGS__)
-
-/* A step that cannot fail without ending the demo. */
-static int must(int result, const char *what)
-{
-	if (result < 0) {
-		show("  failed: %s: %s", what, strerror(-result));
-		exit(1);
-	}
-	return result;
-}
-
-static void show_progress(unsigned int rows)
-{
-	printf("PROGRESS %u\n", rows);
-}
 
 static void show_answers(const struct answers *answers)
 {
@@ -185,22 +169,6 @@ static void reload(const char *sql, struct after *after)
 	after->reload = clock_seconds(start, clock_now());
 	must(database_ask(db, &after->reloaded), "run the queries again");
 	sqlite3_close(db);
-}
-
-/* "1.23 s", or the unit that fits. */
-static const char *seconds_text(double seconds)
-{
-	static char text[4][32];
-	static int next;
-	char *out = text[next++ % 4];
-
-	if (seconds >= 1)
-		snprintf(out, sizeof(text[0]), "%.2f s", seconds);
-	else if (seconds >= 0.001)
-		snprintf(out, sizeof(text[0]), "%.2f ms", seconds * 1e3);
-	else
-		snprintf(out, sizeof(text[0]), "%.0f us", seconds * 1e6);
-	return out;
 }
 
 static void show_table(const struct after *after)
