@@ -892,10 +892,11 @@ static void dir_release(struct shmem_lu_book *book, u64 no, struct xarray *below
 void shmem_lu_dir_forget(struct inode *dir)
 {
 	struct shmem_lu_book *book = shmem_lu_in(dir->i_sb);
-	DEFINE_XARRAY(below);
+	struct xarray below;
 	unsigned long no;
 	void *entry;
 
+	xa_init(&below);
 	xa_store(&below, SHMEM_I(dir)->lu_pos - 1, xa_mk_value(1),
 		 GFP_KERNEL | __GFP_NOFAIL);
 	while (!book->refused && !xa_empty(&below)) {
