@@ -160,31 +160,41 @@ static void detach(struct preserve_file *pf)
 	xa_unlock_irq(pf->i_pages);
 }
 
-static struct preserve_file *file_make(struct inode *inode,
-				       const struct preserve_tree_inode *in,
-				       const u8 *end)
+/*
+ * What follows the file's memory. It stays with the inode for good, also if there is no
+ * data to be had: who walks over all files may be at it.
+ */
+static struct preserve_file *file_get(struct inode *inode)
 {
-	struct preserve_file *pf = kzalloc_obj(*pf, GFP_KERNEL_ACCOUNT);
-	int err;
+	struct preserve_file *pf = SHMEM_I(inode)->preserve;
 
+	if (pf)
+		return pf;
+	pf = kzalloc_obj(*pf, GFP_KERNEL_ACCOUNT);
 	if (!pf)
-		return ERR_PTR(-ENOMEM);
+		return NULL;
 	/* Who walks over all files is to leave this one alone. */
 	pf->stale = true;
 	preserve_file_init(pf, &inode->i_mapping->i_pages);
-	err = take_runs(pf, in, end);
+	SHMEM_I(inode)->preserve = pf;
+	return pf;
+}
+
+/* Gives @pf, which is stale and has no map, the map that the book says. */
+static int file_fill(struct preserve_file *pf,
+		     const struct preserve_tree_inode *in, const u8 *end)
+{
+	int err = take_runs(pf, in, end);
+
 	/* The pool may be short of pages for maps, and can grow. */
 	if (err == -ENOMEM &&
 	    preserve_pool_more(numa_mem_id(), GFP_KERNEL, 1)) {
 		detach(pf);
 		err = take_runs(pf, in, end);
 	}
-	if (!err)
-		return pf;
-	detach(pf);
-	preserve_file_destroy(pf);
-	kfree(pf);
-	return ERR_PTR(err);
+	if (err)
+		detach(pf);
+	return err;
 }
 
 /* All folios are there: nothing is special about the file any more, or it is small. */
@@ -218,15 +228,16 @@ static int data_load(struct inode *inode)
 	err = shmem_lu_data_get(inode, &in, &buf, &end);
 	if (err)
 		return err;
-	pf = file_make(inode, &in, end);
+	pf = file_get(inode);
+	err = pf ? file_fill(pf, &in, end) : -ENOMEM;
 	kvfree(buf);
-	if (IS_ERR(pf))
-		return PTR_ERR(pf);
+	if (err)
+		return err;
 	pf->complete = data_complete;
-	SHMEM_I(inode)->preserve = pf;
 	preserve_file_begin(pf, shmem_lu_folio_insert);
 	xa_lock_irq(pf->i_pages);
 	pf->stale = false;
+	pf->small = false;
 	/* The next kernel's book says where this is already. */
 	pf->sealed = READ_ONCE(sbinfo->lu_out);
 	xa_unlock_irq(pf->i_pages);

@@ -179,7 +179,8 @@ static void inode_thaw(struct inode *inode)
 	}
 	preserve_file_unseal(pf);
 	shmem_lu_plain_leave(inode);
-	if (!sbinfo->lu_pool && shmem_lu_mapping(inode->i_mapping))
+	if (!sbinfo->lu_pool && !SHMEM_I(inode)->lu_pos &&
+	    shmem_lu_mapping(inode->i_mapping))
 		shmem_lu_plain_done(inode);
 }
 
