@@ -314,6 +314,21 @@ static void data_release(struct inode *inode)
 	kvfree(buf);
 }
 
+/* A file of a mount without "preserve" is a plain one without what the book has. */
+static void data_gone(struct inode *inode)
+{
+	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
+
+	if (sbinfo->lu_pool || READ_ONCE(sbinfo->lu_out))
+		return;
+	if (SHMEM_I(inode)->preserve) {
+		shmem_lu_plain_done(inode);
+		return;
+	}
+	clear_bit(AS_PRESERVE, &inode->i_mapping->flags);
+	mapping_clear_unevictable(inode->i_mapping);
+}
+
 /**
  * shmem_lu_data_drop - Free a file's data that nobody has touched.
  * @inode: The file's, locked or about to go; all of its content goes.
@@ -333,6 +348,7 @@ unsigned long shmem_lu_data_drop(struct inode *inode)
 		nr = info->swapped;
 		if (!book->refused)
 			data_release(inode);
+		data_gone(inode);
 		WRITE_ONCE(info->lu_pos, 0);
 	}
 	shmem_lu_book_put(inode->i_sb);

@@ -222,6 +222,16 @@ static void truncate_untouched(void)
 	check(!check_file("/change/dir0/file1", seed(0, 1), KIB(8)), "its start");
 }
 
+/* On a mount that takes no memory from the pool the file is a plain one then. */
+static void cut_plain(void)
+{
+	const char *path = "/half/dir0/file0";
+
+	check(!truncate(path, 0) && !write_file(path, seed(0, 0), FILE_SIZE) &&
+	      !check_file(path, seed(0, 0), FILE_SIZE),
+	      "a plain file is cut off and written again");
+}
+
 /* What is cut off does not come back. */
 static void cut_is_zero(void)
 {
@@ -368,6 +378,7 @@ static void after(void)
 		"only on demand");
 	for (i = UNRETRIEVED + 1; i < NR_TREES; i++)
 		retrieve(session, i);
+	cut_plain();
 	check(half_good("/half", 0, NR_DIRS / 2), "half of a tree is looked at");
 	truncate_untouched();
 	cut_is_zero();
