@@ -88,7 +88,8 @@ struct folio *__shmem_lu_alloc_folio(struct shmem_inode_info *info, gfp_t gfp,
 	if (info->lu_pos && shmem_lu_data_load(&info->vfs_inode))
 		return NULL;
 	pf = info->preserve;
-	if (preserve_file_wait(pf))
+	/* None: a hole of a plain file whose tree has not thawed as far. */
+	if (!pf || preserve_file_wait(pf))
 		return NULL;
 	if (preserve_file_incomplete(pf) && !shmem_lu_room(mapping, index, order))
 		return NULL;
