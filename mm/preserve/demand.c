@@ -181,9 +181,9 @@ unsigned long preserve_file_find_unrestored(struct preserve_file *pf,
 }
 
 /*
- * Looks @index up, for its run unless @run is NULL. Returns 0 if a folio is there, 1
- * if not yet, or -ENOENT. Both under one lock: what was restored may be truncated at
- * any time, and is then in neither.
+ * Looks @index and its run up. Returns 0 if a folio is there, 1 if not yet, or
+ * -ENOENT. Both under one lock: what was restored may be truncated at any time, and is
+ * then in neither.
  */
 static int look_up(struct preserve_file *pf, pgoff_t index,
 		   struct prmap_run *run)
@@ -193,8 +193,7 @@ static int look_up(struct preserve_file *pf, pgoff_t index,
 	xa_lock_irq(pf->i_pages);
 	if (xa_load(pf->i_pages, index))
 		err = 0;
-	else if (run ? prmap_lookup(&pf->map, index, run) :
-		       !prmap_test(&pf->map, index))
+	else if (prmap_lookup(&pf->map, index, run))
 		err = -ENOENT;
 	else
 		err = pf->broken ? -EIO : 1;
@@ -222,6 +221,25 @@ static int restore_folio(struct preserve_file *pf, const struct prmap_run *run,
 }
 
 /*
+ * Makes the folios that are missing in a range, as far as that works at once. Looks
+ * once for each stretch: nobody else makes one of its folios meanwhile. Context: the
+ * mutex of the range held.
+ */
+static void restore_more(struct preserve_file *pf, pgoff_t index, pgoff_t end,
+			 gfp_t gfp)
+{
+	struct prmap_run run;
+	unsigned long i;
+
+	while (find_unrestored(pf, index, end, &run)) {
+		for (i = 0; i < run.nr; i += 1UL << run.order)
+			if (restore_folio(pf, &run, run.index + i, gfp))
+				return;
+		index = run.index + run.nr;
+	}
+}
+
+/*
  * Makes the folio of @index and, if that works at once, those that follow in its
  * run to @end. Context: restore_sem held: nothing unrestored leaves the map.
  */
@@ -241,13 +259,10 @@ static int restore_at(struct preserve_file *pf, pgoff_t index, pgoff_t end,
 	/* One mutex covers a pageblock's worth of the file. */
 	end = min3(end, (pgoff_t)(run.index + run.nr),
 		   round_up(index + 1, pageblock_nr_pages));
-	gfp = (gfp & ~__GFP_NOFAIL) | __GFP_NORETRY | __GFP_NOWARN;
-	while ((index = round_down(index, 1UL << run.order) +
-			(1UL << run.order)) < end) {
-		if (look_up(pf, index, NULL) > 0 &&
-		    restore_folio(pf, &run, index, gfp))
-			break;
-	}
+	index = round_down(index, 1UL << run.order) + (1UL << run.order);
+	if (index < end)
+		restore_more(pf, index, end, (gfp & ~__GFP_NOFAIL) |
+			     __GFP_NORETRY | __GFP_NOWARN);
 	return 0;
 }
 
