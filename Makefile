@@ -14,7 +14,7 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | \
 		while IFS='	' read -r t d; do printf '  make %-14s %s\n' "$$t" "$$d"; done
 
-demo: kernel ## a SQLite database in a memfd and memcached on a tmpfs survive a real kexec
+demo: kernel ## SQLite in a memfd and memcached on a tmpfs survive a real kexec
 	@$S/demo
 
 check: deps ## all tests; KERNEL=normal|stock|debug or TEST=NAME for a part
