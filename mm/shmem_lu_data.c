@@ -256,26 +256,27 @@ int shmem_lu_data_load(struct inode *inode)
 {
 	struct shmem_inode_info *info = SHMEM_I(inode);
 	struct shmem_lu_book *book = shmem_lu_in(inode->i_sb);
+	bool loaded = false;
 	int err = 0;
 
 	/* Pairs with the release below: nothing left means that all is there. */
 	if (!S_ISREG(inode->i_mode) || !smp_load_acquire(&info->lu_pos))
 		return 0;
 	mutex_lock(&book->lock);
+	/* Somebody may have been quicker. */
 	if (info->lu_pos) {
 		err = data_load(inode);
-		if (!err)
-			/* After @preserve has been set. */
-			smp_store_release(&info->lu_pos, 0);
-		else if (err == -EIO)
-			pr_err_ratelimited("%s: data of inode %llu is damaged and refused\n",
-					   book->ser.source, (u64)inode->i_ino);
-	} else {
-		book = NULL;
+		loaded = !err;
 	}
+	if (loaded)
+		/* After @preserve has been set. */
+		smp_store_release(&info->lu_pos, 0);
 	mutex_unlock(&book->lock);
-	if (book && !err)
+	if (loaded)
 		shmem_lu_book_put(inode->i_sb);
+	else if (err == -EIO)
+		pr_err_ratelimited("%s: data of inode %llu is damaged and refused\n",
+				   book->ser.source, (u64)inode->i_ino);
 	return err;
 }
 
