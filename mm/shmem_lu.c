@@ -171,7 +171,8 @@ bool shmem_lu_incomplete(const struct address_space *mapping)
 {
 	const struct shmem_inode_info *info = SHMEM_I(mapping->host);
 
-	return READ_ONCE(info->lu_pos) ||
+	/* Pairs with the release in shmem_lu_data_load(). */
+	return smp_load_acquire(&info->lu_pos) ||
 	       (info->preserve && preserve_file_incomplete(info->preserve));
 }
 
@@ -373,6 +374,11 @@ int shmem_lu_file_preserve(struct file *file, u32 kind, u64 *handle)
 		return -EINVAL;
 
 	inode_lock(inode);
+	/* Its tree may have been preserved since can_preserve(). */
+	if (!shmem_lu_may_change(inode)) {
+		inode_unlock(inode);
+		return -EPERM;
+	}
 	/* A plain one may have left the pool since can_preserve(). */
 	if (!shmem_lu_mapping(inode->i_mapping) && !shmem_lu_plain_enter(inode)) {
 		err = -EBUSY;

@@ -197,13 +197,12 @@ static int file_fill(struct preserve_file *pf,
 	return err;
 }
 
-/* All folios are there: nothing is special about the file any more, or it is small. */
-static void data_complete(struct preserve_file *pf)
+/* Context: the inode locked: it cannot be preserved meanwhile. */
+static void data_settle(struct inode *inode, struct preserve_file *pf)
 {
-	struct inode *inode = preserve_file_mapping(pf)->host;
 	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
 
-	if (READ_ONCE(sbinfo->lu_out))
+	if (READ_ONCE(sbinfo->lu_out) || pf->record || pf->sealed)
 		return;
 	if (!sbinfo->lu_pool) {
 		shmem_lu_plain_done(inode);
@@ -214,6 +213,20 @@ static void data_complete(struct preserve_file *pf)
 	    inode->i_mapping->nrpages <= PRESERVE_SMALL_PAGES)
 		preserve_file_set_small(pf);
 	xa_unlock_irq(pf->i_pages);
+}
+
+/*
+ * All folios are there: nothing is special about the file any more, or it is small.
+ * Whoever holds the inode may wait for us: then the file just stays as it is.
+ */
+static void data_complete(struct preserve_file *pf)
+{
+	struct inode *inode = preserve_file_mapping(pf)->host;
+
+	if (!inode_trylock(inode))
+		return;
+	data_settle(inode, pf);
+	inode_unlock(inode);
 }
 
 static int data_load(struct inode *inode)
@@ -239,7 +252,7 @@ static int data_load(struct inode *inode)
 	pf->stale = false;
 	pf->small = false;
 	/* The next kernel's book says where this is already. */
-	pf->sealed = READ_ONCE(sbinfo->lu_out);
+	pf->sealed = READ_ONCE(sbinfo->lu_out) && inode->i_nlink;
 	xa_unlock_irq(pf->i_pages);
 	preserve_file_report_bad(pf, sbinfo->lu_in->ser.source);
 	return 0;

@@ -2,10 +2,10 @@
 /*
  * Making the directories and inodes of a retrieved tree, when somebody looks there.
  *
- * A directory that nobody has looked into has operations of its own: its look-up and
- * its reading first make all of its entries, then the usual operations take over.
- * Everything else that can be done in a directory looks a name up first; only who
- * removes the directory itself has to ask shmem_lu_dir_left().
+ * A retrieved directory has operations of its own: its look-up and its reading first
+ * make all of its entries if nobody has looked into it yet. Everything else that can
+ * be done in a directory looks a name up first; only who removes the directory itself
+ * has to ask shmem_lu_dir_empty().
  *
  * All entries are made before the first can be seen, so a failure leaves the
  * directory as it was, and the next look-up tries again. What a damaged book may have
@@ -23,6 +23,7 @@
 #include <linux/posix_acl.h>
 #include <linux/posix_acl_xattr.h>
 #include <linux/quotaops.h>
+#include <linux/security.h>
 #include <linux/slab.h>
 #include <linux/xattr.h>
 
@@ -38,10 +39,13 @@
 #define DIR_MADE	1	/* has an inode */
 #define DIR_REFUSED	2	/* its section is damaged */
 
-/* A directory's own operations until it is made, and the usual ones. */
+/* An unknown one would be lost on the next way. */
+#define KNOWN_SEALS	(F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | \
+			 F_SEAL_FUTURE_WRITE | F_SEAL_EXEC)
+
+/* The operations of directories that have been retrieved. */
 static struct inode_operations lazy_dir_iops;
 static struct file_operations lazy_dir_fops;
-static const struct inode_operations *dir_iops;
 static DEFINE_MUTEX(lazy_lock);
 
 /* --- inodes --- */
@@ -98,7 +102,8 @@ static int inode_fill(struct inode *inode, const struct preserve_tree_inode *in)
 	info->i_crtime = in->btime;
 	info->seals = in->seals;
 	info->fsflags = in->fsflags;
-	if (in->fsflags & FS_CASEFOLD_FL && !inode->i_sb->s_encoding)
+	if (in->fsflags & ~SHMEM_FL_USER_VISIBLE || in->seals & ~KNOWN_SEALS ||
+	    (in->fsflags & FS_CASEFOLD_FL && !inode->i_sb->s_encoding))
 		return -EUCLEAN;
 	shmem_lu_inode_flags(inode);
 	return inode_own(inode, in);
@@ -193,6 +198,11 @@ static int xattr_load(struct inode *inode, const char *name,
 	err = simple_xattr_add(&sbinfo->xa_cache, &SHMEM_I(inode)->xattrs, xattr);
 	if (!err)
 		retain_and_null_ptr(xattr);
+	/* A security module that keeps its label elsewhere hears of it. */
+	if (!err && strstarts(name, XATTR_SECURITY_PREFIX))
+		security_inode_setsecurity(inode,
+					   name + XATTR_SECURITY_PREFIX_LEN,
+					   extra->value, extra->value_len, 0);
 	return err == -EEXIST ? -EUCLEAN : err;
 }
 
@@ -213,6 +223,10 @@ static int acl_load(struct inode *inode, const char *name,
 	acl = posix_acl_from_xattr(&init_user_ns, extra->value, extra->value_len);
 	if (IS_ERR_OR_NULL(acl))
 		return PTR_ERR(acl) == -ENOMEM ? -ENOMEM : -EUCLEAN;
+	if (posix_acl_valid(&init_user_ns, acl)) {
+		posix_acl_release(acl);
+		return -EUCLEAN;
+	}
 	set_cached_acl(inode, type, acl);
 	posix_acl_release(acl);
 	return 0;
@@ -740,7 +754,6 @@ int shmem_lu_dir_load(struct inode *dir)
 			dir_refuse(dir);
 	}
 	if (made) {
-		WRITE_ONCE(dir->i_op, dir_iops);
 		WRITE_ONCE(dir->i_fop, &simple_offset_dir_operations);
 		/* After the entries have become visible. */
 		smp_store_release(&info->lu_pos, 0);
@@ -774,13 +787,12 @@ static int lazy_readdir(struct file *file, struct dir_context *ctx)
 /* Context: lazy_lock held. */
 static void lazy_init(struct inode *dir)
 {
-	if (dir_iops)
+	if (lazy_dir_iops.lookup)
 		return;
 	lazy_dir_iops = *dir->i_op;
 	lazy_dir_iops.lookup = lazy_lookup;
 	lazy_dir_fops = simple_offset_dir_operations;
 	lazy_dir_fops.iterate_shared = lazy_readdir;
-	dir_iops = dir->i_op;
 }
 
 /**

@@ -244,16 +244,19 @@ static int runs_of_book(struct saving *s, struct inode *inode,
 /* Brings a plain file's folios into the pool, where they stay. */
 static int file_enter(struct saving *s, struct inode *inode)
 {
-	struct shmem_inode_info *info = SHMEM_I(inode);
+	bool empty;
 	int tries;
 
 	if (shmem_lu_mapping(inode->i_mapping))
 		return 0;
-	if (!info->alloced) {
-		/* Who wants to fill a hole comes to us now. */
+	/* Who wants to fill a hole comes to us now. */
+	xa_lock_irq(&inode->i_mapping->i_pages);
+	empty = xa_empty(&inode->i_mapping->i_pages);
+	if (empty)
 		set_bit(AS_PRESERVE, &inode->i_mapping->flags);
+	xa_unlock_irq(&inode->i_mapping->i_pages);
+	if (empty)
 		return 0;
-	}
 	/* Somebody may look at a page for a moment, or the pool be about to grow. */
 	for (tries = 0; tries < TRIES; tries++) {
 		if (shmem_lu_plain_enter(inode))
@@ -276,6 +279,9 @@ static int file_runs(struct saving *s, struct inode *inode,
 	if (info->preserve && info->preserve->record)
 		return refuse(s, -EBUSY, "preserved by itself already");
 	shmem_freeze(inode, true);
+	/* What comes after that is refused, see shmem_lu_may_add(). */
+	xa_lock_irq(&inode->i_mapping->i_pages);
+	xa_unlock_irq(&inode->i_mapping->i_pages);
 	err = file_enter(s, inode);
 	if (err)
 		return err;
@@ -698,6 +704,23 @@ static int quotas_save(struct saving *s)
 
 /* --- all of it --- */
 
+/*
+ * At the end: only now nobody makes inodes, or fills files, any more. Who was quick
+ * may have more than the limit, which the next kernel would not believe.
+ */
+static void limits_save(struct saving *s, struct vfsmount *mnt)
+{
+	struct preserve_tree_ser *ser = &s->book->ser;
+
+	shmem_lu_options_save(s->sb, mnt, ser);
+	if (ser->max_blocks)
+		ser->max_blocks = max(ser->max_blocks, ser->used_blocks);
+	if (ser->max_inodes)
+		ser->max_inodes = max(ser->max_inodes,
+				      DIV_ROUND_UP(ser->used_ispace,
+						   SHMEM_LU_INODE_SPACE));
+}
+
 static int tables_save(struct saving *s)
 {
 	struct preserve_tree_ser *ser = &s->book->ser;
@@ -773,7 +796,6 @@ int shmem_lu_book_write(struct super_block *sb, struct vfsmount *mnt,
 	xa_init(&s->dirs);
 	xa_init(&s->inodes);
 	xa_init(&s->names);
-	shmem_lu_options_save(sb, mnt, &book->ser);
 	book->ser.epoch = ktime_get_real_seconds();
 	s->w.epoch = book->ser.epoch;
 	book->ser.used_ispace = SHMEM_LU_INODE_SPACE;
@@ -783,6 +805,8 @@ int shmem_lu_book_write(struct super_block *sb, struct vfsmount *mnt,
 	err = err ?: dirs_save(s);
 	err = err ?: links_check(s);
 	err = err ?: quotas_save(s);
+	if (!err)
+		limits_save(s, mnt);
 	err = err ?: tables_save(s);
 	if (err)
 		book_undo(s);

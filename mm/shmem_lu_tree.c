@@ -71,6 +71,25 @@ bool shmem_lu_may_change(const struct inode *inode)
 }
 
 /**
+ * shmem_lu_may_add - May this folio come into the page cache?
+ * @mapping:  A shmem file's.
+ * @folio:    The folio.
+ * @expected: The swap entry whose place it takes, or NULL.
+ *
+ * Context: xa_lock of i_pages held, interrupts off.
+ * Return: False for what would fill a hole in a tree that is preserved.
+ */
+bool shmem_lu_may_add(const struct address_space *mapping,
+		      const struct folio *folio, const void *expected)
+{
+	const struct inode *inode = mapping->host;
+
+	return shmem_lu_may_change(inode) || expected ||
+	       !S_ISREG(inode->i_mode) ||
+	       folio->private == &preserve_nr_unrestored;
+}
+
+/**
  * shmem_lu_dir_empty - Is a directory empty, or no directory?
  * @dentry: Of what is to be removed; it is locked.
  *
@@ -151,27 +170,28 @@ static int tree_suits(const struct file *file)
 	return 0;
 }
 
-/* Files do not lose folios behind their end any more. */
-static void shrinklist_forget(struct shmem_sb_info *sbinfo)
+/* Who waits to fill a hole holds the inode's lock. */
+static void inode_unseal(struct inode *inode)
 {
-	spin_lock(&sbinfo->shrinklist_lock);
-	while (!list_empty(&sbinfo->shrinklist)) {
-		list_del_init(sbinfo->shrinklist.next);
-		sbinfo->shrinklist_len--;
-	}
-	spin_unlock(&sbinfo->shrinklist_lock);
+	struct preserve_file *pf = SHMEM_I(inode)->preserve;
+
+	if (S_ISREG(inode->i_mode) && pf && !READ_ONCE(pf->record))
+		preserve_file_unseal(pf);
 }
 
 static void inode_thaw(struct inode *inode)
 {
 	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
 	struct preserve_file *pf = SHMEM_I(inode)->preserve;
+	/* Only noting it for the book sets that. */
+	bool ours = inode->i_flags & S_NOCMTIME;
 
 	shmem_lu_inode_flags(inode);
 	/* What is preserved by itself stands still for its own reason. */
 	if (!S_ISREG(inode->i_mode) || (pf && pf->record))
 		return;
-	shmem_freeze(inode, false);
+	if (ours)
+		shmem_freeze(inode, false);
 	if (!pf) {
 		if (!SHMEM_I(inode)->lu_pos)
 			clear_bit(AS_PRESERVE, &inode->i_mapping->flags);
@@ -195,6 +215,7 @@ static void tree_thaw(struct super_block *sb)
 		spin_unlock(&sb->s_inode_list_lock);
 		iput(last);
 		last = inode;
+		inode_unseal(inode);
 		inode_lock(inode);
 		inode_thaw(inode);
 		inode_unlock(inode);
@@ -265,7 +286,6 @@ static int tree_preserve(struct liveupdate_file_op_args *args)
 		shmem_lu_book_free(book);
 		return -EBUSY;
 	}
-	shrinklist_forget(sbinfo);
 	err = tree_write(sb, args->file->f_path.mnt, book,
 			 &args->serialized_data);
 	if (err) {

@@ -24,7 +24,9 @@
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/preserve.h>
+#include <linux/slab.h>
 #include <linux/wait.h>
+#include <linux/workqueue.h>
 #include <linux/xarray.h>
 
 #include <trace/events/preserve.h>
@@ -156,6 +158,54 @@ struct address_space *preserve_file_mapping(const struct preserve_file *pf)
 	return container_of(pf->i_pages, struct address_space, i_pages);
 }
 
+/* A file system that is to be put by somebody who holds no lock. */
+struct dropping {
+	struct work_struct work;
+	struct super_block *sb;
+};
+
+static void drop_work(struct work_struct *work)
+{
+	struct dropping *d = container_of(work, struct dropping, work);
+
+	deactivate_super(d->sb);
+	kfree(d);
+}
+
+/*
+ * Gives up a reference to a file system. The last one evicts files, and whoever walks
+ * over them may hold locks of the pool.
+ */
+static void super_drop(struct super_block *sb)
+{
+	struct dropping *d;
+
+	if (atomic_add_unless(&sb->s_active, -1, 1))
+		return;
+	d = kmalloc_obj(*d, GFP_KERNEL | __GFP_NOFAIL);
+	d->sb = sb;
+	INIT_WORK(&d->work, drop_work);
+	schedule_work(&d->work);
+}
+
+/*
+ * Holds a file and its file system, which could be unmounted otherwise. Returns false
+ * if it cannot; *orphan is then set if ours is the last reference to the latter.
+ * Context: preserve_files_lock held; the inode is there while the file is on the list.
+ */
+static bool file_hold(struct preserve_file *pf, struct super_block **orphan)
+{
+	struct inode *inode = preserve_file_mapping(pf)->host;
+
+	if (!atomic_inc_not_zero(&inode->i_sb->s_active))
+		return false;
+	if (igrab(inode))
+		return true;
+	if (!atomic_add_unless(&inode->i_sb->s_active, -1, 1))
+		*orphan = inode->i_sb;
+	return false;
+}
+
 /**
  * preserve_file_next - Walk over all files with a file map.
  * @pf: The last one, whose inode's reference is given up; NULL to begin.
@@ -166,20 +216,26 @@ struct address_space *preserve_file_mapping(const struct preserve_file *pf)
 struct preserve_file *preserve_file_next(struct preserve_file *pf)
 {
 	struct inode *last = pf ? preserve_file_mapping(pf)->host : NULL;
+	struct super_block *sb = last ? last->i_sb : NULL, *orphan = NULL;
 
 	scoped_guard(spinlock, &preserve_files_lock) {
 		if (pf)
 			pf->nr_walkers--;
 		pf = list_prepare_entry(pf, &files, list);
 		list_for_each_entry_continue(pf, &files, list)
-			if (igrab(preserve_file_mapping(pf)->host))
+			if (file_hold(pf, &orphan) || orphan)
 				break;
-		if (list_entry_is_head(pf, &files, list))
+		/* With an orphan, which is rare, the walk ends before its time. */
+		if (list_entry_is_head(pf, &files, list) || orphan)
 			pf = NULL;
 		else
 			pf->nr_walkers++;
 	}
 	iput(last);
+	if (sb)
+		super_drop(sb);
+	if (orphan)
+		super_drop(orphan);
 	return pf;
 }
 
