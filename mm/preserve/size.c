@@ -32,7 +32,10 @@
 /* Blocks that growth on demand gains in one go, unless it needs more ... */
 #define DEMAND_BLOCKS	4UL
 
-/* ... and that the worker gains ahead of need: many in one go cost less each. */
+/*
+ * Lent blocks that the worker takes back ahead of need: many in one go cost less
+ * each. To evacuate as many would hold up whoever needs one.
+ */
 #define AHEAD_BLOCKS	16UL
 
 /* Runs of lent blocks that may be busy before it gives up. */
@@ -440,11 +443,12 @@ static void node_balance(int nid)
 	struct preserve_node *node = &preserve_nodes[nid];
 	unsigned long spare = node_spare(node);
 	unsigned long idle = READ_ONCE(node->nr_idle);
+	unsigned long least = clamp(node->nr_lent, DEMAND_BLOCKS, AHEAD_BLOCKS);
 
 	if (idle < node->spare_low) {
 		if (time_before(jiffies, node->not_before))
 			return;
-		if (preserve_pool_gain(nid, max(spare - idle, AHEAD_BLOCKS)))
+		if (preserve_pool_gain(nid, max(spare - idle, least)))
 			preserve_pool_kick(LEND_DELAY);
 		else
 			WRITE_ONCE(node->not_before, jiffies + DEMAND_PAUSE);
