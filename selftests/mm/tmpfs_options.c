@@ -142,7 +142,7 @@ static void look_policy(void)
 
 	while (mounts && fgets(line, sizeof(line), mounts))
 		if (strstr(line, "/policy"))
-			strcpy(found, line);
+			snprintf(found, sizeof(found), "%s", line);
 	fclose(mounts);
 	check(strstr(found, "huge=always") && strstr(found, "mpol=prefer:0") &&
 	      strstr(found, "noswap"), "options: %s", found);

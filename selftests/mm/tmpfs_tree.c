@@ -33,10 +33,13 @@ static const struct {
 	const char *options;
 	int token;
 } trees[] = {
-	{ "/plain", "size=64m,nr_inodes=20000,mode=751,uid=7,gid=8,inode64",
-	  TOKEN_PLAIN },
-	{ "/pool", "preserve,size=80m,nr_inodes=30000,huge=within_size", TOKEN_POOL },
+	{ "/plain", "mode=751,uid=7,gid=8,inode64", TOKEN_PLAIN },
+	{ "/pool", "preserve,huge=within_size", TOKEN_POOL },
 };
+
+/* Limits: more than enough, and not those of the machine's memory. */
+#define BYTES_PER_INODE	(128 << 10)
+#define MORE_INODES	20000
 
 /* What the file system says of itself. */
 static void list_limits(struct tree_text *list, const char *dir)
@@ -89,12 +92,17 @@ static void preserve_all(void)
 
 static void make(void)
 {
+	char options[128];
 	unsigned int i;
 	int fd;
 
 	for (i = 0; i < 2; i++) {
-		fd = tree_mount(trees[i].dir, trees[i].options);
-		require(fd >= 0, "mount %s", trees[i].options);
+		snprintf(options, sizeof(options), "%s,size=%llu,nr_inodes=%u",
+			 trees[i].options,
+			 (unsigned long long)nr_inodes * BYTES_PER_INODE,
+			 nr_inodes + MORE_INODES);
+		fd = tree_mount(trees[i].dir, options);
+		require(fd >= 0, "mount %s", options);
 		close(fd);
 		tree_make(trees[i].dir, nr_inodes, 1 + i);
 	}
