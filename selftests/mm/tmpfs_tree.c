@@ -37,7 +37,10 @@ static const struct {
 	{ "/pool", "preserve,huge=within_size", TOKEN_POOL },
 };
 
-/* Limits: more than enough, and not those of the machine's memory. */
+/*
+ * Limits: more than enough, for extended attributes count as well; and not those of
+ * the machine's memory.
+ */
 #define BYTES_PER_INODE	(128 << 10)
 #define MORE_INODES	20000
 
@@ -100,7 +103,7 @@ static void make(void)
 		snprintf(options, sizeof(options), "%s,size=%llu,nr_inodes=%u",
 			 trees[i].options,
 			 (unsigned long long)nr_inodes * BYTES_PER_INODE,
-			 nr_inodes + MORE_INODES);
+			 2 * nr_inodes + MORE_INODES);
 		fd = tree_mount(trees[i].dir, options);
 		require(fd >= 0, "mount %s", options);
 		close(fd);
