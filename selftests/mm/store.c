@@ -6,8 +6,10 @@
 #include "store.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "liveupdate.h"
@@ -28,13 +30,49 @@ void store_make(bool pool)
 	close(fd);
 }
 
-static void preserve_notes(int session, const char *notes)
-{
-	int fd = preserve_memfd_create("notes", 0);
-	ssize_t len = strlen(notes) + 1;
+/**
+ * struct notes - what crosses in a memfd
+ * @clock: the system's time, in seconds
+ * @text:  the test's own
+ */
+struct notes {
+	long long clock;
+	char text[STORE_NOTES];
+};
 
-	require(len <= STORE_NOTES, "the notes are short");
-	require(fd >= 0 && write(fd, notes, len) == len, "write the notes");
+static long long clock_now(void)
+{
+	struct timespec now;
+
+	require(!clock_gettime(CLOCK_REALTIME, &now), "read the clock");
+	return now.tv_sec;
+}
+
+/*
+ * A kernel takes its time from the hardware's clock. That of an emulated machine
+ * and its kernel's may be minutes apart, and time would go back: memcached does not
+ * take what comes from the future. On a real machine NTP keeps them together.
+ */
+static void go_on_from(long long clock)
+{
+	struct timespec next = { .tv_sec = clock + 1 };
+
+	if (clock_now() > clock)
+		return;
+	ksft_print_msg("the clock is set: it is %lld s behind\n",
+		       clock - clock_now());
+	require(!clock_settime(CLOCK_REALTIME, &next), "set the clock");
+}
+
+static void preserve_notes(int session, const char *text)
+{
+	struct notes notes = { .clock = clock_now() };
+	int fd = preserve_memfd_create("notes", 0);
+
+	require(strlen(text) < sizeof(notes.text), "the notes are short");
+	snprintf(notes.text, sizeof(notes.text), "%s", text);
+	require(fd >= 0 && write(fd, &notes, sizeof(notes)) == sizeof(notes),
+		"write the notes");
 	require(!preserve_session_add_fd(session, fd, TOKEN_NOTES),
 		"preserve the notes");
 	close(fd);
@@ -56,13 +94,14 @@ void store_preserve(const char *notes)
 
 const char *store_restore(void)
 {
-	static char notes[STORE_NOTES];
+	static struct notes notes;
 	int session = stage_session_retrieve(SESSION);
 	int fd = preserve_session_get_fd(session, TOKEN_NOTES);
 
-	require(fd >= 0 && pread(fd, notes, sizeof(notes) - 1, 0) > 0,
-		"read the notes: %d", fd);
+	require(fd >= 0 && pread(fd, &notes, sizeof(notes), 0) ==
+		(ssize_t)sizeof(notes), "read the notes: %d", fd);
 	close(fd);
+	go_on_from(notes.clock);
 	mkdir("/mnt", 0755);
 	fd = preserve_session_get_fd(session, TOKEN_STORE);
 	require(fd >= 0, "retrieve the store: %d", fd);
@@ -70,7 +109,7 @@ const char *store_restore(void)
 	close(fd);
 	stage_session_finish(session);
 	check(true, "the store is attached");
-	return notes;
+	return notes.text;
 }
 
 void store_flip(const char *path, long offset)

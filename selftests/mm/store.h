@@ -17,10 +17,10 @@
 /* Mounts it. With @pool its memory comes from the pool from the start. */
 void store_make(bool pool);
 
-/* Hands it over with up to STORE_NOTES bytes of notes; the next step is the kexec. */
+/* Hands it over with less than STORE_NOTES bytes of notes; next comes the kexec. */
 void store_preserve(const char *notes);
 
-/* Attaches what the last kernel has handed over. Gives its notes. */
+/* Attaches what the last kernel has handed over, and lets time go on. Gives its notes. */
 const char *store_restore(void);
 
 /* Inverts a byte of a file. */
