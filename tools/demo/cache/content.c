@@ -30,7 +30,7 @@ static int next_line(FILE *file, char *line, char **value)
 
 static int put(struct memcache *mc, const char *key, const char *value)
 {
-	strcpy(item.key, key);
+	snprintf(item.key, sizeof(item.key), "%s", key);
 	item.flags = 0;
 	item.exptime = 0;
 	item.len = strlen(value);
