@@ -24,11 +24,13 @@ WORK = BUILD / "vm"
 CMDLINE = ("console=ttyS0,115200 printk.time=1 kho=on liveupdate=on retain_initrd "
            "oops=panic panic=-1 rdinit=/init no_timer_check")
 # KASAN's shadow is reserved memory: KHO's default, twice what is reserved, would
-# leave none, and the debug kernel needs room for it in the scratch areas.
+# leave none, and the debug kernel needs room for it in the scratch areas. The nodes
+# share it: an area has to fit beside the kernel, which lies anywhere in its node.
 # While 7.3 identifies the boot CPU, the bit that tells of five page table levels is
 # clear; an interrupt that comes then makes KASAN report good addresses. no5lvl
 # takes that away.
-DEBUG_WORDS = "kho_scratch=32M,256M,640M no5lvl"
+DEBUG_WORDS = "kho_scratch=32M,256M,{node}M no5lvl"
+DEBUG_SCRATCH = 640
 SLOWER = {"debug": 8}
 ICOUNT_SLOWER = 6
 
@@ -113,7 +115,8 @@ def command_line(spec, stage):
     """All but the token and the stage, which the guest writes itself."""
     words = [CMDLINE, "preserve.test=/test"]
     if spec.has_debug():
-        words.append(DEBUG_WORDS)
+        words.append(DEBUG_WORDS.format(
+            node=DEBUG_SCRATCH // max(spec.numa, 1)))
     if spec.args:
         words.append(f"preserve.args={spec.args}")
     words.append(spec.append_at(stage))

@@ -164,22 +164,35 @@ int text_write(const char *path, const char *text)
 	return err;
 }
 
-__s64 meminfo_bytes(const char *name)
+/* The number in the line of @path that begins with @name and @end. */
+static __s64 proc_number(const char *path, const char *name, char end)
 {
 	size_t length = strlen(name);
-	__s64 bytes = -ENOENT;
+	__s64 number = -ENOENT;
 	char line[128];
 	FILE *file;
 
-	file = fopen("/proc/meminfo", "re");
+	file = fopen(path, "re");
 	if (!file)
 		return -errno;
 	while (fgets(line, sizeof(line), file)) {
-		if (!strncmp(line, name, length) && line[length] == ':') {
-			bytes = strtoll(line + length + 1, NULL, 10) * 1024;
+		if (!strncmp(line, name, length) && line[length] == end) {
+			number = strtoll(line + length + 1, NULL, 10);
 			break;
 		}
 	}
 	fclose(file);
-	return bytes;
+	return number;
+}
+
+__s64 meminfo_bytes(const char *name)
+{
+	__s64 kib = proc_number("/proc/meminfo", name, ':');
+
+	return kib < 0 ? kib : kib * 1024;
+}
+
+__s64 vmstat_count(const char *name)
+{
+	return proc_number("/proc/vmstat", name, ' ');
 }

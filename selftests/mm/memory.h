@@ -47,4 +47,7 @@ int text_write(const char *path, const char *text);
 /* A number from a line "NAME: number" of /proc/meminfo, in bytes. */
 __s64 meminfo_bytes(const char *name);
 
+/* A counter of /proc/vmstat. */
+__s64 vmstat_count(const char *name);
+
 #endif /* MEMORY_H */
