@@ -16,6 +16,7 @@
 struct dentry;
 struct file;
 struct folio;
+struct folio_batch;
 struct inode;
 struct iattr;
 struct mnt_idmap;
@@ -59,7 +60,7 @@ bool shmem_lu_incomplete(const struct address_space *mapping);
 int shmem_lu_new_inode(struct shmem_sb_info *sbinfo, struct inode *inode);
 bool shmem_lu_may_change(const struct inode *inode);
 bool shmem_lu_may_add(const struct address_space *mapping,
-		      const struct folio *folio, const void *expected);
+		      const void *expected);
 bool shmem_lu_dir_empty(struct dentry *dentry);
 int shmem_lu_set_acl(struct mnt_idmap *idmap, struct dentry *dentry,
 		     struct posix_acl *acl, int type);
@@ -151,7 +152,6 @@ static inline bool shmem_lu_may_change(const struct inode *inode)
 }
 
 static inline bool shmem_lu_may_add(const struct address_space *mapping,
-				    const struct folio *folio,
 				    const void *expected)
 {
 	return true;
@@ -243,8 +243,9 @@ int shmem_lu_data_load_sure(struct inode *inode);
 unsigned long shmem_lu_data_drop(struct inode *inode);
 
 /* mm/shmem_lu_demand.c */
-int shmem_lu_folio_insert(struct address_space *mapping, struct folio *folio,
-			  pgoff_t index, gfp_t gfp);
+void shmem_update_stats(struct folio *folio, int nr_pages);
+int shmem_lu_insert(struct address_space *mapping, struct folio_batch *batch,
+		    pgoff_t index, gfp_t gfp);
 int shmem_lu_demand_begin(struct inode *inode);
 bool shmem_lu_room(struct address_space *mapping, pgoff_t index, int order);
 

@@ -247,7 +247,7 @@ static int data_load(struct inode *inode)
 	if (err)
 		return err;
 	pf->complete = data_complete;
-	preserve_file_begin(pf, shmem_lu_folio_insert);
+	preserve_file_begin(pf, shmem_lu_insert);
 	xa_lock_irq(pf->i_pages);
 	pf->stale = false;
 	pf->small = false;

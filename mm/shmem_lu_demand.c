@@ -6,6 +6,7 @@
  * Accounting is that of swapped pages, which these resemble: they count in
  * i_blocks and in info->swapped, and leave the latter as their folio comes.
  */
+#include <linux/folio_batch.h>
 #include <linux/fs.h>
 #include <linux/memcontrol.h>
 #include <linux/mm.h>
@@ -22,26 +23,10 @@ static struct preserve_file *mapping_pf(struct address_space *mapping)
 	return SHMEM_I(mapping->host)->preserve;
 }
 
-/**
- * shmem_lu_folio_insert - Put one folio into a file, see preserve_file_begin().
- * @mapping: The file's.
- * @folio:   The folio.
- * @index:   Its page index.
- * @gfp:     For the memory that it takes.
- *
- * Context: Process context, may sleep.
- * Return: 0, or the error of charging or adding it: it is then as before.
- */
-int shmem_lu_folio_insert(struct address_space *mapping, struct folio *folio,
-			  pgoff_t index, gfp_t gfp)
+static int folio_charge(struct folio *folio, gfp_t gfp)
 {
-	int err;
+	int err = mem_cgroup_charge(folio, NULL, gfp);
 
-	__folio_set_locked(folio);
-	__folio_set_swapbacked(folio);
-	/* Who sees it in the page cache must not take it for a hole. */
-	folio_mark_uptodate(folio);
-	err = mem_cgroup_charge(folio, NULL, gfp);
 	/*
 	 * Nobody is killed for a large folio, and it cannot be a smaller one: so that
 	 * a fault does not try for ever, the limit is passed once.
@@ -49,25 +34,115 @@ int shmem_lu_folio_insert(struct address_space *mapping, struct folio *folio,
 	if (err && folio_order(folio) > PAGE_ALLOC_COSTLY_ORDER &&
 	    !(gfp & (__GFP_NORETRY | __GFP_RETRY_MAYFAIL)))
 		err = mem_cgroup_charge(folio, NULL, gfp | __GFP_NOFAIL);
-	if (err)
-		goto undo;
-	err = shmem_add_to_page_cache(folio, mapping, index, NULL, gfp);
-	if (err) {
-		mem_cgroup_uncharge(folio);
-		goto undo;
-	}
-	folio_mark_dirty(folio);
-	shmem_recalc_inode(mapping->host, 0, -folio_nr_pages(folio));
-	folio_add_lru(folio);
-	folio_unlock(folio);
-	folio_put(folio);
-	return 0;
+	return err;
+}
 
-undo:
+/* Makes a folio what it is in the page cache, but for its place there. */
+static int folio_prepare(struct folio *folio, struct address_space *mapping,
+			 pgoff_t index, gfp_t gfp)
+{
+	int err = folio_charge(folio, gfp);
+
+	if (err)
+		return err;
+	__folio_set_locked(folio);
+	__folio_set_swapbacked(folio);
+	/* Who sees it in the page cache must not take it for a hole. */
+	folio_mark_uptodate(folio);
+	folio->mapping = mapping;
+	folio->index = index;
+	folio_ref_add(folio, folio_nr_pages(folio));
+	return 0;
+}
+
+static void folio_undo(struct folio *folio)
+{
+	folio_ref_sub(folio, folio_nr_pages(folio));
+	folio->mapping = NULL;
 	folio_clear_uptodate(folio);
 	__folio_clear_swapbacked(folio);
 	__folio_clear_locked(folio);
-	return err;
+	mem_cgroup_uncharge(folio);
+}
+
+/* Stores one folio. False if @xas tells of an error. Context: xa_lock held. */
+static bool folio_store(struct xa_state *xas, struct folio *folio)
+{
+	xas_set_order(xas, folio->index, folio_order(folio));
+	if (xas_find_conflict(xas))
+		xas_set_err(xas, -EEXIST);
+	else
+		xas_store(xas, folio);
+	if (xas_error(xas))
+		return false;
+	shmem_update_stats(folio, folio_nr_pages(folio));
+	return true;
+}
+
+/*
+ * Puts the first @nr folios into the page cache, as many as it can, with few holds of
+ * its lock: workers of other CPUs want it. Returns how many, or the error if none.
+ */
+static int batch_store(struct address_space *mapping, struct folio_batch *batch,
+		       unsigned int nr, gfp_t gfp)
+{
+	const unsigned long nr_pages = folio_nr_pages(batch->folios[0]);
+	XA_STATE(xas, &mapping->i_pages, 0);
+	unsigned int i = 0, old;
+
+	do {
+		old = i;
+		xas_lock_irq(&xas);
+		while (i < nr && folio_store(&xas, batch->folios[i]))
+			i++;
+		mapping->nrpages += (i - old) * nr_pages;
+		preserve_file_restored(mapping_pf(mapping), (i - old) * nr_pages);
+		xas_unlock_irq(&xas);
+	} while (xas_nomem(&xas, gfp & GFP_RECLAIM_MASK));
+	return i ? i : xas_error(&xas);
+}
+
+/**
+ * shmem_lu_insert - Put folios into a file, see preserve_file_begin().
+ * @mapping: The file's.
+ * @batch:   The folios, one at least.
+ * @index:   Page index of the first.
+ * @gfp:     For the memory that it takes.
+ *
+ * Context: Process context, may sleep.
+ * Return: How many, or the error of charging or adding the first.
+ */
+int shmem_lu_insert(struct address_space *mapping, struct folio_batch *batch,
+		    pgoff_t index, gfp_t gfp)
+{
+	const unsigned int order = folio_order(batch->folios[0]);
+	unsigned int i, nr;
+	int err = 0, done;
+
+	for (nr = 0; nr < folio_batch_count(batch); nr++) {
+		err = folio_prepare(batch->folios[nr], mapping,
+				    index + ((pgoff_t)nr << order), gfp);
+		if (err)
+			break;
+	}
+	if (!nr)
+		return err;
+	folio_throttle_swaprate(batch->folios[0], gfp);
+	done = batch_store(mapping, batch, nr, gfp);
+	for (i = max(done, 0); i < nr; i++)
+		folio_undo(batch->folios[i]);
+	if (done <= 0)
+		return done;
+	shmem_recalc_inode(mapping->host, 0, -((long)done << order));
+	for (i = 0; i < done; i++) {
+		struct folio *folio = batch->folios[i];
+
+		folio_mark_dirty(folio);
+		folio_add_lru(folio);
+		folio_unlock(folio);
+		folio_put(folio);
+	}
+	return done;
 }
 
 /**
@@ -90,7 +165,7 @@ int shmem_lu_demand_begin(struct inode *inode)
 	info->alloced += nr;
 	info->swapped += nr;
 	spin_unlock(&info->lock);
-	preserve_file_begin(info->preserve, shmem_lu_folio_insert);
+	preserve_file_begin(info->preserve, shmem_lu_insert);
 	return 0;
 }
 

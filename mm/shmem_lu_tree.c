@@ -73,20 +73,18 @@ bool shmem_lu_may_change(const struct inode *inode)
 /**
  * shmem_lu_may_add - May this folio come into the page cache?
  * @mapping:  A shmem file's.
- * @folio:    The folio.
  * @expected: The swap entry whose place it takes, or NULL.
  *
  * Context: xa_lock of i_pages held, interrupts off.
  * Return: False for what would fill a hole in a tree that is preserved.
  */
 bool shmem_lu_may_add(const struct address_space *mapping,
-		      const struct folio *folio, const void *expected)
+		      const void *expected)
 {
 	const struct inode *inode = mapping->host;
 
 	return shmem_lu_may_change(inode) || expected ||
-	       !S_ISREG(inode->i_mode) ||
-	       folio->private == &preserve_nr_unrestored;
+	       !S_ISREG(inode->i_mode);
 }
 
 /**

@@ -22,6 +22,7 @@
 
 struct address_space;
 struct folio;
+struct folio_batch;
 struct mem_cgroup;
 struct page;
 struct seq_file;
@@ -102,7 +103,8 @@ struct preserve_hint {
 
 /* See preserve_file_begin(). */
 typedef int preserve_insert_fn(struct address_space *mapping,
-			       struct folio *folio, pgoff_t index, gfp_t gfp);
+			       struct folio_batch *batch, pgoff_t index,
+			       gfp_t gfp);
 
 /**
  * struct preserve_file - What mm/preserve keeps for one file.
@@ -131,7 +133,7 @@ typedef int preserve_insert_fn(struct address_space *mapping,
  * @restored: Behind the index that was asked for last: a hint.
  * @spare:    Map pages, while there are such: so that the map can lose an index.
  * @restore_sem: Held for reading to make a folio, for writing to drop a range.
- * @insert:   Makes a folio part of the file.
+ * @insert:   Makes folios part of the file.
  * @complete: If set, called when the last unrestored folio has been made.
  * @memcg:    Of the task that retrieved the file; workers charge it. Owned.
  * @record:   The record, while preserved. A page of the pool.
@@ -234,6 +236,7 @@ void preserve_record_free(struct preserve_file_ser *rec);
 void preserve_file_restore(struct preserve_file *pf, struct prmap *map);
 void preserve_file_release(struct preserve_file *pf);
 void preserve_file_begin(struct preserve_file *pf, preserve_insert_fn *insert);
+void preserve_file_restored(struct preserve_file *pf, u64 nr);
 int preserve_file_restore_at(struct preserve_file *pf, pgoff_t index, gfp_t gfp);
 int preserve_file_complete(struct preserve_file *pf, gfp_t gfp);
 unsigned long preserve_file_drop(struct preserve_file *pf, pgoff_t start,

@@ -17,6 +17,7 @@
  */
 #define pr_fmt(fmt) "preserve: " fmt
 
+#include <linux/folio_batch.h>
 #include <linux/hash.h>
 #include <linux/memcontrol.h>
 #include <linux/mm.h>
@@ -60,7 +61,7 @@
 
 static struct mutex locks[1 << LOCK_BITS];
 
-/* Pages of all files that are unrestored. Its address marks a folio that is made. */
+/* Pages of all files that are unrestored. */
 atomic_long_t preserve_nr_unrestored;
 
 /* Bytes a second for each node; 0 for nothing, ULONG_MAX for no limit. */
@@ -89,28 +90,18 @@ static struct mutex *lock_of(const struct preserve_file *pf, pgoff_t index)
 	return &locks[hash_long(key, LOCK_BITS)];
 }
 
-static void note_restored(struct preserve_file *pf, u64 nr)
+/**
+ * preserve_file_restored - Folios that were missing have come.
+ * @pf: The file.
+ * @nr: Their pages: the map has them already.
+ *
+ * Context: xa_lock of i_pages held, interrupts off.
+ */
+void preserve_file_restored(struct preserve_file *pf, u64 nr)
 {
 	/* Who sees that nothing is missing sees what is there. */
 	smp_store_release(&pf->nr_unrestored, pf->nr_unrestored - nr);
 	atomic_long_sub(nr, &preserve_nr_unrestored);
-}
-
-/**
- * preserve_file_restored - Is this a folio that was missing?
- * @pf:    The file.
- * @folio: A folio that has come into the page cache.
- *
- * Context: xa_lock of i_pages held, interrupts off.
- * Return: True if so: the map has it already.
- */
-bool preserve_file_restored(struct preserve_file *pf, struct folio *folio)
-{
-	if (folio->private != &preserve_nr_unrestored)
-		return false;
-	folio->private = NULL;
-	note_restored(pf, folio_nr_pages(folio));
-	return true;
 }
 
 /*
@@ -201,23 +192,28 @@ static int look_up(struct preserve_file *pf, pgoff_t index,
 	return err;
 }
 
-/* Makes the folio of @run that has @index. Context: its mutex held. */
-static int restore_folio(struct preserve_file *pf, const struct prmap_run *run,
-			 pgoff_t index, gfp_t gfp)
+/*
+ * Makes the folios of @run from the one that has @index on, to @end or until a batch
+ * is full. Returns the index behind them, or a negative errno if there is none.
+ * Context: their mutex held.
+ */
+static s64 restore_folios(struct preserve_file *pf, const struct prmap_run *run,
+			  pgoff_t index, pgoff_t end, gfp_t gfp)
 {
-	pgoff_t first = round_down(index, 1UL << run->order);
-	struct folio *folio;
-	int err;
+	const pgoff_t first = round_down(index, 1UL << run->order);
+	unsigned long pfn = run->pfn + (first - run->index);
+	struct folio_batch batch;
+	unsigned int i;
+	int done;
 
-	folio = preserve_frames_to_folio(run->pfn + (first - run->index),
-					 run->order);
-	folio->private = &preserve_nr_unrestored;
-	err = pf->insert(preserve_file_mapping(pf), folio, first, gfp);
-	if (!err)
-		return 0;
-	folio->private = NULL;
-	preserve_folio_to_frames(folio);
-	return err;
+	folio_batch_init(&batch);
+	for (index = first; index < end && folio_batch_space(&batch);
+	     index += 1UL << run->order, pfn += 1UL << run->order)
+		folio_batch_add(&batch, preserve_frames_to_folio(pfn, run->order));
+	done = pf->insert(preserve_file_mapping(pf), &batch, first, gfp);
+	for (i = max(done, 0); i < folio_batch_count(&batch); i++)
+		preserve_folio_to_frames(batch.folios[i]);
+	return done < 0 ? done : first + ((pgoff_t)done << run->order);
 }
 
 /*
@@ -229,13 +225,17 @@ static void restore_more(struct preserve_file *pf, pgoff_t index, pgoff_t end,
 			 gfp_t gfp)
 {
 	struct prmap_run run;
-	unsigned long i;
+	s64 next;
 
 	while (find_unrestored(pf, index, end, &run)) {
-		for (i = 0; i < run.nr; i += 1UL << run.order)
-			if (restore_folio(pf, &run, run.index + i, gfp))
+		index = run.index;
+		do {
+			next = restore_folios(pf, &run, index,
+					      run.index + run.nr, gfp);
+			if (next < 0)
 				return;
-		index = run.index + run.nr;
+			index = next;
+		} while (index < run.index + run.nr);
 	}
 }
 
@@ -247,21 +247,21 @@ static int restore_at(struct preserve_file *pf, pgoff_t index, pgoff_t end,
 		      gfp_t gfp)
 {
 	struct prmap_run run;
+	s64 next;
 	int err;
 
 	guard(mutex)(lock_of(pf, index));
 	err = look_up(pf, index, &run);
 	if (err <= 0)
 		return err;
-	err = restore_folio(pf, &run, index, gfp);
-	if (err)
-		return err;
+	next = restore_folios(pf, &run, index, index + 1, gfp);
+	if (next < 0)
+		return next;
 	/* One mutex covers a pageblock's worth of the file. */
 	end = min3(end, (pgoff_t)(run.index + run.nr),
 		   round_up(index + 1, pageblock_nr_pages));
-	index = round_down(index, 1UL << run.order) + (1UL << run.order);
-	if (index < end)
-		restore_more(pf, index, end, (gfp & ~__GFP_NOFAIL) |
+	if (next < end)
+		restore_more(pf, next, end, (gfp & ~__GFP_NOFAIL) |
 			     __GFP_NORETRY | __GFP_NOWARN);
 	return 0;
 }
@@ -388,7 +388,7 @@ static long drop_next(struct preserve_file *pf, pgoff_t *index, pgoff_t end,
 		pf->changes++;
 		if (run.index < pf->hi)
 			preserve_unclaim(&preserve_out, run.pfn, run.nr);
-		note_restored(pf, run.nr);
+		preserve_file_restored(pf, run.nr);
 	}
 	xa_unlock_irq(pf->i_pages);
 	if (err)
@@ -464,8 +464,10 @@ static void workers_queue(unsigned long delay)
 /**
  * preserve_file_begin - Let a file's folios be made on demand.
  * @pf:     The file, with its map complete and its page cache empty.
- * @insert: Puts a folio, locked by nobody, into the page cache and takes over its
- *          reference; on error, the folio is as before.
+ * @insert: Puts folios, neighbours from an index on, all of one order and locked by
+ *          nobody, into the page cache, tells preserve_file_restored() under its
+ *          lock, and takes their references over. Returns how many, the first
+ *          ones; or an error if none. The others are as before.
  *
  * Context: Process context, before anybody else knows the file.
  */

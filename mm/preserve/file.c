@@ -349,8 +349,6 @@ void preserve_file_add(struct preserve_file *pf, pgoff_t index,
 {
 	const struct prmap_run run = folio_run(folio);
 
-	if (preserve_file_restored(pf, folio))
-		return;
 	if (pf->small && !pf->sealed) {
 		pf->changes++;
 		hint_set(pf, &run);

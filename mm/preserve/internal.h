@@ -278,7 +278,6 @@ extern atomic_long_t preserve_nr_rebuilt;
 extern atomic_long_t preserve_nr_unrestored;
 extern unsigned long preserve_restore_pace;
 
-bool preserve_file_restored(struct preserve_file *pf, struct folio *folio);
 void preserve_file_end(struct preserve_file *pf);
 void preserve_restore_kick(void);
 int preserve_restore_all(void);
