@@ -65,18 +65,43 @@ static void folio_undo(struct folio *folio)
 	mem_cgroup_uncharge(folio);
 }
 
-/* Stores one folio. False if @xas tells of an error. Context: xa_lock held. */
-static bool folio_store(struct xa_state *xas, struct folio *folio)
+/*
+ * Stores one folio; the small ones go from slot to slot, in place of down from the
+ * root again. False if @xas tells of an error. Context: xa_lock held.
+ */
+static bool folio_store(struct xa_state *xas, struct folio *folio, bool is_first)
 {
-	xas_set_order(xas, folio->index, folio_order(folio));
-	if (xas_find_conflict(xas))
+	void *there;
+
+	if (is_first || folio_test_large(folio)) {
+		xas_set_order(xas, folio->index, folio_order(folio));
+		there = xas_find_conflict(xas);
+	} else {
+		there = xas_next(xas);
+	}
+	if (there)
 		xas_set_err(xas, -EEXIST);
 	else
 		xas_store(xas, folio);
-	if (xas_error(xas))
-		return false;
-	shmem_update_stats(folio, folio_nr_pages(folio));
-	return true;
+	return !xas_error(xas);
+}
+
+/* Counts the first @nr folios: those of one node and memcg together. */
+static void batch_count(const struct folio_batch *batch, unsigned int nr)
+{
+	unsigned int i, n;
+
+	/* A memcg stays what it is to a folio. */
+	guard(rcu)();
+	for (i = 0; i < nr; i += n) {
+		struct folio *folio = batch->folios[i];
+
+		for (n = 1; i + n < nr; n++)
+			if (folio_nid(batch->folios[i + n]) != folio_nid(folio) ||
+			    folio_memcg(batch->folios[i + n]) != folio_memcg(folio))
+				break;
+		shmem_update_stats(folio, n * folio_nr_pages(folio));
+	}
 }
 
 /*
@@ -93,7 +118,7 @@ static int batch_store(struct address_space *mapping, struct folio_batch *batch,
 	do {
 		old = i;
 		xas_lock_irq(&xas);
-		while (i < nr && folio_store(&xas, batch->folios[i]))
+		while (i < nr && folio_store(&xas, batch->folios[i], i == old))
 			i++;
 		mapping->nrpages += (i - old) * nr_pages;
 		preserve_file_restored(mapping_pf(mapping), (i - old) * nr_pages);
@@ -133,6 +158,8 @@ int shmem_lu_insert(struct address_space *mapping, struct folio_batch *batch,
 		folio_undo(batch->folios[i]);
 	if (done <= 0)
 		return done;
+	/* They are locked: nobody takes one away that is not counted yet. */
+	batch_count(batch, done);
 	shmem_recalc_inode(mapping->host, 0, -((long)done << order));
 	for (i = 0; i < done; i++) {
 		struct folio *folio = batch->folios[i];

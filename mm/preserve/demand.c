@@ -105,33 +105,52 @@ void preserve_file_restored(struct preserve_file *pf, u64 nr)
 }
 
 /*
+ * Cuts off the part of @run from its beginning on that the page cache has; *left is how
+ * many entries to look at. Context: xa_lock of i_pages held.
+ */
+static void skip_restored(const struct preserve_file *pf, struct prmap_run *run,
+			  unsigned int *left)
+{
+	const u64 end = run->index + run->nr;
+	XA_STATE(xas, pf->i_pages, run->index);
+	u64 at = run->index, next = end;
+	struct folio *folio;
+
+	xas_for_each(&xas, folio, end - 1) {
+		next = xas.xa_index;
+		if (next > at)
+			break;
+		at = xa_is_value(folio) ? next + 1 : folio_next_index(folio);
+		next = end;
+		if (at >= end || !--*left)
+			break;
+	}
+	at = min(at, end);
+	run->pfn += at - run->index;
+	run->index = at;
+	run->nr = next - at;
+}
+
+/*
  * The first stretch in [*from, @end) that the map has and the page cache has not.
- * If false, *from is where to go on: @end, or behind SCAN folios that are there.
+ * If false, *from is where to go on: @end, or behind SCAN entries that are there.
  * Context: xa_lock of i_pages held.
  */
 static bool next_unrestored(const struct preserve_file *pf, u64 *from, u64 end,
 			    struct prmap_run *run)
 {
 	unsigned int left = SCAN;
-	struct folio *folio;
-	unsigned long at;
 
-	while (*from < end && left--) {
+	while (*from < end && left) {
 		if (!prmap_next(&pf->map, *from, run) || run->index >= end) {
 			*from = end;
 			break;
 		}
 		run->nr = min(run->nr, end - run->index);
-		at = run->index;
-		folio = xa_find(pf->i_pages, &at, run->index + run->nr - 1,
-				XA_PRESENT);
-		if (!folio)
+		skip_restored(pf, run, &left);
+		if (run->nr && left)
 			return true;
-		if (at > run->index) {
-			run->nr = at - run->index;
-			return true;
-		}
-		*from = xa_is_value(folio) ? at + 1 : folio_next_index(folio);
+		*from = run->index;
 	}
 	return false;
 }
@@ -218,11 +237,11 @@ static s64 restore_folios(struct preserve_file *pf, const struct prmap_run *run,
 
 /*
  * Makes the folios that are missing in a range, as far as that works at once. Looks
- * once for each stretch: nobody else makes one of its folios meanwhile. Context: the
- * mutex of the range held.
+ * once for each stretch: nobody else makes one of its folios meanwhile. Returns where
+ * it has stopped, @end if nowhere. Context: the mutex of the range held.
  */
-static void restore_more(struct preserve_file *pf, pgoff_t index, pgoff_t end,
-			 gfp_t gfp)
+static pgoff_t restore_more(struct preserve_file *pf, pgoff_t index,
+			    pgoff_t end, gfp_t gfp)
 {
 	struct prmap_run run;
 	s64 next;
@@ -233,17 +252,20 @@ static void restore_more(struct preserve_file *pf, pgoff_t index, pgoff_t end,
 			next = restore_folios(pf, &run, index,
 					      run.index + run.nr, gfp);
 			if (next < 0)
-				return;
+				return index;
 			index = next;
 		} while (index < run.index + run.nr);
 	}
+	return end;
 }
 
 /*
- * Makes the folio of @index and, if that works at once, those that follow in its
- * run to @end. Context: restore_sem held: nothing unrestored leaves the map.
+ * Makes the folio of @index and, if that works at once, those that follow in its run
+ * to @end. Returns the index up to which nothing is missing, behind @index; or a
+ * negative errno. Context: restore_sem held: nothing
+ * unrestored leaves the map.
  */
-static int restore_at(struct preserve_file *pf, pgoff_t index, pgoff_t end,
+static s64 restore_at(struct preserve_file *pf, pgoff_t index, pgoff_t end,
 		      gfp_t gfp)
 {
 	struct prmap_run run;
@@ -252,18 +274,20 @@ static int restore_at(struct preserve_file *pf, pgoff_t index, pgoff_t end,
 
 	guard(mutex)(lock_of(pf, index));
 	err = look_up(pf, index, &run);
-	if (err <= 0)
+	if (err < 0)
 		return err;
+	if (!err)
+		return index + 1;
 	next = restore_folios(pf, &run, index, index + 1, gfp);
 	if (next < 0)
 		return next;
 	/* One mutex covers a pageblock's worth of the file. */
 	end = min3(end, (pgoff_t)(run.index + run.nr),
 		   round_up(index + 1, pageblock_nr_pages));
-	if (next < end)
-		restore_more(pf, next, end, (gfp & ~__GFP_NOFAIL) |
-			     __GFP_NORETRY | __GFP_NOWARN);
-	return 0;
+	if (next >= end)
+		return next;
+	return restore_more(pf, next, end, (gfp & ~__GFP_NOFAIL) |
+			    __GFP_NORETRY | __GFP_NOWARN);
 }
 
 /**
@@ -311,17 +335,17 @@ static void end_if_complete(struct preserve_file *pf)
 int preserve_file_restore_at(struct preserve_file *pf, pgoff_t index, gfp_t gfp)
 {
 	pgoff_t end = index + 1;
-	int err;
+	s64 next;
 
 	down_read(&pf->restore_sem);
 	if (index == READ_ONCE(pf->restored))
 		end = round_up(end, AHEAD);
-	err = restore_at(pf, index, end, gfp);
-	if (!err)
+	next = restore_at(pf, index, end, gfp);
+	if (next >= 0)
 		WRITE_ONCE(pf->restored, end);
 	up_read(&pf->restore_sem);
 	end_if_complete(pf);
-	return err;
+	return min(next, 0);
 }
 
 /* Context: restore_sem held. */
@@ -329,15 +353,16 @@ static int restore_range(struct preserve_file *pf, u64 index, u64 end,
 			 gfp_t gfp)
 {
 	struct prmap_run run;
-	int err;
+	s64 next;
 
 	while (find_unrestored(pf, index, end, &run)) {
 		if (fatal_signal_pending(current) && !(gfp & __GFP_NOFAIL))
 			return -EINTR;
-		err = restore_at(pf, run.index, run.index + run.nr, gfp);
-		if (err && err != -ENOENT)
-			return err;
-		index = run.index + 1;
+		next = restore_at(pf, run.index, run.index + run.nr, gfp);
+		if (next < 0 && next != -ENOENT)
+			return next;
+		/* What did not work at once is next, as the first folio. */
+		index = next < 0 ? run.index + 1 : next;
 		cond_resched();
 	}
 	return 0;
@@ -539,10 +564,10 @@ static pgoff_t my_turn(const struct worker *worker, pgoff_t index)
 /* Restores what is this worker's of @pf. */
 static int restore_mine(struct preserve_file *pf, const struct worker *worker)
 {
+	pgoff_t index = my_turn(worker, 0);
 	unsigned long done = 0;
-	pgoff_t index = 0;
 	struct prmap_run run;
-	int err;
+	s64 next;
 
 	while (is_wanted(pf) && find_unrestored(pf, index, ULONG_MAX, &run)) {
 		index = my_turn(worker, run.index);
@@ -553,12 +578,13 @@ static int restore_mine(struct preserve_file *pf, const struct worker *worker)
 			continue;
 		}
 		down_read(&pf->restore_sem);
-		err = restore_at(pf, run.index, run.index + run.nr, PATIENT_GFP);
+		next = restore_at(pf, run.index, run.index + run.nr, PATIENT_GFP);
 		up_read(&pf->restore_sem);
-		if (err && err != -ENOENT)
-			return err;
-		done += min(run.nr, pageblock_nr_pages);
-		index = run.index + 1;
+		if (next < 0 && next != -ENOENT)
+			return next;
+		next = next < 0 ? run.index + 1 : next;
+		done += next - run.index;
+		index = my_turn(worker, next);
 		if (done < CHUNK)
 			continue;
 		if (!keep_pace(pf, done))
