@@ -60,10 +60,12 @@ int shmem_lu_data_get(struct inode *inode, struct preserve_tree_inode *in,
 {
 	struct shmem_lu_book *book = shmem_lu_in(inode->i_sb);
 	loff_t pos = SHMEM_I(inode)->lu_pos;
-	size_t len, left = book->ser.length - pos;
+	size_t len, left;
 	u8 *bytes;
 	int err;
 
+	/* What is longer is in no section: the book is bad. */
+	left = min_t(u64, book->ser.length - pos, PRESERVE_TREE_MAX_SECTION);
 	for (len = min_t(size_t, left, FIRST_READ);; len = min(left, 8 * len)) {
 		bytes = kvmalloc(len, GFP_KERNEL);
 		if (!bytes)
@@ -72,8 +74,7 @@ int shmem_lu_data_get(struct inode *inode, struct preserve_tree_inode *in,
 		if (!err)
 			break;
 		kvfree(bytes);
-		if (err == -ENOMEM || len == left ||
-		    len > PRESERVE_TREE_MAX_SECTION)
+		if (err == -ENOMEM || len == left)
 			return err;
 	}
 	*buf = bytes;
