@@ -10,6 +10,9 @@
 #include <stdio.h>
 #include <time.h>
 #include <linux/types.h>
+#include <x86intrin.h>
+
+#include "memory.h"
 
 static inline __u64 now(void)
 {
@@ -31,6 +34,16 @@ static inline void mark(const char *name)
 {
 	printf("MARK %s\n", name);
 	fflush(stdout);
+}
+
+/* Ties the clock of this kernel's log to the time stamp counter. */
+static inline void tie_clocks(const char *name)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "<5>preserve-bench: %s\n", name);
+	text_write("/dev/kmsg", text);
+	metric(name, __rdtsc());
 }
 
 #endif /* METRIC_H */

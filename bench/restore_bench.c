@@ -32,16 +32,6 @@
 static const char *layout, *part = "";
 static size_t nr_pages;
 
-/* Ties the clock of this kernel's log to the time stamp counter. */
-static void tie_clocks(const char *name)
-{
-	char text[64];
-
-	snprintf(text, sizeof(text), "<5>preserve-bench: %s\n", name);
-	text_write("/dev/kmsg", text);
-	metric(name, __rdtsc());
-}
-
 static int make(const char *name)
 {
 	int fd = preserve_memfd_create(name, 0);
