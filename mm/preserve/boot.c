@@ -15,12 +15,14 @@
  * refused as a whole: its blocks stay reserved and untouched, boot goes on; the
  * kernel after this one does not hear of them.
  *
- * The pool is then brought to the size that preserve_pool= asks for; without
- * that parameter size.c brings it to the size it had, in the background.
+ * The pool is brought to the size that preserve_pool= asks for when the initial file
+ * system is unpacked; without that parameter size.c brings it to the size it had, in
+ * the background.
  */
 #define pr_fmt(fmt) "preserve: " fmt
 
 #include <linux/init.h>
+#include <linux/initrd.h>
 #include <linux/io.h>
 #include <linux/kexec_handover.h>
 #include <linux/kstrtox.h>
@@ -598,7 +600,6 @@ static int __init preserve_init(void)
 	set_max();
 	adopt_incoming();
 	preserve_pool_enable();
-	size_pool();
 	preserve_publish();
 
 	err = one_way ? -ENOMEM :
@@ -612,7 +613,21 @@ static int __init preserve_init(void)
 		return err;
 	}
 	hotplug_memory_notifier(preserve_memory_notify, 0);
-	preserve_pool_start();
 	return preserve_sysfs_init();
 }
 device_initcall(preserve_init);
+
+/*
+ * Blocks that are judged to be free fill with the initial file system while it is
+ * unpacked, and all of that has to move. The boot is about to wait for it anyway.
+ */
+static int __init preserve_size_init(void)
+{
+	if (!preserve_ready())
+		return 0;
+	wait_for_initramfs();
+	size_pool();
+	preserve_pool_start();
+	return 0;
+}
+late_initcall_sync(preserve_size_init);
