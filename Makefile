@@ -38,7 +38,7 @@ stock: deps ## the same source and configuration without our code: build/stock/b
 tree: deps ## the kernel tree with our files and hooks: build/linux
 	@$S/tree
 
-bench: kernel stock ## the figures: the map, memfds, the pool, trees, beside stock and peers
+bench: kernel stock ## the figures: the map, memfds, the pool, trees, a server, beside stock and peers
 	@$(MAKE) -f lib/preserve-radix/native.mk bench-map
 	@$(MAKE) -C bench
 	@bench/run
@@ -46,6 +46,7 @@ bench: kernel stock ## the figures: the map, memfds, the pool, trees, beside sto
 	@bench/restore
 	@bench/blackout
 	@bench/tree
+	@bench/postgres
 
 series: deps ## DIR=... exports hooks and files as patches for git am
 	@$S/series "$(or $(DIR),$(error say where to: make series DIR=...))"
