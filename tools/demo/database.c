@@ -20,6 +20,7 @@
 
 #define VFS_NAME	"unix-none"
 #define PROGRESS_ROWS	5000
+#define ATTACHMENT	65536
 #define FNV_OFFSET	0xcbf29ce484222325ULL
 #define FNV_PRIME	0x100000001b3ULL
 
@@ -46,6 +47,17 @@ static const struct question questions[NR_QUERIES] = {
 
 static const char update_sql[] =
 	"UPDATE package SET note = 'seen before the kexec' WHERE id % 7 = 0";
+
+static const char size_sql[] =
+	"SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
+
+static const char table_sql[] =
+	"CREATE TABLE attachment (id INTEGER PRIMARY KEY, content BLOB)";
+
+/* Their number and the size of one are to be filled in. */
+#define ATTACH_SQL							\
+	"WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n LIMIT %lld) "	\
+	"INSERT INTO attachment SELECT i, zeroblob(%d) FROM n"
 
 static int open_through_link(const char *path, int flags, int mode)
 {
@@ -177,6 +189,26 @@ static int ask_one(sqlite3 *db, const char *sql, char *text)
 	}
 	sqlite3_finalize(stmt);
 	return err;
+}
+
+int database_grow(sqlite3 *db, unsigned int mib)
+{
+	int64_t missing = (int64_t)mib << 20;
+	char text[ANSWER_SIZE], sql[256];
+	int err;
+
+	err = ask_one(db, size_sql, text);
+	if (err)
+		return err;
+	missing -= atoll(text);
+	if (missing < ATTACHMENT)
+		return 0;
+	snprintf(sql, sizeof(sql), ATTACH_SQL, (long long)missing / ATTACHMENT,
+		 ATTACHMENT);
+	if (sqlite3_exec(db, table_sql, NULL, NULL, NULL) != SQLITE_OK ||
+	    sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
+		return failed(db, "attachments");
+	return 0;
 }
 
 static uint64_t fnv(uint64_t sum, const void *data, size_t size)

@@ -37,6 +37,9 @@ sqlite3 *database_open(int fd);
 /* Loads the SQL text of a file. 0 or a negative errno. */
 int database_load(sqlite3 *db, const char *path, progress_fn progress);
 
+/* Adds attachments until the file has so many MiB. 0 or -EIO. */
+int database_grow(sqlite3 *db, unsigned int mib);
+
 /* The index look-up that a user would ask for first. */
 int database_first_query(sqlite3 *db, char *text);
 

@@ -6,10 +6,11 @@
  * same file, asks the same questions without loading anything, and loads the
  * SQL text anew into memory only to show what that takes.
  *
- *	demo SQL-FILE [plain]
+ *	demo SQL-FILE [plain] [MIB]
  *
- * With "plain" the file is a memfd without MFD_PRESERVE, for comparison. Lines
- * that start with SHOW are for the person in front of the host.
+ * With "plain" the file is a memfd without MFD_PRESERVE, for comparison. It is made
+ * so many MiB large, if they are more than the SQL text makes. Lines that start with
+ * SHOW are for the person in front of the host.
  */
 
 #include <errno.h>
@@ -83,13 +84,15 @@ static int open_session(int (*open)(int device, const char *name))
 	return session;
 }
 
-static void fill(int file, const char *sql, struct notes *notes)
+static void fill(int file, const char *sql, unsigned int mib,
+		 struct notes *notes)
 {
 	struct stamp start = clock_now();
 	sqlite3 *db = database_open(file);
 
 	must(database_load(db, sql, show_progress), "load the SQL text");
 	notes->load = clock_seconds(start, clock_now());
+	must(database_grow(db, mib), "make the database larger");
 	notes->updated = must(database_update(db), "update");
 	must(database_ask(db, &notes->answers), "run the queries");
 	must(database_check(db), "check the database");
@@ -97,7 +100,7 @@ static void fill(int file, const char *sql, struct notes *notes)
 	notes->bytes = file_bytes(file);
 }
 
-static void save(const char *sql, bool plain)
+static void save(const char *sql, bool plain, unsigned int mib)
 {
 	int file = must(create("packages.db", plain), "create the file");
 	int notes_fd = must(create("notes", plain), "create the notes");
@@ -112,7 +115,7 @@ static void save(const char *sql, bool plain)
 
 	show("first kernel: SQLite in a %s memfd", plain ? "plain" :
 	     "MFD_PRESERVE");
-	fill(file, sql, notes);
+	fill(file, sql, mib, notes);
 	show("  loaded %llu rows in %.1f s, changed %llu of them",
 	     (unsigned long long)notes->answers.rows, notes->load,
 	     (unsigned long long)notes->updated);
@@ -259,15 +262,18 @@ static int resume(const char *sql)
 
 int main(int argc, char **argv)
 {
-	int stage = vm_stage();
+	int stage = vm_stage(), arg = 2;
+	bool plain;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (argc < 2 || stage < 0) {
-		fprintf(stderr, "usage: demo SQL-FILE [plain], by scripts/demo\n");
+		fprintf(stderr, "usage: demo SQL-FILE [plain] [MIB], by scripts/demo\n");
 		return 2;
 	}
 	if (stage)
 		return resume(argv[1]);
-	save(argv[1], argc > 2 && !strcmp(argv[2], "plain"));
+	plain = argc > arg && !strcmp(argv[arg], "plain");
+	arg += plain;
+	save(argv[1], plain, argc > arg ? atoi(argv[arg]) : 0);
 	return 1;
 }
