@@ -9,11 +9,13 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <net/if.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -29,6 +31,7 @@
 
 static uid_t become;
 static const char *become_dir = "/";
+static const char *tmp_dir;
 
 const char *program_path(const char *pattern)
 {
@@ -49,6 +52,20 @@ void program_become(uid_t user, const char *dir)
 	become_dir = dir;
 }
 
+void program_use_tmp(const char *dir)
+{
+	tmp_dir = dir;
+}
+
+static int change_tmp(void)
+{
+	if (!tmp_dir)
+		return 0;
+	return unshare(CLONE_NEWNS) ||
+	       mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	       mount(tmp_dir, "/tmp", NULL, MS_BIND, NULL);
+}
+
 static int change_user(void)
 {
 	if (!become)
@@ -62,7 +79,8 @@ static void __noreturn run_child(int out, const char *const *argv)
 	int null = open("/dev/null", O_RDONLY);
 
 	if (null < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 ||
-	    dup2(out, 2) < 0 || chdir(become_dir) || change_user()) {
+	    dup2(out, 2) < 0 || change_tmp() || chdir(become_dir) ||
+	    change_user()) {
 		dprintf(2, "prepare: %m\n");
 		_exit(126);
 	}

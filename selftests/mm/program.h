@@ -38,6 +38,9 @@ const char *program_path(const char *pattern);
  */
 void program_become(uid_t user, const char *dir);
 
+/* Programs that are started from now on find this directory at /tmp; NULL: the real one. */
+void program_use_tmp(const char *dir);
+
 /* Starts argv[0]; a NULL closes the list. */
 struct program program_start(const char *const *argv);
 
