@@ -64,13 +64,15 @@ static bool next_swapped(struct address_space *mapping, pgoff_t *index)
 
 static int swap_in_all(struct inode *inode)
 {
+	pgoff_t index = 0, end = DIV_ROUND_UP(i_size_read(inode), PAGE_SIZE);
 	struct folio *folio;
-	pgoff_t index = 0;
 	int err;
 
 	while (next_swapped(inode->i_mapping, &index)) {
 		folio = NULL;
-		err = shmem_get_folio(inode, index, 0, &folio, SGP_CACHE);
+		/* Behind the end, fallocate() may have left some. */
+		err = shmem_get_folio(inode, index, 0, &folio,
+				      index < end ? SGP_CACHE : SGP_WRITE);
 		if (err)
 			return err;
 		if (folio) {
