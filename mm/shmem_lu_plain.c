@@ -62,23 +62,37 @@ static bool next_swapped(struct address_space *mapping, pgoff_t *index)
 	return entry;
 }
 
-static int swap_in_all(struct inode *inode)
+/*
+ * Behind the end, fallocate() may have left some. Before it, a memory cgroup without
+ * room makes this fail: nobody in it is to be killed for it.
+ */
+static struct folio *swap_in(struct inode *inode, pgoff_t index)
 {
-	pgoff_t index = 0, end = DIV_ROUND_UP(i_size_read(inode), PAGE_SIZE);
-	struct folio *folio;
+	gfp_t gfp = mapping_gfp_mask(inode->i_mapping) | __GFP_RETRY_MAYFAIL;
+	struct folio *folio = NULL;
 	int err;
 
+	if (index < DIV_ROUND_UP(i_size_read(inode), PAGE_SIZE))
+		return shmem_read_folio_gfp(inode->i_mapping, index, gfp);
+	err = shmem_get_folio(inode, index, 0, &folio, SGP_WRITE);
+	if (err)
+		return ERR_PTR(err);
+	if (folio)
+		folio_unlock(folio);
+	return folio;
+}
+
+static int swap_in_all(struct inode *inode)
+{
+	struct folio *folio;
+	pgoff_t index = 0;
+
 	while (next_swapped(inode->i_mapping, &index)) {
-		folio = NULL;
-		/* Behind the end, fallocate() may have left some. */
-		err = shmem_get_folio(inode, index, 0, &folio,
-				      index < end ? SGP_CACHE : SGP_WRITE);
-		if (err)
-			return err;
-		if (folio) {
-			folio_unlock(folio);
+		folio = swap_in(inode, index);
+		if (IS_ERR(folio))
+			return PTR_ERR(folio);
+		if (folio)
 			folio_put(folio);
-		}
 		if (fatal_signal_pending(current))
 			return -EINTR;
 		index++;

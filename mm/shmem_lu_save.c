@@ -265,7 +265,8 @@ static int file_enter(struct saving *s, struct inode *inode)
 		    fatal_signal_pending(current))
 			return -EINTR;
 	}
-	return refuse(s, -EBUSY, "a page is pinned or busy, or the pool is full");
+	return refuse(s, -EBUSY,
+		      "a page is pinned or busy, or the pool or a memory cgroup is full");
 }
 
 /* Notes a file's runs in a section of its own, to be put behind its inode. */
