@@ -12,22 +12,17 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/swap.h>
 #include <unistd.h>
 
 #include "liveupdate.h"
 #include "memory.h"
 #include "place.h"
 #include "stage.h"
+#include "swap.h"
 #include "writer.h"
 
 #define SESSION		"plain"
 #define SHMEM_ENABLED	"/sys/kernel/mm/transparent_hugepage/shmem_enabled"
-#define SWAP_DEVICE	"/dev/ram0"
-/* At the end of the first page; words of it, behind a kilobyte. */
-#define SWAP_MAGIC	"SWAPSPACE2"
-#define SWAP_VERSION	(1024 / 4)
-#define SWAP_LAST_PAGE	(1024 / 4 + 1)
 #define PAGE		KIB(4)
 #define MAX_PARTS	11
 #define SEALS		(F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | \
@@ -181,47 +176,6 @@ static int make(enum kind kind)
 	return fd;
 }
 
-/* mkswap and swapon. */
-static void swap_on(void)
-{
-	__u32 header[PAGE / sizeof(__u32)] = { [SWAP_VERSION] = 1 };
-	int fd = open(SWAP_DEVICE, O_RDWR | O_CLOEXEC);
-	off_t size;
-
-	require(fd >= 0, SWAP_DEVICE);
-	size = lseek(fd, 0, SEEK_END);
-	header[SWAP_LAST_PAGE] = size / PAGE - 1;
-	memcpy((char *)header + PAGE - strlen(SWAP_MAGIC), SWAP_MAGIC,
-	       strlen(SWAP_MAGIC));
-	require(pwrite(fd, header, sizeof(header), 0) == sizeof(header) &&
-		!fsync(fd), "write the swap header");
-	close(fd);
-	require(!swapon(SWAP_DEVICE, 0), "swapon");
-}
-
-static __s64 swap_used(void)
-{
-	return meminfo_bytes("SwapTotal") - meminfo_bytes("SwapFree");
-}
-
-/* Pages that somebody looks at just then stay, so it tries several times. */
-static bool swap_out(int fd, __u64 size, __u64 want)
-{
-	void *map = place_map(fd, 0, size);
-	__s64 before = swap_used();
-	int tries;
-
-	for (tries = 0; tries < 50 && swap_used() < before + (__s64)want;
-	     tries++) {
-		/* Empties the per-CPU lists that hide folios from reclaim. */
-		text_write("/proc/sys/vm/drop_caches", "1");
-		madvise(map, size, MADV_POPULATE_READ);
-		madvise(map, size, MADV_PAGEOUT);
-	}
-	munmap(map, size);
-	return swap_used() >= before + (__s64)want;
-}
-
 static void add(int session, int fd, enum kind kind)
 {
 	int err = preserve_session_add_fd(session, fd, kind);
@@ -343,7 +297,7 @@ static void before(void)
 	preserve_written(session);
 	check(pool_counter("files") == NR_KINDS - 1,
 	      "the pool counts all but the pinned file");
-	require(!swapoff(SWAP_DEVICE), "swapoff");
+	swap_off();
 }
 
 static void after(void)
