@@ -37,14 +37,10 @@ static int folio_charge(struct folio *folio, gfp_t gfp)
 	return err;
 }
 
-/* Makes a folio what it is in the page cache, but for its place there. */
-static int folio_prepare(struct folio *folio, struct address_space *mapping,
-			 pgoff_t index, gfp_t gfp)
+/* Makes a charged folio what it is in the page cache, but for its place there. */
+static void folio_prepare(struct folio *folio, struct address_space *mapping,
+			  pgoff_t index)
 {
-	int err = folio_charge(folio, gfp);
-
-	if (err)
-		return err;
 	__folio_set_locked(folio);
 	__folio_set_swapbacked(folio);
 	/* Who sees it in the page cache must not take it for a hole. */
@@ -52,7 +48,6 @@ static int folio_prepare(struct folio *folio, struct address_space *mapping,
 	folio->mapping = mapping;
 	folio->index = index;
 	folio_ref_add(folio, folio_nr_pages(folio));
-	return 0;
 }
 
 static void folio_undo(struct folio *folio)
@@ -61,7 +56,7 @@ static void folio_undo(struct folio *folio)
 	folio->mapping = NULL;
 	folio_clear_uptodate(folio);
 	__folio_clear_swapbacked(folio);
-	__folio_clear_locked(folio);
+	folio_unlock(folio);
 	mem_cgroup_uncharge(folio);
 }
 
@@ -145,13 +140,15 @@ int shmem_lu_insert(struct address_space *mapping, struct folio_batch *batch,
 	int err = 0, done;
 
 	for (nr = 0; nr < folio_batch_count(batch); nr++) {
-		err = folio_prepare(batch->folios[nr], mapping,
-				    index + ((pgoff_t)nr << order), gfp);
+		err = folio_charge(batch->folios[nr], gfp);
 		if (err)
 			break;
 	}
 	if (!nr)
 		return err;
+	for (i = 0; i < nr; i++)
+		folio_prepare(batch->folios[i], mapping,
+			      index + ((pgoff_t)i << order));
 	folio_throttle_swaprate(batch->folios[0], gfp);
 	done = batch_store(mapping, batch, nr, gfp);
 	for (i = max(done, 0); i < nr; i++)

@@ -120,9 +120,11 @@ static void skip_restored(const struct preserve_file *pf, struct prmap_run *run,
 		next = xas.xa_index;
 		if (next > at)
 			break;
-		at = xa_is_value(folio) ? next + 1 : folio_next_index(folio);
+		at = xa_is_value(folio) ?
+		     round_down(next, 1UL << xas_get_order(&xas)) +
+		     (1UL << xas_get_order(&xas)) : folio_next_index(folio);
 		next = end;
-		if (at >= end || !--*left)
+		if (!--*left || at >= end)
 			break;
 	}
 	at = min(at, end);
@@ -248,6 +250,9 @@ static pgoff_t restore_more(struct preserve_file *pf, pgoff_t index,
 
 	while (find_unrestored(pf, index, end, &run)) {
 		index = run.index;
+		/* Else what is missing is no hole: it would have been seen there. */
+		if (READ_ONCE(pf->broken))
+			return index;
 		do {
 			next = restore_folios(pf, &run, index,
 					      run.index + run.nr, gfp);
