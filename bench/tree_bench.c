@@ -95,6 +95,23 @@ static void mount_tree(const char *dir)
 	close(fd);
 }
 
+/*
+ * All that can be seen of the tree, its content as well, in as many bits as a metric
+ * carries.
+ */
+static void manifest(const char *when)
+{
+	__u64 sum = 0xcbf29ce484222325ULL;
+	struct tree_text list = {};
+	size_t i;
+
+	tree_list(&list, "/t", true);
+	for (i = 0; i < list.len; i++)
+		sum = (sum ^ (unsigned char)list.text[i]) * 0x100000001b3ULL;
+	metric(when, sum >> 12);
+	tree_text_free(&list);
+}
+
 static void save(void)
 {
 	struct statvfs st;
@@ -128,6 +145,9 @@ static void before(void)
 	int disk;
 
 	mount_tree("/t");
+	/* Who reads a tree would change it. */
+	require(!mount(NULL, "/t", NULL, MS_REMOUNT | MS_BIND | MS_NOATIME, NULL),
+		"noatime");
 	if (tar) {
 		disk = open(DISK, O_RDONLY | O_CLOEXEC);
 		require(disk >= 0, "open the disk");
@@ -137,6 +157,8 @@ static void before(void)
 		make_files("/t");
 	}
 	save();
+	if (tar)
+		manifest("manifest_before");
 }
 
 /* --- getting it back --- */
@@ -188,6 +210,7 @@ static void after(void)
 			"retrieve the archive");
 		mount_tree("/out");
 		metric("tar_restore", run_tar("xf", "/out", fd, true));
+		manifest("manifest_after");
 	}
 	stage_session_finish(session);
 }
