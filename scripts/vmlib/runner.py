@@ -24,13 +24,13 @@ WORK = BUILD / "vm"
 CMDLINE = ("console=ttyS0,115200 printk.time=1 kho=on liveupdate=on retain_initrd "
            "oops=panic panic=-1 rdinit=/init no_timer_check")
 # KASAN's shadow is reserved memory: KHO's default, twice what is reserved, would
-# leave none, and the debug kernel needs room for it in the scratch areas. The nodes
-# share it: an area has to fit beside the kernel, which lies anywhere in its node.
+# leave none, and the debug kernel needs room for it in the scratch areas: see
+# node_scratch().
 # While 7.3 identifies the boot CPU, the bit that tells of five page table levels is
 # clear; an interrupt that comes then makes KASAN report good addresses. no5lvl
 # takes that away.
 DEBUG_WORDS = "kho_scratch=32M,256M,{node}M no5lvl"
-DEBUG_SCRATCH = 640
+LEAST_SCRATCH = 640 << 20
 SLOWER = {"debug": 8}
 ICOUNT_SLOWER = 6
 
@@ -111,12 +111,21 @@ def program_path(name):
     return path
 
 
+def node_scratch(spec):
+    """MiB that KHO sets aside of a node for the next kernel's shadow and struct pages, an
+    eighth and a 64th of the memory. Little more: in a node of two GiB it has to fit
+    beside the kernel, which may lie in the middle."""
+    nodes = max(spec.numa, 1)
+    each = qemu.memory_bytes(spec.memory) // nodes
+    size = max(each * 9 // 64 + (64 << 20), LEAST_SCRATCH // nodes)
+    return -(-size >> 20)
+
+
 def command_line(spec, stage):
     """All but the token and the stage, which the guest writes itself."""
     words = [CMDLINE, "preserve.test=/test"]
     if spec.has_debug():
-        words.append(DEBUG_WORDS.format(
-            node=DEBUG_SCRATCH // max(spec.numa, 1)))
+        words.append(DEBUG_WORDS.format(node=node_scratch(spec)))
     if spec.args:
         words.append(f"preserve.args={spec.args}")
     words.append(spec.append_at(stage))

@@ -5,7 +5,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from vmlib import initramfs, klog, qemu, table, verdict
+from vmlib import initramfs, klog, qemu, runner, table, verdict
 
 CLEAN = """\
 Linux version 7.3.4 (debug)
@@ -144,6 +144,14 @@ class Parts(unittest.TestCase):
     def test_memory_sizes(self):
         self.assertEqual(qemu.memory_bytes("512"), 512 << 20)
         self.assertEqual(qemu.memory_bytes("1.5G"), 3 << 29)
+
+    def test_scratch_areas(self):
+        def mib(memory, numa=1):
+            return runner.node_scratch(table.Spec("t", memory=memory, numa=numa))
+        self.assertEqual(mib("3G"), 640)
+        self.assertEqual(mib("4G", 2), 352)
+        self.assertEqual(mib("8G", 2), 640)
+        self.assertEqual(mib("16G"), 2368)
 
     def test_later_stages(self):
         spec = table.Spec("t", append="a", next_append=["b", ""],
