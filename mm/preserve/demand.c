@@ -113,16 +113,15 @@ static void skip_restored(const struct preserve_file *pf, struct prmap_run *run,
 {
 	const u64 end = run->index + run->nr;
 	XA_STATE(xas, pf->i_pages, run->index);
-	u64 at = run->index, next = end;
-	struct folio *folio;
+	u64 at = run->index, next = end, size;
+	void *entry;
 
-	xas_for_each(&xas, folio, end - 1) {
+	xas_for_each(&xas, entry, end - 1) {
 		next = xas.xa_index;
 		if (next > at)
 			break;
-		at = xa_is_value(folio) ?
-		     round_down(next, 1UL << xas_get_order(&xas)) +
-		     (1UL << xas_get_order(&xas)) : folio_next_index(folio);
+		size = 1UL << xas_get_order(&xas);
+		at = round_down(next, size) + size;
 		next = end;
 		if (!--*left || at >= end)
 			break;
@@ -250,7 +249,7 @@ static pgoff_t restore_more(struct preserve_file *pf, pgoff_t index,
 
 	while (find_unrestored(pf, index, end, &run)) {
 		index = run.index;
-		/* Else what is missing is no hole: it would have been seen there. */
+		/* The stretch may be a hole that the map did not hear of. */
 		if (READ_ONCE(pf->broken))
 			return index;
 		do {
@@ -267,8 +266,7 @@ static pgoff_t restore_more(struct preserve_file *pf, pgoff_t index,
 /*
  * Makes the folio of @index and, if that works at once, those that follow in its run
  * to @end. Returns the index up to which nothing is missing, behind @index; or a
- * negative errno. Context: restore_sem held: nothing
- * unrestored leaves the map.
+ * negative errno. Context: restore_sem held: nothing unrestored leaves the map.
  */
 static s64 restore_at(struct preserve_file *pf, pgoff_t index, pgoff_t end,
 		      gfp_t gfp)
