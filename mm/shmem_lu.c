@@ -292,12 +292,26 @@ void shmem_lu_show_fdinfo(struct seq_file *m, struct file *file)
  * A plain memfd is one that LUO's own handler would take. Only when all of its
  * memory is in the pool is it ours: this is the last moment to say no.
  */
+static bool plain_can_preserve(struct file *file)
+{
+	struct inode *inode = file_inode(file);
+	int err = 0;
+
+	inode_lock(inode);
+	if (!shmem_lu_mapping(inode->i_mapping))
+		err = shmem_lu_plain_enter(inode);
+	inode_unlock(inode);
+	if (err)
+		pr_info_ratelimited("%pD stays out of the pool (%pe): LUO's own handler takes it page by page and fills its holes\n",
+				    file, ERR_PTR(err));
+	return !err;
+}
+
 static bool shmem_lu_can_preserve(struct liveupdate_file_handler *handler,
 				  struct file *file)
 {
 	const fmode_t rw = FMODE_READ | FMODE_WRITE;
 	struct inode *inode = file_inode(file);
-	bool can = true;
 
 	/*
 	 * A file with a name is handed over as what it holds, without the name; but
@@ -311,12 +325,7 @@ static bool shmem_lu_can_preserve(struct liveupdate_file_handler *handler,
 	if ((file->f_mode & rw) != rw ||
 	    memfd_get_seals(file) & ~SHMEM_LU_SEALS || !preserve_available())
 		return false;
-
-	inode_lock(inode);
-	if (!shmem_lu_mapping(inode->i_mapping))
-		can = shmem_lu_plain_enter(inode);
-	inode_unlock(inode);
-	return can;
+	return plain_can_preserve(file);
 }
 
 static unsigned long shmem_lu_get_id(struct file *file)
@@ -380,10 +389,9 @@ int shmem_lu_file_preserve(struct file *file, u32 kind, u64 *handle)
 		return -EPERM;
 	}
 	/* A plain one may have left the pool since can_preserve(). */
-	if (!shmem_lu_mapping(inode->i_mapping) && !shmem_lu_plain_enter(inode)) {
-		err = -EBUSY;
+	err = shmem_lu_mapping(inode->i_mapping) ? 0 : shmem_lu_plain_enter(inode);
+	if (err)
 		goto unlock;
-	}
 	pf = inode_pf(inode);
 	seals = memfd_get_seals(file);
 	if (seals & ~SHMEM_LU_SEALS) {

@@ -106,29 +106,35 @@ static int swap_in_all(struct inode *inode)
  * @inode: Its inode; locked.
  *
  * Context: Process context.
- * Return: True if all of it is there; otherwise the file is as it was, but for
- *         the places of some of its pages.
+ * Return: 0 if all of it is there; -EBUSY if a page is pinned or busy, -ENOSPC if the
+ *         pool cannot take it, or another negative errno. The file is as it was then,
+ *         but for the places of some of its pages.
  */
-bool shmem_lu_plain_enter(struct inode *inode)
+int shmem_lu_plain_enter(struct inode *inode)
 {
-	int tries;
+	struct address_space *mapping = inode->i_mapping;
+	int tries, err = plain_prepare(inode);
 
-	if (plain_prepare(inode))
-		return false;
-	plain_enter(inode->i_mapping, SHMEM_I(inode)->preserve);
+	if (err)
+		return err;
+	plain_enter(mapping, SHMEM_I(inode)->preserve);
 	/* Reclaim may be past the point where it looks whether it may. */
 	for (tries = 0; tries < TRIES; tries++) {
 		pgoff_t index = 0;
 
-		if (swap_in_all(inode) || preserve_move_in(inode->i_mapping))
+		err = swap_in_all(inode);
+		if (!err)
+			err = preserve_move_in(mapping);
+		if (err)
 			break;
-		if (next_swapped(inode->i_mapping, &index))
-			continue;
-		shmem_lu_clear(inode->i_mapping, 0, ULONG_MAX);
-		return true;
+		if (!next_swapped(mapping, &index)) {
+			shmem_lu_clear(mapping, 0, ULONG_MAX);
+			return 0;
+		}
+		err = -EBUSY;
 	}
 	shmem_lu_plain_leave(inode);
-	return false;
+	return err;
 }
 
 /* From now on its folios are like those of any other file. */

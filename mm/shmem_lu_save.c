@@ -259,7 +259,7 @@ static int file_enter(struct saving *s, struct inode *inode)
 		return 0;
 	/* Somebody may look at a page for a moment, or the pool be about to grow. */
 	for (tries = 0; tries < TRIES; tries++) {
-		if (shmem_lu_plain_enter(inode))
+		if (!shmem_lu_plain_enter(inode))
 			return 0;
 		if (schedule_timeout_killable(HZ / 10) ||
 		    fatal_signal_pending(current))

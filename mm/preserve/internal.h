@@ -196,6 +196,7 @@ int preserve_pool_resize(unsigned long nr_blocks);
 int preserve_pool_grow_node(int nid, unsigned long nr_blocks);
 bool preserve_pool_gain(int nid, unsigned long nr);
 bool preserve_pool_more(int nid, gfp_t gfp, unsigned long nr_pages);
+bool preserve_pool_may_grow(int nid);
 void preserve_pool_kick(unsigned long delay);
 void preserve_pool_start(void);
 void preserve_pool_regain(void);

@@ -19,8 +19,18 @@
 /* Folios on their way at a time. */
 #define BATCH		512U
 
-/* Rounds over a file that somebody else is busy with. */
-#define ROUNDS		4
+/*
+ * Rounds over a file that other tasks use, and the pauses before the later ones: each is
+ * twice as long as the last, 380 ms in all. A page fault holds a reference to its folio
+ * for some microseconds, but for longer where a hypervisor has taken its CPU away; and
+ * growth on demand pauses when it has failed once (size.c).
+ */
+#define ROUNDS		11
+#define MIN_PAUSE_MS	1U
+#define MAX_PAUSE_MS	128U
+
+/* A pin that is still there then is there for long. */
+#define PIN_ROUNDS	3
 
 /* Times that the pool may grow for one batch of folios, of any order. */
 #define GROWTHS		1024
@@ -36,6 +46,7 @@
  * @is_short: The pool had no frames for a folio ...
  * @nid:   ... that is of this node.
  * @done:  Pages that the pool has given.
+ * @is_pinned: A folio outside of the pool was pinned in this round.
  */
 struct move {
 	pgoff_t index;
@@ -43,6 +54,7 @@ struct move {
 	bool is_short;
 	int nid;
 	unsigned long done;
+	bool is_pinned;
 };
 
 static struct folio *target_in_run(struct folio *src, unsigned long private)
@@ -137,7 +149,8 @@ int preserve_move_pages(struct address_space *mapping, pgoff_t index,
  * *index on. Returns how many folios outside the pool it has seen.
  */
 static unsigned int isolate_outside(struct address_space *mapping,
-				    pgoff_t *index, struct list_head *list)
+				    struct move *m, pgoff_t *index,
+				    struct list_head *list)
 {
 	unsigned int seen = 0, pages = 0;
 	struct folio_batch fbatch;
@@ -152,6 +165,7 @@ static unsigned int isolate_outside(struct address_space *mapping,
 			if (preserve_pool_block(&folio->page))
 				continue;
 			seen++;
+			m->is_pinned |= folio_maybe_dma_pinned(folio);
 			if (isolate_folio_to_list(folio, list))
 				pages += folio_nr_pages(folio);
 		}
@@ -178,7 +192,7 @@ static int move_batch(struct address_space *mapping, struct move *m,
 	for (i = 0; i < GROWTHS; i++) {
 		*index = start;
 		m->is_short = false;
-		seen = isolate_outside(mapping, index, &list);
+		seen = isolate_outside(mapping, m, index, &list);
 		if (!list_empty(&list))
 			migrate_pages(&list, target_in_pool, NULL,
 				      (unsigned long)m, MIGRATE_SYNC,
@@ -198,18 +212,30 @@ static int move_batch(struct address_space *mapping, struct move *m,
 }
 
 /* One round over the file. Returns how many folios were found outside. */
-static long move_round(struct address_space *mapping)
+static long move_round(struct address_space *mapping, struct move *m)
 {
-	struct move m = { .pfn = PRESERVE_GOAL_NEW };
 	pgoff_t index = 0;
 	long all = 0;
 	int seen;
 
+	m->pfn = PRESERVE_GOAL_NEW;
+	m->is_pinned = false;
 	do {
-		seen = move_batch(mapping, &m, &index);
+		seen = move_batch(mapping, m, &index);
 		all += seen;
 	} while (seen > 0);
 	return seen < 0 ? seen : all;
+}
+
+/* Most folios are on the LRU lists before the first round; waiting costs. */
+static int wait_for_others(unsigned int round)
+{
+	unsigned int ms = min(MIN_PAUSE_MS << (round - 1), MAX_PAUSE_MS);
+
+	lru_add_drain_all();
+	if (round > 1)
+		schedule_timeout_killable(msecs_to_jiffies(ms));
+	return fatal_signal_pending(current) ? -EINTR : 0;
 }
 
 /**
@@ -222,16 +248,20 @@ static long move_round(struct address_space *mapping)
  */
 int preserve_move_in(struct address_space *mapping)
 {
+	struct move m = {};
+	unsigned int round;
 	long left = 0;
-	int round;
 
 	for (round = 0; round < ROUNDS; round++) {
-		/* Most folios are on the LRU lists already; waiting costs. */
-		if (round)
-			lru_add_drain_all();
-		left = move_round(mapping);
-		if (left <= 0)
+		if (round && wait_for_others(round))
+			return -EINTR;
+		left = move_round(mapping, &m);
+		if (!left || left == -EINTR)
 			return left;
+		if (left == -ENOSPC && !preserve_pool_may_grow(m.nid))
+			break;
+		if (left > 0 && m.is_pinned && round + 1 >= PIN_ROUNDS)
+			break;
 	}
-	return -EBUSY;
+	return left < 0 ? left : -EBUSY;
 }

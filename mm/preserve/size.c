@@ -437,6 +437,19 @@ bool preserve_pool_more(int nid, gfp_t gfp, unsigned long nr_pages)
 	return got;
 }
 
+/**
+ * preserve_pool_may_grow - Can preserve_pool_more() succeed later, if not now?
+ * @nid: The node.
+ *
+ * Context: Any; the answer may be out of date at once.
+ * Return: False if the pool has reached its limit and nothing of the node is lent.
+ */
+bool preserve_pool_may_grow(int nid)
+{
+	return READ_ONCE(preserve_nodes[nid].nr_lent) ||
+	       preserve_pool_size() < READ_ONCE(preserve_pool_max);
+}
+
 /* A node has few idle blocks, or many. */
 static void node_balance(int nid)
 {

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -29,6 +30,9 @@
 			 F_SEAL_SEAL)
 /* What preserving a file may take for its map and its record. */
 #define OVERHEAD	KIB(256)
+
+/* How often the file that is written all the time is preserved: the argument. */
+static unsigned int rounds = 3;
 
 enum kind {
 	KIND_FULL, KIND_EMPTY, KIND_GIB, KIND_TIB, KIND_SEALED, KIND_HUGE,
@@ -251,10 +255,12 @@ static void preserve_huge(int session)
 
 static void preserve_written(int session)
 {
-	int fd = make(KIND_WRITTEN), round, other;
-	struct writer *writer = writer_start(fd, MIB(1));
+	struct writer *writer;
+	unsigned int round;
+	int fd = make(KIND_WRITTEN), other;
 
-	for (round = 0; round < 3; round++) {
+	writer = writer_start(fd, MIB(1));
+	for (round = 0; round < rounds; round++) {
 		check(writer_goes_on(writer, 2), "written: before");
 		other = stage_session_create("other");
 		add(other, fd, KIND_WRITTEN);
@@ -326,7 +332,9 @@ static void after(void)
 
 static const stage_fn stages[] = { before, after };
 
-int main(void)
+int main(int argc, char **argv)
 {
+	if (argc > 1)
+		rounds = atoi(argv[1]);
 	return stage_run(stages, STAGE_COUNT(stages));
 }
