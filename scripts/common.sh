@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# Shared by the scripts of this directory: where things are, how a step runs
-# with its output in a log, and how an error is said.
+# Shared by the scripts of this directory: where things are, what --help says, how a
+# step runs with its output in a log, and how an error is said.
 # shellcheck shell=bash
 
 set -euo pipefail
@@ -9,6 +9,14 @@ TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 BUILD=${BUILD:-$TOP/build}
 CACHE=${PRESERVE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/preserve}
 LOGS=$BUILD/logs
+
+# usage: prints the comment that a script opens with.
+usage()
+{
+	sed -n '4,/^# shellcheck\|^[^#]\|^$/{/^# shellcheck\|^[^#]\|^$/!s/^# \{0,1\}//p}' "$0"
+}
+
+case ${1:-} in -h|--help) usage; exit ;; esac
 mkdir -p "$BUILD" "$CACHE" "$LOGS"
 
 # die MESSAGE [NEXT STEP]: one line that says what failed, one what to do.
