@@ -55,18 +55,15 @@ class Act:
                 "of SQL text")
 
     def play(self, options):
-        append = [] if options.plain else [
-            f"preserve_pool={max(128, options.size * 9 // 8)}M"]
-        # A count is not to have the unit tests in it that the kernel runs at boot.
-        append += ["kunit.enable=0"] if options.icount else []
+        pool = max(128, options.size * 9 // 8)
         spec = table.Spec(
             "demo-plain" if options.plain else "demo", program=str(PROGRAM),
             args=("/packages.sql" + (",plain" if options.plain else "") +
                   (f",{options.size}" if options.size else "")),
             kernel=options.kernel, memory=options.memory, stages=2,
             icount=options.icount,
-            append=" ".join(append),
-            file=[f"{self._path}:packages.sql"], timeout=300 + options.size)
+            append="" if options.plain else f"preserve_pool={pool}M",
+            file=[f"{self._path}:packages.sql"], timeout=600 + options.size)
         result = runner.run(spec, options.keep, Screen(self._rows, "rows").line)
         # Under icount the host's clock has another pace.
         if result.ok() and not options.icount:
