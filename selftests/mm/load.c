@@ -30,11 +30,11 @@
 #define SEED		77
 #define GAP_PAGES	4
 
-/* A worker that needs longer than this does not work. */
-#define PATIENCE_MS	240000
-
-/* A size that cannot be had with all memory given up cannot be had. */
+/* Attempts to grow that gain nothing, one after the other: it cannot be had. */
 #define GROW_TRIES	50
+
+/* Looks at counters that stand still and do not fit: they are wrong. */
+#define LOOKS		40
 
 struct load {
 	pid_t pid;
@@ -284,21 +284,26 @@ int pool_grow_in_time(__u64 size)
 {
 	unsigned int tries = GROW_TRIES;
 	int err = pool_set("size", size);
+	__s64 have;
 
 	while (err == -ENOMEM && --tries) {
 		usleep(200000);
+		have = pool_counter("size");
 		err = pool_set("size", size);
+		if (pool_counter("size") > have)
+			tries = GROW_TRIES;
 	}
 	return err;
 }
 
-bool pool_reaches(const char *counter, __s64 least)
+void pool_await(const char *counter, __s64 least)
 {
-	unsigned int ms;
-
-	for (ms = 0; ms < PATIENCE_MS && pool_counter(counter) < least; ms += 20)
+	if (pool_counter(counter) < least)
+		ksft_print_msg("waits for %s to be %lld, not %lld\n", counter,
+			       (long long)least,
+			       (long long)pool_counter(counter));
+	while (pool_counter(counter) < least)
 		usleep(20000);
-	return pool_counter(counter) >= least;
 }
 
 __s64 pool_node_counter(const char *name)
@@ -352,9 +357,9 @@ static bool state_good(const struct state *state)
 bool pool_consistent(void)
 {
 	struct state now, before;
-	unsigned int i, ms;
+	unsigned int i, looks = 0;
 
-	for (ms = 0; ms < PATIENCE_MS; ms += 50) {
+	while (looks < LOOKS) {
 		state_read(&before);
 		usleep(50000);
 		state_read(&now);
@@ -362,9 +367,8 @@ bool pool_consistent(void)
 			continue;
 		if (state_good(&now))
 			return true;
-		/* Somebody may have been between two of the readings. */
-		if (ms > 1000)
-			break;
+		/* Another task may have been between two of the readings. */
+		looks++;
 	}
 	for (i = 0; i < STAGE_COUNT(names); i++)
 		ksft_print_msg("%s: %lld, nodes %lld\n", names[i],

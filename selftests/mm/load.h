@@ -62,8 +62,8 @@ int pool_set(const char *knob, __u64 value);
  */
 int pool_grow_in_time(__u64 size);
 
-/* Waits for the worker. False if it takes minutes. */
-bool pool_reaches(const char *counter, __s64 least);
+/* Waits for the worker, as long as it takes: the harness ends a test that waits in vain. */
+void pool_await(const char *counter, __s64 least);
 
 /* A counter of nodeN/, all nodes together; a negative errno on failure. */
 __s64 pool_node_counter(const char *name);

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "liveupdate.h"
+#include "load.h"
 #include "memory.h"
 #include "place.h"
 #include "stage.h"
@@ -30,8 +31,6 @@
 #define GAP		MIB(32)
 #define NR_PAGES	(SIZE / PLACE_PAGE)
 #define MAX_BLOCKS	64
-/* Longer than any machine needs: a loop without an end is a failure. */
-#define PATIENCE	60
 
 enum { TOKEN = 1 };
 
@@ -101,24 +100,13 @@ static unsigned int pages_of_file_in(int fd, __u64 number)
 	return pages_in(pfns, number);
 }
 
-static void time_is_over(int signal)
-{
-}
-
-/* 0 or a negative errno, -EINTR when it had to be stopped. */
 static int set_state(__u64 number, const char *state)
 {
-	const struct sigaction action = { .sa_handler = time_is_over };
 	char path[128];
-	int err;
 
 	snprintf(path, sizeof(path), MEMORY "memory%llu/state",
 		 (unsigned long long)number);
-	sigaction(SIGALRM, &action, NULL);
-	alarm(PATIENCE);
-	err = text_write(path, state);
-	alarm(0);
-	return err;
+	return text_write(path, state);
 }
 
 static bool is_online(__u64 number)
@@ -128,22 +116,6 @@ static bool is_online(__u64 number)
 	snprintf(path, sizeof(path), MEMORY "memory%llu/online",
 		 (unsigned long long)number);
 	return read_number(path, 10) == 1;
-}
-
-/* The pool gave up blocks on the way, also for the one before, and gets others. */
-static bool size_comes_back(__s64 size)
-{
-	static bool failed;
-	int tries;
-
-	for (tries = 0; pool_counter("size") < size; tries++) {
-		/* Once is enough to wait in vain. */
-		failed |= tries == PATIENCE;
-		if (failed)
-			return false;
-		usleep(500000);
-	}
-	return true;
 }
 
 /* Takes one block offline and back. True if it went. */
@@ -162,9 +134,8 @@ static bool take_away(int fd, __u64 number)
 		check(!pages_of_file_in(fd, number), "no page is in there");
 		check(!set_state(number, "online"), "it comes back");
 	} else {
-		check(size_comes_back(size),
-		      "the pool is as large as before: %lld, was %lld",
-		      (long long)pool_counter("size"), (long long)size);
+		/* The pool gave up blocks on the way, and gets others. */
+		pool_await("size", size);
 	}
 	check(is_online(number), "it is online");
 	return !err;

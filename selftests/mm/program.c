@@ -25,7 +25,6 @@
 #include "stage.h"
 
 #define PAUSE_MS	50
-#define PATIENCE	240	/* seconds; the test's own limit is shorter */
 #define OUTPUT_SIZE	65536
 #define LINES_SHOWN	15
 
@@ -119,17 +118,12 @@ void program_pause(void)
 	nanosleep(&pause, NULL);
 }
 
-int program_wait(const struct program *program, unsigned int seconds)
+int program_wait(const struct program *program)
 {
-	unsigned int left = seconds * (1000 / PAUSE_MS);
 	int status;
-	pid_t got;
 
-	while (!(got = waitpid(program->pid, &status, WNOHANG)) && left--)
-		program_pause();
-	if (!got)
-		return -ETIMEDOUT;
-	require(got == program->pid, "wait for %s", program->name);
+	require(waitpid(program->pid, &status, 0) == program->pid,
+		"wait for %s", program->name);
 	if (WIFSIGNALED(status))
 		return PROGRAM_SIGNAL(WTERMSIG(status));
 	return WEXITSTATUS(status);
@@ -146,7 +140,7 @@ bool program_runs(const struct program *program)
 int program_stop(const struct program *program, int sig)
 {
 	require(!kill(program->pid, sig), "signal %s", program->name);
-	return program_wait(program, PATIENCE);
+	return program_wait(program);
 }
 
 const char *program_output(const struct program *program)
@@ -187,13 +181,13 @@ int program_run(const char *const *argv)
 {
 	struct program program = program_start(argv);
 
-	return program_wait(&program, PATIENCE);
+	return program_wait(&program);
 }
 
 const char *program_output_of(const char *const *argv)
 {
 	struct program program = program_start(argv);
-	int status = program_wait(&program, PATIENCE);
+	int status = program_wait(&program);
 
 	if (status)
 		program_show(&program);

@@ -44,8 +44,8 @@ void program_use_tmp(const char *dir);
 /* Starts argv[0]; a NULL closes the list. */
 struct program program_start(const char *const *argv);
 
-/* Waits for the end. The exit status, PROGRAM_SIGNAL(), or -ETIMEDOUT. */
-int program_wait(const struct program *program, unsigned int seconds);
+/* Waits for the end, as long as it takes. The exit status, or PROGRAM_SIGNAL(). */
+int program_wait(const struct program *program);
 
 /* Is it still there? */
 bool program_runs(const struct program *program);

@@ -69,7 +69,7 @@ static struct program start(const struct job *job, bool verify)
 static bool job_good(const struct job *job, bool verify)
 {
 	struct program fio = start(job, verify);
-	int status = program_wait(&fio, 240);
+	int status = program_wait(&fio);
 
 	if (status)
 		program_show(&fio);
@@ -80,7 +80,7 @@ static bool job_good(const struct job *job, bool verify)
 static bool job_finds(const struct job *job)
 {
 	struct program fio = start(job, true);
-	int status = program_wait(&fio, 240);
+	int status = program_wait(&fio);
 
 	return status && status < PROGRAM_SIGNAL(0) &&
 	       strstr(program_output(&fio), "verify failed at file");

@@ -28,7 +28,6 @@
 #define META	MEMORY ".meta"
 #define NR_KEYS	12000
 #define BATCH	100
-#define PATIENCE 400		/* looks at a server that starts */
 
 /* One item for all: it is large. */
 static struct memcache_item item, want;
@@ -67,10 +66,10 @@ static struct program start(struct memcache *mc)
 	struct program server =
 		program_start(PROGRAM_ARGV(SERVER, "-u", "root", "-m", "64",
 					   "-e", MEMORY));
-	int err, i = 0;
+	int err;
 
 	while ((err = memcache_connect(mc, MEMCACHE_PORT)) == -ECONNREFUSED &&
-	       i++ < PATIENCE && program_runs(&server))
+	       program_runs(&server))
 		program_pause();
 	if (err)
 		program_show(&server);

@@ -26,7 +26,6 @@
 #define USER		100
 #define SOCKETS		"/tmp"
 #define ANSWER_SIZE	256
-#define PATIENCE	2400		/* looks at a server that starts */
 
 /* pgbench gives the same amount to a branch, a teller and an account. */
 #define BALANCE								\
@@ -53,14 +52,13 @@ static struct program start_server(void)
 {
 	static const char ready[] = "ready to accept connections";
 	struct program server;
-	int i;
 
 	server = program_start(PROGRAM_ARGV(program_path(BIN "postgres"),
 					    "-D", DATA,
 					    "-c", "shared_buffers=16MB",
 					    "-c", "listen_addresses=",
 					    "-c", "unix_socket_directories=" SOCKETS));
-	for (i = 0; i < PATIENCE && program_runs(&server); i++) {
+	while (program_runs(&server)) {
 		if (says(&server, ready))
 			return server;
 		program_pause();

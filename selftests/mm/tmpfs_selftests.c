@@ -24,7 +24,6 @@
 #define SESSION		"selftests"
 #define STRESS		"/usr/bin/stress-ng"
 #define NR_INODES	200
-#define PATIENCE	120	/* seconds */
 #define MAX_WORDS	160
 #define WORD_SIZE	32
 
@@ -184,7 +183,7 @@ static void run_on(const char *dir, const char *const *argv)
 	program_use_tmp(dir);
 	program_become(0, "/tmp");
 	program = program_start(argv);
-	status = program_wait(&program, PATIENCE);
+	status = program_wait(&program);
 	program_use_tmp(NULL);
 	program_become(0, "/");
 	if (!check(!status && !skips(&program), "%s: %s passes (%d)", dir,

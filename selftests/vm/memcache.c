@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 #define LINE_SIZE	1024
-#define PATIENCE	60	/* seconds without an answer */
 
 /* The socket, or a negative errno. */
 static int open_socket(unsigned short port)
@@ -27,13 +26,10 @@ static int open_socket(unsigned short port)
 		.sin_addr = { htonl(INADDR_LOOPBACK) },
 	};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), err;
-	struct timeval patience = { .tv_sec = PATIENCE };
 
 	if (fd < 0)
 		return -errno;
-	if (!setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience,
-			sizeof(patience)) &&
-	    !connect(fd, (struct sockaddr *)&where, sizeof(where)))
+	if (!connect(fd, (struct sockaddr *)&where, sizeof(where)))
 		return fd;
 	err = -errno;
 	close(fd);
