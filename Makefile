@@ -20,6 +20,9 @@ demo: kernel ## SQLite in a memfd and memcached on a tmpfs survive a real kexec
 check: deps ## all tests; KERNEL=normal|stock|debug or TEST=NAME for a part
 	@$S/check
 
+check-long: deps ## the long forms of the tests, before a larger change lands: hours
+	@$S/check long
+
 check-native: deps ## the map's tests and the scripts' own, without a VM: seconds
 	@$S/check native
 
@@ -63,5 +66,5 @@ distclean: clean ## removes the cache of this user too: source, downloads, objec
 deps:
 	@$S/deps
 
-.PHONY: help demo check check-native check-style kernel kernel-debug stock tree \
+.PHONY: help demo check check-long check-native check-style kernel kernel-debug stock tree \
 	bench series docs clean distclean deps

@@ -52,19 +52,20 @@ EXCEPTIONS = [(re.compile(pattern), reason) for pattern, reason in (
 )]
 
 
+def trouble(line, expected=()):
+    """Is the line wrong, and none that is expected?"""
+    allowed = [regex for regex, _ in EXCEPTIONS] + \
+        [re.compile(pattern) for pattern in expected]
+    return not any(regex.search(line) for regex in allowed) and \
+        any(regex.search(line) for regex in TROUBLE)
+
+
 def problems(text, expected=()):
     """Lines of the log that are wrong, and expected ones that are missing."""
-    wanted = {pattern: re.compile(pattern) for pattern in expected}
-    seen = set()
-    found = []
-    for line in text.splitlines():
-        hit = [p for p, regex in wanted.items() if regex.search(line)]
-        seen.update(hit)
-        if hit or any(regex.search(line) for regex, _ in EXCEPTIONS):
-            continue
-        if any(regex.search(line) for regex in TROUBLE):
-            found.append(line.strip())
-    found += [f"missing from the log: {p}" for p in wanted if p not in seen]
+    found = [line.strip() for line in text.splitlines()
+             if trouble(line, expected)]
+    found += [f"missing from the log: {pattern}" for pattern in expected
+              if not re.search(pattern, text)]
     return found
 
 

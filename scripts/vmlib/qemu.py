@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Runs one QEMU and hands over the lines of its port as they come.
 
-The kernel's console goes into a file; the second serial port is QEMU's
-standard output.
+The kernel's console goes into a file; the second serial port is QEMU's standard
+output. A QMP connection says when the guest is off, and answers where its CPUs are
+when it has to be ended.
 """
 
+import dataclasses
 import functools
 import os
 import selectors
+import socket
 import subprocess
 import time
+
+from . import qmp
 
 PROGRAM = "qemu-system-x86_64"
 
@@ -89,34 +94,168 @@ def _numa(memory, cpus, with_memory, nodes):
     return args
 
 
-def run(args, timeout, on_line, errors):
-    """Runs until the guest is off. True unless the time was over before."""
-    deadline = time.monotonic() + timeout
-    with open(errors, "wb") as err:
-        process = subprocess.Popen(args, stdin=subprocess.DEVNULL,
-                                   stdout=subprocess.PIPE, stderr=err)
-    try:
-        return _pump(process, deadline, on_line)
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+@dataclasses.dataclass
+class Limits:
+    """How long a machine may take, in seconds of pace.Clock."""
+    quiet: float                # without a word on console or port
+    total: float
+    grace: float = 10.0         # after its kernel has reported something
 
 
-def _pump(process, deadline, on_line):
-    rest = b""
-    with selectors.DefaultSelector() as selector:
-        selector.register(process.stdout, selectors.EVENT_READ)
+@dataclasses.dataclass
+class Outcome:
+    """How a machine ended."""
+    why: str = ""               # it was ended, for this reason
+    explanation: tuple = ()     # lines: where its CPUs were
+    longest: float = 0.0        # the longest time without a word
+    report: str = ""            # the first line of its kernel log that is wrong
+    console_end: int = None     # bytes of the log that came without being asked for
+
+
+class Machine:
+    """A running QEMU: its port, its console file, its QMP socket."""
+
+    def __init__(self, args, console, errors):
+        ours, theirs = socket.socketpair()
+        try:
+            with open(errors, "wb") as err:
+                self._process = subprocess.Popen(
+                    [*args, "-no-shutdown",
+                     "-chardev", f"socket,id=qmp,fd={theirs.fileno()}",
+                     "-mon", "chardev=qmp,mode=control"],
+                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                    stderr=err, pass_fds=(theirs.fileno(),))
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        self.qmp = qmp.Qmp(ours)
+        self._port = self._process.stdout
+        self._rest = b""
+        self._console = open(console, "rb")
+        self._partial = ""
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._port, selectors.EVENT_READ)
+        self._selector.register(self.qmp, selectors.EVENT_READ)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._process.kill()
+        self._process.wait()
+        self._selector.close()
+        self._port.close()
+        self._console.close()
+        self.qmp.close()
+
+    def wait(self, seconds):
+        """Until something may have come."""
+        self._selector.select(seconds)
+
+    def port_lines(self):
+        """What came on the port, as (line, when); None when QEMU has closed it."""
+        lines = []
+        os.set_blocking(self._port.fileno(), False)
         while True:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return False
-            if not selector.select(left):
-                continue
-            data = os.read(process.stdout.fileno(), 65536)
-            now = time.monotonic()
+            try:
+                data = os.read(self._port.fileno(), 65536)
+            except BlockingIOError:
+                return lines
             if not data:
-                return True
-            *lines, rest = (rest + data).split(b"\n")
-            for line in lines:
-                on_line(line.decode(errors="replace").rstrip("\r"), now)
+                return lines or None
+            now = time.monotonic()
+            *whole, self._rest = (self._rest + data).split(b"\n")
+            lines += [(line.decode(errors="replace").rstrip("\r"), now)
+                      for line in whole]
+
+    def console_lines(self):
+        """Whole lines that came on the console; and whether anything did."""
+        data = self._console.read()
+        *lines, self._partial = \
+            (self._partial + data.decode(errors="replace")).split("\n")
+        return lines, bool(data)
+
+    def console_end(self):
+        return self._console.tell()
+
+    def shutdown(self):
+        """Why the guest is off: QEMU's word for it, or "" while it runs."""
+        for event in self.qmp.events():
+            if event["event"] == "SHUTDOWN":
+                return event["data"]["reason"]
+        return ""
+
+
+class Watch:
+    """What a machine has said, and whether it is time to end it."""
+
+    def __init__(self, limits, clock, trouble):
+        self._limits, self._clock, self._trouble = limits, clock, trouble
+        self._start = self._last = clock.now()
+        self._reported = None
+        self.report = ""
+        self.longest = 0.0
+
+    def heard(self, lines):
+        """Something came; @lines of it are the console's."""
+        now = self._clock.now()
+        self.longest = max(self.longest, now - self._last)
+        self._last = now
+        if not self.report:
+            self.report = next(filter(None, map(self._trouble, lines)), "")
+            self._reported = now
+
+    def over(self):
+        """The reason to end it; "" for none."""
+        now, limits = self._clock.now(), self._limits
+        slow = self._clock.slowness()
+        pace = f" (this machine is {slow:.1f} times slower now)" \
+            if slow >= 1.5 else ""
+        if now - self._last > limits.quiet:
+            return f"no word for {limits.quiet:.0f} s{pace}"
+        if now - self._start > limits.total:
+            return f"not done after {limits.total:.0f} s{pace}"
+        if self.report and now - self._reported > limits.grace:
+            return f"ended, for its kernel reports: {self.report}"
+        return ""
+
+
+def run(args, console, errors, watch, on_line, tell):
+    """Runs a machine until the guest is off or @watch says that it is over.
+
+    @tell asks it where its CPUs are: called with its QMP connection and with
+    whether it still runs, before it is ended and after a reset, which is how a
+    kernel ends that panics.
+    """
+    with Machine(args, console, errors) as machine:
+        try:
+            machine.qmp.greet()
+        except qmp.QmpError as error:
+            return Outcome(str(error))
+        off = why = ""
+        while not off and not why:
+            machine.wait(1.0)
+            off = _listen(machine, watch, on_line)
+            why = watch.over()
+        outcome = Outcome("" if off else why, longest=watch.longest,
+                          report=watch.report, console_end=machine.console_end())
+        if outcome.why or off == "guest-reset":
+            outcome.explanation = tell(machine.qmp, not off)
+        return outcome
+
+
+def _listen(machine, watch, on_line):
+    """Hands over what has come. Says why the guest is off, "" if it runs."""
+    try:
+        off = machine.shutdown()
+    except qmp.QmpError as error:
+        off = str(error)
+    lines = machine.port_lines()
+    for line, when in lines or ():
+        on_line(line, when)
+    console, grown = machine.console_lines()
+    if lines or grown:
+        watch.heard(console)
+    return off

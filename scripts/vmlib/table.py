@@ -5,11 +5,12 @@ import configparser
 import dataclasses
 from pathlib import Path
 
-KERNELS = ("normal", "debug", "stock")
+# By what it costs to have one. A test belongs to the costliest that it goes through.
+KERNELS = ("normal", "stock", "debug")
 LISTS = ("next_append", "next_kernel", "expect", "file", "program_file",
          "directory")
 WORDS = ("kernels",)
-NUMBERS = ("cpus", "numa", "memoryless", "stages", "timeout")
+NUMBERS = ("cpus", "numa", "memoryless", "stages", "quiet", "timeout")
 
 
 @dataclasses.dataclass
@@ -30,14 +31,23 @@ class Spec:
     append: str = ""
     next_append: list = dataclasses.field(default_factory=list)
     stages: int = 1
+    quiet: int = 0
     timeout: int = 0
     expect: list = dataclasses.field(default_factory=list)
     file: list = dataclasses.field(default_factory=list)
     program_file: list = dataclasses.field(default_factory=list)
     directory: list = dataclasses.field(default_factory=list)
+    long: bool = False
+
+    def all_kernels(self):
+        return {self.kernel, *self.next_kernel}
 
     def has_debug(self):
-        return "debug" in (self.kernel, *self.next_kernel)
+        return "debug" in self.all_kernels()
+
+    def part(self):
+        """The kernel whose run it belongs to."""
+        return max(self.all_kernels() & {*KERNELS}, key=KERNELS.index)
 
     def kernel_at(self, stage):
         """The last one named counts for all stages after it."""
@@ -54,7 +64,7 @@ class Spec:
         kernel = self.kernel
         if kernel not in KERNELS:
             kernel = "other"
-        return f"{self.name}-{kernel}"
+        return f"{self.name}-{kernel}{'-long' if self.long else ''}"
 
 
 class TableError(Exception):
@@ -75,36 +85,51 @@ def _value(key, text):
     return " ".join(text.split())
 
 
+def _split(key):
+    """[long.][KERNEL.]KEY: whether it is for long runs, the kernel, the field."""
+    *owners, field = key.replace("-", "_").split(".")
+    long = owners[:1] == ["long"]
+    return long, ".".join(owners[long:]), field
+
+
 def load(path):
     """Name -> section of the table, checked for unknown keys."""
     parser = configparser.ConfigParser(interpolation=None,
                                        delimiters=("=",),
                                        comment_prefixes=("#",))
     parser.read_string(Path(path).read_text())
-    fields = {field.name for field in dataclasses.fields(Spec)}
+    fields = {field.name for field in dataclasses.fields(Spec)} - {"long"}
     table = {}
     for name in parser.sections():
         table[name] = {}
         for key, text in parser[name].items():
-            plain = key.replace("-", "_")
-            kernel, dot, tail = plain.rpartition(".")
-            if tail not in fields or (dot and kernel not in KERNELS):
+            _, kernel, field = _split(key)
+            if field not in fields or kernel not in ("", *KERNELS):
                 raise TableError(f"{path}: [{name}] has unknown key {key}")
-            table[name][plain] = text
+            table[name][key] = text
     return table
 
 
-def spec(table, name, kernel="normal"):
-    """What to run for a name on a kernel; KERNEL.KEY overrides KEY."""
+def spec(table, name, kernel="normal", long=False):
+    """What to run for a name on a kernel; a more special key wins."""
     section = table.get(name, {})
-    result = Spec(name=name, kernel=kernel)
-    for key, text in section.items():
-        if "." not in key:
-            setattr(result, key, _value(key, text))
-    for key, text in section.items():
-        owner, dot, tail = key.rpartition(".")
-        if dot and owner == kernel:
-            setattr(result, tail, _value(tail, text))
+    result = Spec(name=name, kernel=kernel, long=long)
+    for owner in ((False, ""), (False, kernel), (True, ""), (True, kernel)):
+        for key, text in section.items():
+            *key_owner, field = _split(key)
+            if tuple(key_owner) == owner and (long or not owner[0]):
+                setattr(result, field, _value(field, text))
     result.program = result.program or name
     result.memory = result.memory or ("3G" if result.has_debug() else "1G")
     return result
+
+
+def specs(table, parts=KERNELS, names=(), long=False):
+    """All runs of the parts; the long ones are those that have a key for it."""
+    for name in names or table:
+        if long and not any(_split(key)[0] for key in table[name]):
+            continue
+        for kernel in KERNELS:
+            one = spec(table, name, kernel, long)
+            if kernel in one.kernels and one.part() in parts:
+                yield one

@@ -171,9 +171,31 @@ class Parts(unittest.TestCase):
             self.assertEqual(table.spec(tests, "t", "debug").stages, 5)
             self.assertEqual(table.spec(tests, "t").append, "a b")
             self.assertEqual(table.spec(tests, "t").next_append, ["x", ""])
-            path.write_text("[t]\nstagse = 50\n")
-            with self.assertRaises(table.TableError):
-                table.load(path)
+            for wrong in ("stagse = 50", "long.stagse = 1", "other.stages = 1",
+                          "debug.long.stages = 1", "long = yes"):
+                path.write_text(f"[t]\n{wrong}\n")
+                with self.subTest(wrong), self.assertRaises(table.TableError):
+                    table.load(path)
+
+    def test_long_runs(self):
+        tests = {"a": {"stages": "2", "long.stages": "5", "debug.stages": "3",
+                       "long.debug.stages": "9"},
+                 "b": {"stages": "4", "debug.stages": "6"}}
+        def stages(name, kernel, long):
+            return table.spec(tests, name, kernel, long).stages
+        self.assertEqual([stages("a", k, l) for k in ("normal", "debug")
+                          for l in (False, True)], [2, 5, 3, 9])
+        self.assertEqual([spec.label() for spec in table.specs(tests, long=True)],
+                         ["a-normal-long", "a-debug-long"])
+
+    def test_a_test_belongs_to_its_costliest_kernel(self):
+        tests = {"a": {}, "to": {"kernels": "normal", "next-kernel": "debug"},
+                 "stock": {"kernels": "stock", "next-kernel": "normal"}}
+        def labels(*parts):
+            return [spec.label() for spec in table.specs(tests, parts)]
+        self.assertEqual(labels("normal"), ["a-normal"])
+        self.assertEqual(labels("stock"), ["stock-stock"])
+        self.assertEqual(labels("debug"), ["a-debug", "to-normal"])
 
 
 if __name__ == "__main__":
