@@ -2,14 +2,15 @@
 """Runs a test that failed once more, by itself, and tells flaky from broken.
 
 A test that fails beside others and passes alone is flaky: it counts as passed, and
-is named. It has failed all the same if its kernel reported something the first time,
-or if the run has had its share of flaky tests.
+is named. It has failed all the same if the run has had its share of flaky tests. One
+whose kernel has reported something has failed, and is not run again.
 """
 
 import dataclasses
 import shutil
 
 ALLOWED = 2                     # flaky tests in one run; one more is a failure
+ENOUGH = 5                      # tests that failed alone, too: no more is to be learnt
 
 
 @dataclasses.dataclass
@@ -41,8 +42,6 @@ def judge(first, again, nr_flaky):
     """@nr_flaky: how many were flaky before in this run."""
     if not again.ok():
         return Second(first, again, False)
-    if first.reported:
-        return Second(first, again, False, f"its kernel reported: {first.reported}")
     if nr_flaky >= ALLOWED:
         return Second(first, again, False,
                       f"{nr_flaky} others were flaky in this run")
@@ -62,11 +61,13 @@ def keep(second, directory):
 def all_failed(results, run, directory, say):
     """Looks at each failed result again. @run runs a spec alone. Returns the results
     that count, in the same order, and those that were flaky."""
-    counted, flaky = [], []
+    counted, flaky, broken = [], [], 0
     for result in results:
-        if not result.ok():
+        if not result.ok() and not result.reported and broken < ENOUGH:
             second = judge(result, run(result.spec), len(flaky))
-            keep(second, directory)
+            broken += not second.again.ok()
+            if second.flaky:
+                keep(second, directory)
             for line in second.lines():
                 say(line)
             result = second.counted()

@@ -15,7 +15,7 @@ NMI_WAIT = 15
 SAMPLES = 3
 STACK_WORDS = 160
 FIELD = re.compile(r"\b([A-Z][A-Z0-9]{1,2})\s*=\s*([0-9a-f]+)")
-SHOWN = re.compile(r"R[A-Z0-9]+ *=|CR0=|IDT=")
+SHOWN = re.compile(r"[RE][A-Z0-9]+ *=|CR0=|IDT=")
 IDT = re.compile(r"^IDT=\s*([0-9a-f]+)", re.M)
 WORD = re.compile(r"0x([0-9a-f]{16})\b")
 
@@ -25,6 +25,9 @@ def _registers(text):
     lines = [line.strip() for line in text.splitlines()
              if SHOWN.match(line.strip())]
     values = {name: int(value, 16) for name, value in FIELD.findall(text)}
+    # A CPU that is not in 64-bit mode yet.
+    values.update({f"R{name[1:]}": value for name, value in values.items()
+                   if name in ("EIP", "ESP", "EFL")})
     idt = IDT.search(text)
     values["IDT"] = int(idt[1], 16) if idt else 0
     return lines, values
@@ -82,6 +85,13 @@ def _stack(qmp, cpu, values, symbols):
             yield f"    {symbols.name(word)}"
 
 
+def _one_cpu(qmp, cpu, values, symbols):
+    yield f"CPU {cpu}: {_state(values)}"
+    for place in _places(qmp, cpu, values["RIP"]):
+        yield f"  at {_named(symbols, place)}"
+    yield from _stack(qmp, cpu, values, symbols)
+
+
 def cpus(qmp, candidates):
     """What all CPUs do, as lines of text."""
     lines, symbols = [], None
@@ -89,22 +99,24 @@ def cpus(qmp, candidates):
         for cpu in qmp.command("query-cpus-fast"):
             cpu = cpu["cpu-index"]
             registers, values = _registers(qmp.monitor("info registers", cpu))
-            symbols = symbols or locate(qmp, cpu, values["IDT"], candidates)
-            lines.append(f"CPU {cpu}: {_state(values)}")
-            lines += [f"  at {_named(symbols, place)}"
-                      for place in _places(qmp, cpu, values["RIP"])]
-            lines += _stack(qmp, cpu, values, symbols)
+            try:
+                symbols = symbols or locate(qmp, cpu, values["IDT"], candidates)
+                lines += _one_cpu(qmp, cpu, values, symbols)
+            except KeyError as error:
+                lines.append(f"CPU {cpu}: (QEMU does not show {error})")
             lines += [f"  {line}" for line in registers]
-    except (QmpError, KeyError) as error:
+    except QmpError as error:
         lines.append(f"(no more: {error})")
     return lines
 
 
-def nmi(qmp, clock):
+def nmi(qmp, clock, slower):
     """Makes the kernel panic and waits until it has. Says what came of it."""
     try:
+        if any(event["event"] == "SHUTDOWN" for event in qmp.events()):
+            return "the machine has ended meanwhile, without an NMI"
         qmp.command("inject-nmi")
-        end = clock.now() + NMI_WAIT
+        end = clock.now() + NMI_WAIT * slower
         while clock.now() < end:
             if any(event["event"] == "SHUTDOWN" for event in qmp.events(1.0)):
                 return "the kernel has answered an NMI: its backtraces end the log above"

@@ -65,7 +65,7 @@ def problems(text, expected=()):
     found = [line.strip() for line in text.splitlines()
              if trouble(line, expected)]
     found += [f"missing from the log: {pattern}" for pattern in expected
-              if not re.search(pattern, text)]
+              if not re.search(pattern, text, re.M)]
     return found
 
 

@@ -8,7 +8,6 @@ should, because the machine is slow or others use it, a second of this clock is 
 A fast machine does not make limits shorter.
 """
 
-import functools
 import random
 import threading
 import time
@@ -73,7 +72,13 @@ class Clock:
             return self._sum
 
 
-@functools.cache
+_LOCK = threading.Lock()
+_CLOCKS = []
+
+
 def clock():
-    """The one of this process."""
-    return Clock()
+    """The one of this process; for any thread."""
+    with _LOCK:
+        if not _CLOCKS:
+            _CLOCKS.append(Clock())
+        return _CLOCKS[0]

@@ -56,6 +56,7 @@ class Probes(unittest.TestCase):
     def test_panic(self):
         result = runner.run(probe("panic", "PANIC"))
         self.assertTrue(any("Kernel panic" in why for why in result.why))
+        self.assertTrue(result.reported)
         self.assertIn("where the CPUs were", log_of(result))
 
     def test_expected_report(self):

@@ -6,6 +6,9 @@ import socket
 import time
 
 
+TIMEOUT = 120.0                 # seconds; it answers at once, once it has started
+
+
 class QmpError(Exception):
     """QEMU refuses, does not answer, or is gone."""
 
@@ -42,7 +45,7 @@ class Qmp:
         """The first words; QEMU says its own before."""
         self.command("qmp_capabilities")
 
-    def command(self, name, timeout=20.0, **arguments):
+    def command(self, name, timeout=TIMEOUT, **arguments):
         """What QEMU returns."""
         message = {"execute": name}
         if arguments:
@@ -55,12 +58,12 @@ class Qmp:
             raise QmpError(f"QEMU is gone ({error.strerror})") from error
         end = time.monotonic() + timeout
         while time.monotonic() < end:
-            for answer in self._receive(end - time.monotonic()):
-                if "event" in answer:
-                    self._seen.append(answer)
-                elif "error" in answer:
+            answers = self._receive(end - time.monotonic())
+            self._seen += [answer for answer in answers if "event" in answer]
+            for answer in answers:
+                if "error" in answer:
                     raise QmpError(answer["error"].get("desc", name))
-                elif "return" in answer:
+                if "return" in answer:
                     return answer["return"]
         raise QmpError(f"QEMU does not answer {name}")
 

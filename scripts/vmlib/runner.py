@@ -31,14 +31,17 @@ CMDLINE = ("console=ttyS0,115200 printk.time=1 kho=on liveupdate=on retain_initr
 # KASAN's shadow is reserved memory: KHO's default, twice what is reserved, would
 # leave none, and the debug kernel needs room for it in the scratch areas: see
 # node_scratch().
+# kmemleak makes a run three times as long, so only the tests that ask for it have it.
 # While 7.3 identifies the boot CPU, the bit that tells of five page table levels is
 # clear; an interrupt that comes then makes KASAN report good addresses. no5lvl
 # takes that away.
 DEBUG_WORDS = "kho_scratch=32M,256M,{node}M no5lvl"
+KMEMLEAK_WORDS = {True: "preserve.kmemleak=1", False: "kmemleak=off"}
 LEAST_SCRATCH = 640 << 20
 
 # Seconds without a word, and in all, of pace.clock(). No test is meant to come near.
 QUIET, TOTAL = 60, 600
+GRACE = 10                      # after the kernel has reported something
 SLOWER = {"debug": 4}
 ICOUNT_SLOWER = 6
 
@@ -60,7 +63,7 @@ class Result:
     seconds: float
     log: Path
     longest: float = 0.0        # seconds of pace.clock() without a word
-    reported: str = ""          # a line of the kernel log that is wrong
+    reported: str = ""          # what no second run can excuse
 
     def ok(self):
         return not self.why
@@ -137,6 +140,8 @@ def command_line(spec, stage):
     words = [CMDLINE, "preserve.test=/test"]
     if spec.has_debug():
         words.append(DEBUG_WORDS.format(node=node_scratch(spec)))
+        # Earlier kernels end without a look.
+        words.append(KMEMLEAK_WORDS[spec.kmemleak and stage == spec.stages - 1])
     if spec.args:
         words.append(f"preserve.args={spec.args}")
     words.append(spec.append_at(stage))
@@ -179,7 +184,8 @@ def limits(spec):
                      for stage in range(min(spec.stages, 4)))
         slower *= ICOUNT_SLOWER if spec.icount else 1
     return qemu.Limits(quiet=(spec.quiet or QUIET) * slower,
-                       total=(spec.timeout or TOTAL) * slower)
+                       total=(spec.timeout or TOTAL) * slower,
+                       grace=GRACE * slower, slower=slower)
 
 
 def run(spec, keep=False, on_line=None, alone=False):
@@ -192,18 +198,18 @@ def run(spec, keep=False, on_line=None, alone=False):
     log = LOGS / f"{spec.label()}{'-alone' if alone else ''}.log"
     log.unlink(missing_ok=True)
     port = verdict.Port()
-    start, outcome = time.monotonic(), qemu.Outcome()
+    start, outcome, reported = time.monotonic(), qemu.Outcome(), ""
     try:
-        why, outcome = _run(spec, port, log, keep, on_line)
+        why, outcome, reported = _run(spec, port, log, keep, on_line)
     except (SetupError, FileNotFoundError) as error:
         why = [str(error)]
     marks = [(name, round(when - start, 6)) for name, when in port.marks]
     return Result(spec, why, port.passed, port.failed, port.metrics, marks,
                   port.lines, time.monotonic() - start, log, outcome.longest,
-                  outcome.report)
+                  reported)
 
 
-def _tell(spec, port, clock):
+def _tell(spec, port, clock, slower):
     """What qemu.run() calls to learn where the CPUs of a machine are."""
     def tell(qmp, running):
         stage = max(len(port.stages) - 1, 0)
@@ -212,7 +218,7 @@ def _tell(spec, port, clock):
         candidates = [found for found in
                       (symbols.of_image(image, BUILD) for image in kernels) if found]
         lines = explain.cpus(qmp, candidates)
-        return lines + ([explain.nmi(qmp, clock)] if running else [])
+        return lines + ([explain.nmi(qmp, clock, slower)] if running else [])
     return tell
 
 
@@ -229,9 +235,9 @@ def _watched(spec, port, log, args, on_line):
     errors = log.with_suffix(".qemu")
     clock = pace.clock()
     log.write_bytes(b"")
-    outcome = qemu.run(args, log, errors,
-                       qemu.Watch(limits(spec), clock, trouble), hear,
-                       _tell(spec, port, clock))
+    limit = limits(spec)
+    outcome = qemu.run(args, log, errors, qemu.Watch(limit, clock, trouble), hear,
+                       _tell(spec, port, clock, limit.slower))
     messages = errors.read_text(errors="replace")
     errors.unlink()
     return outcome, messages
@@ -250,8 +256,16 @@ def _judge(spec, token, port, console):
                    in klog.missing_marks(console, token, spec.stages)]
 
 
+def _reported(spec, console, outcome):
+    """What no second run can excuse: a line of the kernel's, or a reset."""
+    if outcome.off == "guest-reset":
+        return outcome.why
+    return next((line.strip() for line in console.splitlines()
+                 if klog.trouble(line, spec.expect)), "")
+
+
 def _run(spec, port, log, keep, on_line):
-    """Why it is no pass, and how the machine ended."""
+    """Why it is no pass, how the machine ended, and what its kernel has reported."""
     token = secrets.token_hex(8)
     cmdline = (f"{command_line(spec, 0)} preserve.token={token} "
                f"preserve.stage=0")
@@ -269,4 +283,4 @@ def _run(spec, port, log, keep, on_line):
     _append(log, "port", port.lines)
     _append(log, "qemu", messages.splitlines())
     _append(log, "command", [shlex.join(args)] if keep else [])
-    return why, outcome
+    return why, outcome, _reported(spec, console, outcome)

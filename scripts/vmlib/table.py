@@ -10,6 +10,7 @@ KERNELS = ("normal", "stock", "debug")
 LISTS = ("next_append", "next_kernel", "expect", "file", "program_file",
          "directory")
 WORDS = ("kernels",)
+SWITCHES = ("icount", "kmemleak")
 NUMBERS = ("cpus", "numa", "memoryless", "stages", "quiet", "timeout")
 
 
@@ -27,6 +28,7 @@ class Spec:
     numa: int = 1
     memoryless: int = 0
     icount: bool = False
+    kmemleak: bool = False
     disk: str = ""
     append: str = ""
     next_append: list = dataclasses.field(default_factory=list)
@@ -80,7 +82,7 @@ def _value(key, text):
         # An empty line of a list is an empty value: "" says so.
         return [line.strip().replace('""', "") for line in text.splitlines()
                 if line.strip()]
-    if key == "icount":
+    if key in SWITCHES:
         return text.strip() in ("yes", "true", "1")
     return " ".join(text.split())
 

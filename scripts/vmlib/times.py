@@ -21,7 +21,7 @@ def cache():
 
 def last(path):
     """Label of a run -> its seconds the last time."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
         return {str(label): float(seconds) for label, seconds
                 in json.loads(path.read_text()).items()}
     return {}
@@ -33,6 +33,12 @@ def longest_first(specs, path):
 
 
 def remember(results, path):
+    """A cache that cannot be written is no reason to fail."""
+    with contextlib.suppress(OSError):
+        _write(results, path)
+
+
+def _write(results, path):
     known = last(path)
     known.update((result.spec.label(), round(result.seconds, 1))
                  for result in results)

@@ -5,7 +5,8 @@
  * the test ended.
  *
  * The command line gives preserve.test=PATH, preserve.args=A,B,C,
- * preserve.stage=N and preserve.token=T. The test's standard output is the
+ * preserve.stage=N, preserve.token=T and preserve.kmemleak=1 where leaks are to be
+ * looked for. The test's standard output is the
  * port, so its TAP lines reach the host in order; its standard error is the
  * console. A test that enters the next kernel never returns here: each kernel
  * runs this program anew with the next stage.
@@ -58,6 +59,7 @@ struct run {
 	const char *stage;
 	const char *token;
 	char *args;
+	bool kmemleak;
 };
 
 static int port = -1;
@@ -183,6 +185,8 @@ static void parse(struct run *run)
 			run->token = value;
 		else if (!strcmp(word, "args"))
 			run->args = value;
+		else if (!strcmp(word, "kmemleak"))
+			run->kmemleak = true;
 	}
 }
 
@@ -224,17 +228,18 @@ static int wait_for(pid_t pid)
 /*
  * A leak is an object that two scans find unreferenced; younger ones are not
  * reported, so the first scan waits for them to be old enough. Returns the
- * number of bytes of the report, which goes to the console.
+ * number of bytes of the report, which goes to the console, or -1 if the kernel
+ * cannot tell.
  */
 static long kmemleak_report(void)
 {
 	static char report[65536];
 
-	if (access(KMEMLEAK, F_OK))
-		return 0;
-	write_file(KMEMLEAK, "scan");
+	if (write_file(KMEMLEAK, "scan"))
+		return -1;
 	pause_ms(5500);
-	write_file(KMEMLEAK, "scan");
+	if (write_file(KMEMLEAK, "scan"))
+		return -1;
 	if (read_file(KMEMLEAK, report, sizeof(report)))
 		return -1;
 	dprintf(2, "%s", report);
@@ -251,7 +256,7 @@ static void verdict(const struct run *run, int status)
 	else
 		say("EXIT signal %d\n", WTERMSIG(status));
 
-	leak = kmemleak_report();
+	leak = run->kmemleak ? kmemleak_report() : 0;
 	if (leak)
 		say("Bail out! kmemleak reports %ld bytes\n", leak);
 
