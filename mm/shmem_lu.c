@@ -301,7 +301,7 @@ static bool plain_can_preserve(struct file *file)
 	if (!shmem_lu_mapping(inode->i_mapping))
 		err = shmem_lu_plain_enter(inode);
 	inode_unlock(inode);
-	if (err)
+	if (err && err != -EINTR)
 		pr_info_ratelimited("%pD stays out of the pool (%pe): LUO's own handler takes it page by page and fills its holes\n",
 				    file, ERR_PTR(err));
 	return !err;

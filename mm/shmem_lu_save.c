@@ -38,9 +38,6 @@
 /* Runs that are read with interrupts off. */
 #define BATCH	16
 
-/* How often a file's memory is tried to be moved into the pool. */
-#define TRIES	5
-
 /**
  * struct saving - The writing of a book.
  * @sb:      The file system.
@@ -245,7 +242,7 @@ static int runs_of_book(struct saving *s, struct inode *inode,
 static int file_enter(struct saving *s, struct inode *inode)
 {
 	bool empty;
-	int tries;
+	int err;
 
 	if (shmem_lu_mapping(inode->i_mapping))
 		return 0;
@@ -257,14 +254,9 @@ static int file_enter(struct saving *s, struct inode *inode)
 	xa_unlock_irq(&inode->i_mapping->i_pages);
 	if (empty)
 		return 0;
-	/* Somebody may look at a page for a moment, or the pool be about to grow. */
-	for (tries = 0; tries < TRIES; tries++) {
-		if (!shmem_lu_plain_enter(inode))
-			return 0;
-		if (schedule_timeout_killable(HZ / 10) ||
-		    fatal_signal_pending(current))
-			return -EINTR;
-	}
+	err = shmem_lu_plain_enter(inode);
+	if (!err || fatal_signal_pending(current))
+		return err;
 	return refuse(s, -EBUSY,
 		      "a page is pinned or busy, or the pool or a memory cgroup is full");
 }

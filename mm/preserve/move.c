@@ -20,17 +20,13 @@
 #define BATCH		512U
 
 /*
- * Rounds over a file that other tasks use, and the pauses before the later ones: each is
- * twice as long as the last, 380 ms in all. A page fault holds a reference to its folio
+ * Rounds over a file that other tasks use, and the pauses before the later ones: from
+ * 1 ms on, each is twice as long as the last, 383 ms in all. A page fault holds a reference to its folio
  * for some microseconds, but for longer where a hypervisor has taken its CPU away; and
  * growth on demand pauses when it has failed once (size.c).
  */
 #define ROUNDS		11
-#define MIN_PAUSE_MS	1U
 #define MAX_PAUSE_MS	128U
-
-/* A pin that is still there then is there for long. */
-#define PIN_ROUNDS	3
 
 /* Times that the pool may grow for one batch of folios, of any order. */
 #define GROWTHS		1024
@@ -46,7 +42,8 @@
  * @is_short: The pool had no frames for a folio ...
  * @nid:   ... that is of this node.
  * @done:  Pages that the pool has given.
- * @is_pinned: A folio outside of the pool was pinned in this round.
+ * @left:  Folios that have stayed outside of the pool in this round.
+ * @first: Page index of the first of them.
  */
 struct move {
 	pgoff_t index;
@@ -54,7 +51,8 @@ struct move {
 	bool is_short;
 	int nid;
 	unsigned long done;
-	bool is_pinned;
+	unsigned long left;
+	pgoff_t first;
 };
 
 static struct folio *target_in_run(struct folio *src, unsigned long private)
@@ -144,6 +142,12 @@ int preserve_move_pages(struct address_space *mapping, pgoff_t index,
 	return 0;
 }
 
+static void stays_outside(struct move *m, const struct folio *folio)
+{
+	m->left++;
+	m->first = min(m->first, folio->index);
+}
+
 /*
  * Collects up to BATCH pages' worth of folios that are not in the pool, from
  * *index on. Returns how many folios outside the pool it has seen.
@@ -157,7 +161,7 @@ static unsigned int isolate_outside(struct address_space *mapping,
 	unsigned int i;
 
 	folio_batch_init(&fbatch);
-	while (pages < BATCH &&
+	while (pages < BATCH && !fatal_signal_pending(current) &&
 	       filemap_get_folios(mapping, index, ULONG_MAX, &fbatch)) {
 		for (i = 0; i < folio_batch_count(&fbatch); i++) {
 			struct folio *folio = fbatch.folios[i];
@@ -165,9 +169,10 @@ static unsigned int isolate_outside(struct address_space *mapping,
 			if (preserve_pool_block(&folio->page))
 				continue;
 			seen++;
-			m->is_pinned |= folio_maybe_dma_pinned(folio);
 			if (isolate_folio_to_list(folio, list))
 				pages += folio_nr_pages(folio);
+			else
+				stays_outside(m, folio);
 		}
 		folio_batch_release(&fbatch);
 		cond_resched();
@@ -183,7 +188,9 @@ static unsigned int isolate_outside(struct address_space *mapping,
 static int move_batch(struct address_space *mapping, struct move *m,
 		      pgoff_t *index)
 {
+	unsigned long left = m->left;
 	pgoff_t start = *index;
+	struct folio *folio;
 	unsigned int seen;
 	LIST_HEAD(list);
 	int i;
@@ -192,11 +199,14 @@ static int move_batch(struct address_space *mapping, struct move *m,
 	for (i = 0; i < GROWTHS; i++) {
 		*index = start;
 		m->is_short = false;
+		m->left = left;
 		seen = isolate_outside(mapping, m, index, &list);
 		if (!list_empty(&list))
 			migrate_pages(&list, target_in_pool, NULL,
 				      (unsigned long)m, MIGRATE_SYNC,
 				      MR_COMPACTION, NULL);
+		list_for_each_entry(folio, &list, lru)
+			stays_outside(m, folio);
 		putback_movable_pages(&list);
 		if (fatal_signal_pending(current))
 			return -EINTR;
@@ -211,30 +221,34 @@ static int move_batch(struct address_space *mapping, struct move *m,
 	return -ENOSPC;
 }
 
-/* One round over the file. Returns how many folios were found outside. */
-static long move_round(struct address_space *mapping, struct move *m)
+/*
+ * One round over the file, from a page index on. Where many folios stay outside, the
+ * rest of the file is not worth a look before they move. Returns how many folios were
+ * found outside.
+ */
+static long move_round(struct address_space *mapping, struct move *m,
+		       pgoff_t index)
 {
-	pgoff_t index = 0;
 	long all = 0;
 	int seen;
 
 	m->pfn = PRESERVE_GOAL_NEW;
-	m->is_pinned = false;
+	m->first = ULONG_MAX;
+	m->left = 0;
 	do {
 		seen = move_batch(mapping, m, &index);
 		all += seen;
-	} while (seen > 0);
+	} while (seen > 0 && m->left < BATCH);
 	return seen < 0 ? seen : all;
 }
 
 /* Most folios are on the LRU lists before the first round; waiting costs. */
 static int wait_for_others(unsigned int round)
 {
-	unsigned int ms = min(MIN_PAUSE_MS << (round - 1), MAX_PAUSE_MS);
-
 	lru_add_drain_all();
 	if (round > 1)
-		schedule_timeout_killable(msecs_to_jiffies(ms));
+		schedule_timeout_killable(msecs_to_jiffies(min(1U << (round - 2),
+							       MAX_PAUSE_MS)));
 	return fatal_signal_pending(current) ? -EINTR : 0;
 }
 
@@ -243,25 +257,26 @@ static int wait_for_others(unsigned int round)
  * @mapping: The file's; new folios already come from the pool.
  *
  * Context: Process context, no folio locked.
- * Return: 0 when all are; -ENOSPC if the pool cannot take them; -EBUSY if one
- *         cannot be moved, because it is pinned or busy; -EINTR.
+ * Return: 0 when a look at the whole file finds all of them there; -ENOSPC if the pool
+ *         cannot take them; -EBUSY if one cannot be moved, because it is pinned or
+ *         busy; -EINTR.
  */
 int preserve_move_in(struct address_space *mapping)
 {
 	struct move m = {};
 	unsigned int round;
-	long left = 0;
+	pgoff_t from = 0;
+	long seen = 0;
 
 	for (round = 0; round < ROUNDS; round++) {
 		if (round && wait_for_others(round))
 			return -EINTR;
-		left = move_round(mapping, &m);
-		if (!left || left == -EINTR)
-			return left;
-		if (left == -ENOSPC && !preserve_pool_may_grow(m.nid))
+		seen = move_round(mapping, &m, from);
+		if (seen == -EINTR || (!seen && !from))
+			return seen;
+		if (seen == -ENOSPC && !preserve_pool_may_grow(m.nid))
 			break;
-		if (left > 0 && m.is_pinned && round + 1 >= PIN_ROUNDS)
-			break;
+		from = m.left ? m.first : 0;
 	}
-	return left < 0 ? left : -EBUSY;
+	return seen < 0 ? seen : -EBUSY;
 }

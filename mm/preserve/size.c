@@ -104,7 +104,7 @@ int preserve_parse_size(const char *text, const char **end, unsigned long *nr)
 
 static unsigned long node_size(const struct preserve_node *node)
 {
-	return READ_ONCE(node->nr_blocks) + node->nr_lent;
+	return READ_ONCE(node->nr_blocks) + READ_ONCE(node->nr_lent);
 }
 
 /**
