@@ -21,9 +21,9 @@
 
 /*
  * Rounds over a file that other tasks use, and the pauses before the later ones: from
- * 1 ms on, each is twice as long as the last, 383 ms in all. A page fault holds a reference to its folio
- * for some microseconds, but for longer where a hypervisor has taken its CPU away; and
- * growth on demand pauses when it has failed once (size.c).
+ * 1 ms on, each is twice as long as the last, 383 ms in all. A page fault holds a
+ * reference to its folio for some microseconds, but for longer where a hypervisor has
+ * taken its CPU away; and growth on demand pauses when it has failed once (size.c).
  */
 #define ROUNDS		11
 #define MAX_PAUSE_MS	128U

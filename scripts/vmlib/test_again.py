@@ -58,6 +58,18 @@ class Again(unittest.TestCase):
         self.assertEqual(len(flaky), 2)
 
 
+    def test_there_is_an_end_to_second_runs(self):
+        ran = []
+
+        def broken(spec):
+            ran.append(spec.name)
+            return result(spec.name, ["late"])
+        names = [str(n) for n in range(again.ENOUGH + 3)]
+        counted, _ = self.look([result(n, ["late"]) for n in names], broken)
+        self.assertEqual(ran, names[:again.ENOUGH])
+        self.assertFalse(any(one.ok() for one in counted))
+
+
 class Times(unittest.TestCase):
     def test_long_ones_first_and_unknown_ones_before(self):
         with tempfile.TemporaryDirectory() as place:

@@ -79,6 +79,30 @@ class Cpus(unittest.TestCase):
         text = "\n".join(explain.cpus(Machine(), []))
         self.assertIn(f"at {LEAF:#x}", text)
 
+    def test_a_cpu_that_has_not_started_hides_no_other(self):
+        class Two(Machine):
+            @staticmethod
+            def command(name, **_):
+                return [{"cpu-index": 1}, {"cpu-index": 0}]
+
+            @staticmethod
+            def monitor(line, cpu):
+                if cpu == 1 and line == "info registers":
+                    return "EAX=00000000\nEIP=0000fff0 EFL=00000002 CPL=0 HLT=1\n" \
+                           "ESP=00000000\nIDT=     00000000 0000ffff\n"
+                return Machine.monitor(line, cpu)
+        text = "\n".join(explain.cpus(Two(), [symbols.Symbols(MAP)]))
+        self.assertIn("CPU 1: halted", text)
+        self.assertIn("EIP=0000fff0", text)
+        self.assertIn("leaf+0x4", text)
+
+    def test_what_qemu_does_not_show(self):
+        class Odd(Machine):
+            @staticmethod
+            def monitor(line, _cpu):
+                return "R8=1\n"
+        self.assertIn("does not show", explain.cpus(Odd(), [])[0])
+
     def test_a_machine_that_is_gone(self):
         class Gone(Machine):
             @staticmethod
