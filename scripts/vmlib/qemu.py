@@ -117,6 +117,15 @@ class Outcome:
     console_end: int = None     # bytes of the log that came without being asked for
 
 
+RUNNING = set()                 # processes, for end_all()
+
+
+def end_all():
+    """Ends all machines, so that the threads that run them come to an end."""
+    for process in list(RUNNING):
+        process.kill()
+
+
 class Machine:
     """A running QEMU: its port, its console file, its QMP socket."""
 
@@ -136,6 +145,7 @@ class Machine:
             raise
         finally:
             theirs.close()
+        RUNNING.add(self._process)
         self.qmp = qmp.Qmp(ours)
         self._port = self._process.stdout
         self._rest = b""
@@ -151,6 +161,7 @@ class Machine:
     def __exit__(self, *_):
         self._process.kill()
         self._process.wait()
+        RUNNING.discard(self._process)
         self._selector.close()
         self._port.close()
         self._console.close()
@@ -161,17 +172,18 @@ class Machine:
         self._selector.select(seconds)
 
     def port_lines(self):
-        """What came on the port, as (line, when); None when QEMU has closed it."""
-        lines = []
+        """Whole lines that came on the port, as (line, when); and whether anything
+        did."""
+        lines, grown = [], False
         os.set_blocking(self._port.fileno(), False)
         while True:
             try:
                 data = os.read(self._port.fileno(), 65536)
             except BlockingIOError:
-                return lines
+                return lines, grown
             if not data:
-                return lines or None
-            now = time.monotonic()
+                return lines, grown
+            grown, now = True, time.monotonic()
             *whole, self._rest = (self._rest + data).split(b"\n")
             lines += [(line.decode(errors="replace").rstrip("\r"), now)
                       for line in whole]
@@ -216,6 +228,7 @@ class Watch:
     def over(self):
         """The reason to end it; "" for none."""
         now, limits = self._clock.now(), self._limits
+        self.longest = max(self.longest, now - self._last)
         slow = self._clock.slowness()
         pace = f" (this machine is {slow:.1f} times slower now)" \
             if slow >= 1.5 else ""
@@ -260,10 +273,10 @@ def _listen(machine, watch, on_line):
         off = machine.shutdown()
     except qmp.QmpError as error:
         off = str(error)
-    lines = machine.port_lines()
-    for line, when in lines or ():
+    lines, spoken = machine.port_lines()
+    for line, when in lines:
         on_line(line, when)
     console, grown = machine.console_lines()
-    if lines or grown:
+    if spoken or grown:
         watch.heard(console)
     return off

@@ -8,6 +8,7 @@ import secrets
 import shlex
 import subprocess
 import time
+import traceback
 from pathlib import Path
 
 from . import explain, initramfs, klog, pace, qemu, symbols, verdict
@@ -203,6 +204,10 @@ def run(spec, keep=False, on_line=None, alone=False):
         why, outcome, reported = _run(spec, port, log, keep, on_line)
     except (SetupError, FileNotFoundError) as error:
         why = [str(error)]
+    except Exception as error:  # pylint: disable=broad-exception-caught
+        # One test that the harness stumbles over is no reason to lose the others.
+        reported = f"the harness failed: {error!r}"
+        why = [reported, *traceback.format_exc().splitlines()]
     marks = [(name, round(when - start, 6)) for name, when in port.marks]
     return Result(spec, why, port.passed, port.failed, port.metrics, marks,
                   port.lines, time.monotonic() - start, log, outcome.longest,

@@ -11,7 +11,7 @@ there or its absence is the fault.
 import re
 
 RESULT = re.compile(r"^(ok|not ok)\b\s*(\d+)?\s*-?\s*(.*)$")
-PLAN = re.compile(r"^1\.\.(\d+)")
+PLAN = re.compile(r"^1\.\.(\d{1,9})\b")
 SKIP = re.compile(r"#\s*SKIP\b", re.IGNORECASE)
 
 
