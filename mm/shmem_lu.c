@@ -302,8 +302,8 @@ static bool plain_can_preserve(struct file *file)
 		err = shmem_lu_plain_enter(inode);
 	inode_unlock(inode);
 	if (err && err != -EINTR)
-		pr_info_ratelimited("%pD stays out of the pool (%pe): LUO's own handler takes it page by page and fills its holes\n",
-				    file, ERR_PTR(err));
+		pr_info_ratelimited("%pD stays out of the pool (%pe)\n", file,
+				    ERR_PTR(err));
 	return !err;
 }
 
@@ -312,6 +312,7 @@ static bool shmem_lu_can_preserve(struct liveupdate_file_handler *handler,
 {
 	const fmode_t rw = FMODE_READ | FMODE_WRITE;
 	struct inode *inode = file_inode(file);
+	bool can;
 
 	/*
 	 * A file with a name is handed over as what it holds, without the name; but
@@ -322,10 +323,17 @@ static bool shmem_lu_can_preserve(struct liveupdate_file_handler *handler,
 		return false;
 	if (shmem_lu_mapping(inode->i_mapping))
 		return true;
-	if ((file->f_mode & rw) != rw ||
-	    memfd_get_seals(file) & ~SHMEM_LU_SEALS || !preserve_available())
-		return false;
-	return plain_can_preserve(file);
+	can = (file->f_mode & rw) == rw &&
+	      !(memfd_get_seals(file) & ~SHMEM_LU_SEALS) &&
+	      preserve_available() && plain_can_preserve(file);
+	/*
+	 * What is in the pool already, from an attempt that failed or from an earlier
+	 * preserve, crosses with the pool's blocks or not at all: if LUO's handler kept
+	 * these frames, the next kernel would refuse the pool. shmem_lu_file_preserve()
+	 * says what is wrong.
+	 */
+	return can || (preserve_available() &&
+		       preserve_any_in_pool(inode->i_mapping));
 }
 
 static unsigned long shmem_lu_get_id(struct file *file)

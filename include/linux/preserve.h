@@ -223,6 +223,7 @@ void preserve_file_replace(struct preserve_file *pf, struct folio *new,
 void preserve_file_detach(struct preserve_file *pf);
 void preserve_file_report_bad(struct preserve_file *pf, const char *name);
 int preserve_move_in(struct address_space *mapping);
+bool preserve_any_in_pool(struct address_space *mapping);
 struct preserve_file_ser *preserve_file_claim(struct preserve_file *pf);
 void preserve_file_unclaim(struct preserve_file *pf);
 int preserve_file_seal(struct preserve_file *pf, bool final);

@@ -280,3 +280,31 @@ int preserve_move_in(struct address_space *mapping)
 	}
 	return seen < 0 ? seen : -EBUSY;
 }
+
+/**
+ * preserve_any_in_pool - Does a file have a folio in the pool?
+ * @mapping: The file's.
+ *
+ * Such a file must not be handed over page by page: its frames lie in blocks that the
+ * pool hands over as a whole.
+ *
+ * Context: Process context.
+ * Return: True if it has; false once the caller is killed.
+ */
+bool preserve_any_in_pool(struct address_space *mapping)
+{
+	struct folio_batch fbatch;
+	pgoff_t index = 0;
+	bool any = false;
+	unsigned int i;
+
+	folio_batch_init(&fbatch);
+	while (!any && !fatal_signal_pending(current) &&
+	       filemap_get_folios(mapping, &index, ULONG_MAX, &fbatch)) {
+		for (i = 0; i < folio_batch_count(&fbatch); i++)
+			any |= !!preserve_pool_block(&fbatch.folios[i]->page);
+		folio_batch_release(&fbatch);
+		cond_resched();
+	}
+	return any;
+}

@@ -282,6 +282,38 @@ static void preserve_pinned(int session)
 	add(session, fd, KIND_PINNED);
 }
 
+/*
+ * A file that is partly in the pool is ours or nobody's: if LUO's own handler took it,
+ * the next kernel would refuse the pool, and all other files with it.
+ */
+static void refuse_half(int session)
+{
+	int fd = make(KIND_FULL), err;
+
+	place_pin(fd, PAGE);
+	err = preserve_session_add_fd(session, fd, NR_KINDS);
+	check(err == -EBUSY, "half: a page is pinned, others have moved: %d",
+	      err);
+	check(!place_is_ours(fd), "half: plain as before");
+	verify(fd, KIND_FULL, "half");
+}
+
+static void refuse_readonly(int session)
+{
+	int fd = make(KIND_FULL), other = stage_session_create("other"), err;
+	char path[64];
+	int readonly;
+
+	add(other, fd, KIND_FULL);
+	close(other);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	readonly = open(path, O_RDONLY | O_CLOEXEC);
+	require(readonly >= 0, "open it again");
+	err = preserve_session_add_fd(session, readonly, NR_KINDS);
+	check(err == -EINVAL, "read-only, its pages in the pool: %d", err);
+	verify(fd, KIND_FULL, "read-only");
+}
+
 static void before(void)
 {
 	static const enum kind simple[] = {
@@ -300,6 +332,8 @@ static void before(void)
 	preserve_swapped(session);
 	preserve_again(session);
 	preserve_pinned(session);
+	refuse_half(session);
+	refuse_readonly(session);
 	preserve_written(session);
 	check(pool_counter("files") == NR_KINDS - 1,
 	      "the pool counts all but the pinned file");
