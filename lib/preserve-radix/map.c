@@ -147,7 +147,7 @@ static u32 set_need(struct prmap *map, const struct prmap_piece *piece)
 		 * The full leaf may become a bitmap first, and the piece then
 		 * lie beside its window, or need a leaf cut out of it.
 		 */
-		return 6 + 2 * prmap_tree_need(&path, 6);
+		return 6 + prmap_tree_need(&path, 6);
 	}
 	if (pieces == 1 && window == prmap_window(piece->end - 1) &&
 	    window == prmap_window(path.entry->key) &&
@@ -526,6 +526,7 @@ static u32 clear_need(struct prmap *map, u64 index, u64 end)
 	if ((path.entry && path.entry->type == PRMAP_BITMAP) || end >= path.hi ||
 	    leaf->head.nr + PRMAP_PIECE_WORDS <= PRMAP_LEAF_CAP)
 		return 0;
+	/* What is left and right of the window of a new bitmap, or half of the leaf. */
 	return 2 + prmap_tree_need(&path, 2);
 }
 

@@ -68,7 +68,12 @@ void prmap_tree_raise(struct prmap_path *path, u64 end)
 	}
 }
 
-/* Pages above the leaves that adding @extra leaves takes at most. */
+/*
+ * Pages above the leaves that adding @extra leaves takes at most. Each of them can
+ * split each page on the way that does not have room for all: a split at the end
+ * leaves the left page full, and the next entry may belong there. What is above the
+ * top then splits less often.
+ */
 u32 prmap_tree_need(const struct prmap_path *path, u32 extra)
 {
 	u32 need = 0, d = path->depth;
@@ -76,10 +81,9 @@ u32 prmap_tree_need(const struct prmap_path *path, u32 extra)
 	while (d--) {
 		if (path->at[d].node->head.nr + extra <= PRMAP_INNER_CAP)
 			return need;
-		need++;
-		extra = 1;
+		need += extra;
 	}
-	return need + 1;
+	return need + extra;
 }
 
 static void entry_init(struct prmap_entry *entry, u64 key, void *child,
