@@ -102,7 +102,8 @@ def build(directory):
     log.parent.mkdir(parents=True, exist_ok=True)
     output = BUILD / ("tools" if directory == "tools" else "selftests")
     with open(log, "wb") as out:
-        run = subprocess.run(["make", "-C", str(TOP / directory), f"O={output}"],
+        run = subprocess.run(["make", f"-j{os.cpu_count()}", "-C",
+                              str(TOP / directory), f"O={output}"],
                              stdout=out, stderr=out, check=False)
     if run.returncode:
         raise SetupError(f"building {directory} failed; log: {log}")
