@@ -289,7 +289,7 @@ int preserve_move_in(struct address_space *mapping)
  * pool hands over as a whole.
  *
  * Context: Process context.
- * Return: True if it has; false once the caller is killed.
+ * Return: True if it has, or if the caller is killed before that is known.
  */
 bool preserve_any_in_pool(struct address_space *mapping)
 {
@@ -306,5 +306,5 @@ bool preserve_any_in_pool(struct address_space *mapping)
 		folio_batch_release(&fbatch);
 		cond_resched();
 	}
-	return any;
+	return any || fatal_signal_pending(current);
 }
