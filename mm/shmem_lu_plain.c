@@ -8,6 +8,7 @@
  */
 #define pr_fmt(fmt) "preserve: memfd: " fmt
 
+#include <linux/folio_batch.h>
 #include <linux/fs.h>
 #include <linux/pagemap.h>
 #include <linux/preserve.h>
@@ -45,6 +46,30 @@ static void plain_enter(struct address_space *mapping, struct preserve_file *pf)
 	set_bit(AS_PRESERVE, &mapping->flags);
 	xa_unlock_irq(&mapping->i_pages);
 	mapping_set_unevictable(mapping);
+}
+
+/*
+ * Waits for reclaim and migration that have looked at a folio before plain_enter(), and
+ * go on with its lock held. Whoever locks one later sees that the file is ours.
+ */
+static int wait_for_locks(struct address_space *mapping)
+{
+	struct folio_batch batch;
+	pgoff_t index = 0;
+	unsigned int i;
+
+	folio_batch_init(&batch);
+	while (filemap_get_folios(mapping, &index, ULONG_MAX, &batch)) {
+		for (i = 0; i < folio_batch_count(&batch); i++) {
+			folio_lock(batch.folios[i]);
+			folio_unlock(batch.folios[i]);
+		}
+		folio_batch_release(&batch);
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+	}
+	return 0;
 }
 
 /* The next page index from *index on whose content is in swap. */
@@ -118,11 +143,11 @@ int shmem_lu_plain_enter(struct inode *inode)
 	if (err)
 		return err;
 	plain_enter(mapping, SHMEM_I(inode)->preserve);
-	/* Reclaim may be past the point where it looks whether it may. */
 	for (tries = 0; tries < TRIES; tries++) {
 		pgoff_t index = 0;
 
-		err = swap_in_all(inode);
+		err = wait_for_locks(mapping);
+		err = err ?: swap_in_all(inode);
 		if (!err)
 			err = preserve_move_in(mapping);
 		if (err)
