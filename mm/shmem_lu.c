@@ -116,21 +116,34 @@ struct folio *__shmem_lu_alloc_folio(struct shmem_inode_info *info, gfp_t gfp,
 	return folio;
 }
 
+/*
+ * Without a struct preserve_file: a plain file that was empty when its tree was
+ * preserved, and has not thawed yet. A folio that was allocated before comes late.
+ */
 void __shmem_lu_folio_added(struct address_space *mapping, struct folio *folio)
 {
-	preserve_file_add(inode_pf(mapping->host), folio->index, folio);
+	struct preserve_file *pf = inode_pf(mapping->host);
+
+	if (pf)
+		preserve_file_add(pf, folio->index, folio);
 }
 
 void __shmem_lu_folio_removed(struct address_space *mapping,
 			      struct folio *folio)
 {
-	preserve_file_del(inode_pf(mapping->host), folio->index, folio);
+	struct preserve_file *pf = inode_pf(mapping->host);
+
+	if (pf)
+		preserve_file_del(pf, folio->index, folio);
 }
 
 void __shmem_lu_folio_moved(struct address_space *mapping, struct folio *new,
 			    struct folio *old)
 {
-	preserve_file_replace(inode_pf(mapping->host), new, old);
+	struct preserve_file *pf = inode_pf(mapping->host);
+
+	if (pf)
+		preserve_file_replace(pf, new, old);
 }
 
 bool __shmem_lu_may_move(struct folio *dst)
