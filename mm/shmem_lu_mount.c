@@ -240,7 +240,7 @@ struct file *shmem_lu_mount_open(struct vfsmount *mnt)
 	ns->nr_mounts = 1;
 	mnt_add_to_ns(ns, m);
 	/* The namespace has its reference, the file takes one of its own. */
-	file = dentry_open(&path, O_PATH, current_cred());
+	file = dentry_open(&path, O_RDONLY | O_DIRECTORY, current_cred());
 	if (IS_ERR(file))
 		dissolve_on_fput(mntget(mnt));
 	else

@@ -13,8 +13,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/magic.h>
+#include <sys/epoll.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -112,22 +115,51 @@ static void make(void)
 	preserve_all();
 }
 
+/* A descriptor of a retrieved mount is one of a directory, for whoever keeps such. */
+static void check_descriptor(int mount)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+	int poll = epoll_create1(EPOLL_CLOEXEC), again;
+	struct statfs st;
+
+	check(epoll_ctl(poll, EPOLL_CTL_ADD, mount, &event) && errno == EPERM,
+	      "it cannot be polled, as no directory can");
+	check(!fstatfs(mount, &st) && st.f_type == TMPFS_MAGIC, "it is a tmpfs");
+	again = openat(mount, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	check(again >= 0, "it can be opened");
+	close(again);
+	close(poll);
+}
+
+/* When its session has ended. */
+static void check_preserve_again(int mount)
+{
+	int session = stage_session_create("again");
+	int err = preserve_session_add_fd(session, mount, 1);
+
+	check(!err, "it can be preserved as it is: %d", err);
+	close(session);
+	close(mount);
+}
+
 /* Retrieves both; gives their lists of before. */
 static int retrieve(struct tree_text list[2])
 {
-	int session = stage_session_retrieve(SESSION), fd;
+	int session = stage_session_retrieve(SESSION), fds[2];
 	unsigned int i;
 
 	for (i = 0; i < 2; i++) {
-		fd = preserve_session_get_fd(session, trees[i].token);
-		require(fd >= 0, "no %s: %d", trees[i].dir, fd);
-		check(!tree_attach(fd, trees[i].dir), "%s is attached",
+		fds[i] = preserve_session_get_fd(session, trees[i].token);
+		require(fds[i] >= 0, "no %s: %d", trees[i].dir, fds[i]);
+		check_descriptor(fds[i]);
+		check(!tree_attach(fds[i], trees[i].dir), "%s is attached",
 		      trees[i].dir);
-		close(fd);
 		tree_text_read(&list[i], preserve_session_get_fd(session,
 								 trees[i].token + 2));
 	}
 	stage_session_finish(session);
+	for (i = 0; i < 2; i++)
+		check_preserve_again(fds[i]);
 	return session;
 }
 
