@@ -350,7 +350,7 @@ int shmem_lu_book_runs(struct shmem_lu_book *book, shmem_lu_run_fn *fn)
  */
 int shmem_lu_frames_release(unsigned long pfn, unsigned long nr)
 {
-	if (!preserve_take(&preserve_in, pfn, nr))
+	if (preserve_take(pfn, nr))
 		preserve_frames_put(pfn, nr);
 	return 0;
 }
@@ -360,12 +360,17 @@ int shmem_lu_frames_release(unsigned long pfn, unsigned long nr)
  * @pfn: First frame.
  * @nr:  How many.
  *
+ * A damaged book may name frames that are not the pool's, or the same frames twice.
+ * The next kernel finds an owner for none of the former and one for the latter, and
+ * refuses the other's data alone.
+ *
  * Context: Any.
- * Return: As preserve_claim().
+ * Return: 0.
  */
 int shmem_lu_claim(unsigned long pfn, unsigned long nr)
 {
-	return preserve_claim(&preserve_out, pfn, nr);
+	preserve_claim(pfn, nr);
+	return 0;
 }
 
 /**
@@ -378,6 +383,6 @@ int shmem_lu_claim(unsigned long pfn, unsigned long nr)
  */
 int shmem_lu_unclaim(unsigned long pfn, unsigned long nr)
 {
-	preserve_unclaim(&preserve_out, pfn, nr);
+	preserve_unclaim(pfn, nr);
 	return 0;
 }

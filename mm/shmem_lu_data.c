@@ -135,9 +135,10 @@ static int take_runs(struct preserve_file *pf,
 			err = -EIO;
 			break;
 		}
-		err = preserve_take(&preserve_in, run.pfn, run.nr);
-		if (err)
+		if (!preserve_take(run.pfn, run.nr)) {
+			err = -EIO;
 			break;
+		}
 		taken++;
 		xa_lock_irq(pf->i_pages);
 		err = prmap_set(&pf->map, &run);
@@ -150,7 +151,7 @@ static int take_runs(struct preserve_file *pf,
 	r.at = in->runs;
 	at = (struct preserve_tree_runs) {};
 	while (taken-- && preserve_tree_get_run(&r, &at, &run))
-		preserve_claim(&preserve_in, run.pfn, run.nr);
+		preserve_untake(run.pfn, run.nr);
 	return err == -ENOMEM ? err : -EIO;
 }
 

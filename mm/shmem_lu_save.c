@@ -38,6 +38,9 @@
 /* Runs that are read with interrupts off. */
 #define BATCH	16
 
+/* Of no pool: it belongs to the firmware. */
+#define NO_FRAME	1
+
 /**
  * struct saving - The writing of a book.
  * @sb:      The file system.
@@ -210,6 +213,25 @@ static int runs_of_map(struct saving *s, struct preserve_file *pf,
 }
 
 /*
+ * Frames that were handed over and have no owner may be handed on. Others are not this
+ * file's, whatever its book says: in their place stands a frame that no pool has, so
+ * that the next kernel, too, refuses the file's data and nothing else.
+ */
+static void run_pass_on(struct saving *s, struct inode *inode,
+			struct preserve_tree_runs *at,
+			struct preserve_tree_inode *in, struct prmap_run *run)
+{
+	if (!preserve_untaken(run->pfn, run->nr)) {
+		pr_err_ratelimited("%s: data of inode %llu is damaged and not handed on\n",
+				   shmem_lu_in(s->sb)->ser.source,
+				   (u64)inode->i_ino);
+		run->pfn = NO_FRAME;
+		run->order = 0;
+	}
+	run_add(s, at, in, run);
+}
+
+/*
  * From the last kernel's book, if nobody has touched the data. Context: that book's
  * lock held.
  */
@@ -230,7 +252,7 @@ static int runs_of_book(struct saving *s, struct inode *inode,
 	r.at = old.runs;
 	for (i = 0; i < old.nr_runs && !err; i++) {
 		if (preserve_tree_get_run(&r, &from, &run))
-			run_add(s, &at, in, &run);
+			run_pass_on(s, inode, &at, in, &run);
 		else
 			err = -EIO;
 	}

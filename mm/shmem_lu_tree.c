@@ -233,7 +233,6 @@ static void tree_undo(struct super_block *sb, struct shmem_lu_book *book)
 	WRITE_ONCE(sbinfo->lu_out, NULL);
 	tree_thaw(sb);
 	shmem_lu_book_free(book);
-	preserve_publish();
 }
 
 static struct shmem_lu_book *book_new(void)

@@ -322,7 +322,6 @@ int preserve_compact(void)
 			break;
 	}
 	preserve_pool_lend_now();
-	preserve_publish();
 	mutex_unlock(&preserve_size_lock);
 	trace_preserve_compact(pass, moved, err);
 	if (fatal_signal_pending(current))
@@ -390,7 +389,6 @@ void preserve_vacate(unsigned long pfn, unsigned long nr)
 			preserve_pool_drop(block);
 	}
 	all_targets_put();
-	preserve_publish();
 	preserve_pool_regain();
 	mutex_unlock(&preserve_size_lock);
 }

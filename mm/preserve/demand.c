@@ -415,7 +415,7 @@ static long drop_next(struct preserve_file *pf, pgoff_t *index, pgoff_t end,
 	if (!err) {
 		pf->changes++;
 		if (run.index < pf->hi)
-			preserve_unclaim(&preserve_out, run.pfn, run.nr);
+			preserve_unclaim(run.pfn, run.nr);
 		preserve_file_restored(pf, run.nr);
 	}
 	xa_unlock_irq(pf->i_pages);

@@ -4,8 +4,7 @@
  *
  * The map follows the page cache: a backend reports each folio that comes and
  * goes, under the xa_lock of i_pages. So at preserve time nothing is collected:
- * the runs of the map are claimed in the frame map, the map is sealed, and the
- * record points to it.
+ * the runs of the map are claimed, the map is sealed, and the record points to it.
  *
  * Folios may still come while a file is preserved (a fault into a hole), so the
  * claimed part of the file is a window of page indices [lo, hi): preserve moves
@@ -33,8 +32,9 @@
 
 #include "internal.h"
 
-/* Runs handled before the lock is let go. */
-#define BATCH	64
+/* Runs, and blocks that they lie in, handled before the lock is let go. */
+#define BATCH		64
+#define BATCH_FRAMES	(BATCH * (u64)pageblock_nr_pages)
 
 /* All files with a file map. */
 static LIST_HEAD(files);
@@ -80,11 +80,8 @@ static void *file_page_get(void *ctx)
 	struct preserve_file *pf = ctx;
 	void *page = preserve_page_get() ?: spare_take(pf);
 
-	if (page && pf->claimed &&
-	    preserve_claim(&preserve_out, page_pfn(page), 1)) {
-		preserve_page_put(page);
-		return NULL;
-	}
+	if (page && pf->claimed)
+		preserve_claim(page_pfn(page), 1);
 	return page;
 }
 
@@ -93,7 +90,7 @@ static void file_page_put(void *ctx, void *page)
 	struct preserve_file *pf = ctx;
 
 	if (pf->claimed)
-		preserve_unclaim(&preserve_out, page_pfn(page), 1);
+		preserve_unclaim(page_pfn(page), 1);
 	if (!preserve_file_incomplete(pf) || !spare_keep(pf, page))
 		preserve_page_put(page);
 }
@@ -366,9 +363,8 @@ void preserve_file_add(struct preserve_file *pf, pgoff_t index,
 		return;
 	}
 	hint_set(pf, &run);
-	if (in_window(pf, index) &&
-	    preserve_claim(&preserve_out, run.pfn, run.nr))
-		file_map_failed(pf);
+	if (in_window(pf, index))
+		preserve_claim(run.pfn, run.nr);
 }
 
 /*
@@ -419,11 +415,12 @@ void preserve_file_del(struct preserve_file *pf, pgoff_t index,
 			err = prmap_clear(&pf->map, index, nr);
 	}
 	if (err) {
+		/* Claims that the map still names are undone with it. */
 		pf->stale = true;
 		pf->broken |= preserve_file_incomplete(pf);
+	} else if (in_window(pf, index)) {
+		preserve_unclaim(folio_pfn(folio), nr);
 	}
-	if (in_window(pf, index))
-		preserve_unclaim(&preserve_out, folio_pfn(folio), nr);
 }
 
 /**
@@ -456,6 +453,19 @@ void preserve_file_detach(struct preserve_file *pf)
 }
 
 /*
+ * The next part of the window, which is to be claimed or unclaimed: a run, or a part of
+ * one. False if there is none up to @end. Context: xa_lock of i_pages held.
+ */
+static bool window_next(struct preserve_file *pf, u64 edge, u64 end,
+			struct prmap_run *run)
+{
+	if (!prmap_next(&pf->map, edge, run) || run->index >= end)
+		return false;
+	run->nr = min3(run->nr, end - run->index, BATCH_FRAMES);
+	return true;
+}
+
+/*
  * Moves one edge of the window up to @end, claiming or unclaiming the runs it
  * passes. Stops at the first error.
  */
@@ -463,21 +473,24 @@ static int window_move(struct preserve_file *pf, u64 *edge, u64 end,
 		       int (*pass)(unsigned long pfn, unsigned long nr))
 {
 	struct prmap_run run;
+	unsigned long nr;
 	int err = 0;
-	int i;
 
 	while (!err && *edge < end) {
 		xa_lock_irq(pf->i_pages);
-		for (i = 0; i < BATCH && !err && *edge < end; i++) {
-			if (!prmap_next(&pf->map, *edge, &run) ||
-			    run.index >= end) {
+		/* What it names may be another's by now: see file_seal(). */
+		if (pf->stale && edge == &pf->hi)
+			end = *edge;
+		for (nr = 0; nr < BATCH && *edge < end;
+		     nr += 1 + (run.nr >> pageblock_order)) {
+			if (!window_next(pf, *edge, end, &run)) {
 				*edge = end;
 				break;
 			}
-			run.nr = min(run.nr, end - run.index);
 			err = pass(run.pfn, run.nr);
-			if (!err)
-				*edge = run.index + run.nr;
+			if (err)
+				break;
+			*edge = run.index + run.nr;
 		}
 		xa_unlock_irq(pf->i_pages);
 		cond_resched();
@@ -485,30 +498,26 @@ static int window_move(struct preserve_file *pf, u64 *edge, u64 end,
 	return err;
 }
 
+/* What the map names is the file's own. A damaged book may have claimed it as well. */
 static int claim_run(unsigned long pfn, unsigned long nr)
 {
-	return preserve_claim(&preserve_out, pfn, nr);
+	return preserve_claim(pfn, nr) ? -EBUSY : 0;
 }
 
-/*
- * Where the frame map is short of a page to split a run, the frames stay
- * claimed: until somebody else claims them, or the next kernel keeps them in
- * vain until it, too, is replaced.
- */
 static int unclaim_run(unsigned long pfn, unsigned long nr)
 {
-	preserve_unclaim(&preserve_out, pfn, nr);
+	preserve_unclaim(pfn, nr);
 	return 0;
 }
 
 static int claim_map_page(void *ctx, u64 phys)
 {
-	return preserve_claim(&preserve_out, PHYS_PFN(phys), 1);
+	return claim_run(PHYS_PFN(phys), 1);
 }
 
 static int unclaim_map_page(void *ctx, u64 phys)
 {
-	preserve_unclaim(&preserve_out, PHYS_PFN(phys), 1);
+	preserve_unclaim(PHYS_PFN(phys), 1);
 	return 0;
 }
 
@@ -672,11 +681,10 @@ struct preserve_file_ser *preserve_file_claim(struct preserve_file *pf)
 		rec = preserve_page_get();
 	if (!rec)
 		goto out;
-	if (preserve_claim(&preserve_out, page_pfn(rec), 1))
-		goto free;
 	err = claim_all(pf);
 	if (err)
-		goto unclaim;
+		goto free;
+	preserve_claim(page_pfn(rec), 1);
 
 	pf->record = rec;
 	atomic_long_inc(&preserve_nr_files);
@@ -684,14 +692,11 @@ struct preserve_file_ser *preserve_file_claim(struct preserve_file *pf)
 			     prmap_nr_runs(&pf->map), 0);
 	return rec;
 
-unclaim:
-	preserve_unclaim(&preserve_out, page_pfn(rec), 1);
 free:
 	preserve_page_put(rec);
 out:
 	trace_preserve_claim(0, prmap_nr_keys(&pf->map),
 			     prmap_nr_runs(&pf->map), err);
-	preserve_publish();
 	return ERR_PTR(err);
 }
 
@@ -708,11 +713,10 @@ void preserve_file_unclaim(struct preserve_file *pf)
 	trace_preserve_unclaim(virt_to_phys(rec), prmap_nr_keys(&pf->map),
 			       prmap_nr_runs(&pf->map), 0);
 	unclaim_all(pf);
-	preserve_unclaim(&preserve_out, page_pfn(rec), 1);
+	preserve_unclaim(page_pfn(rec), 1);
 	preserve_page_put(rec);
 	pf->record = NULL;
 	atomic_long_dec(&preserve_nr_files);
-	preserve_publish();
 	preserve_restore_kick();
 }
 
@@ -739,7 +743,6 @@ static int file_seal(struct preserve_file *pf, bool final)
 	for (tries = 0; tries < REBUILD_TRIES; tries++) {
 		if (map_seal(pf, final)) {
 			preserve_record_seal(pf->record);
-			preserve_publish();
 			return 0;
 		}
 		unclaim_all(pf);
@@ -747,7 +750,6 @@ static int file_seal(struct preserve_file *pf, bool final)
 		if (err)
 			break;
 	}
-	preserve_publish();
 	if (tries == REBUILD_TRIES)
 		err = -EBUSY;
 	pr_warn_ratelimited("a file cannot be handed over: no map can be made for it (%pe); grow the pool or drop the file\n",
@@ -756,7 +758,7 @@ static int file_seal(struct preserve_file *pf, bool final)
 }
 
 /**
- * preserve_file_seal - Make record, file map and header valid as they stand.
+ * preserve_file_seal - Make record and file map valid as they stand.
  * @pf:    A claimed file; the backend has filled in its record.
  * @final: The kernel is about to be replaced: from now on the map stays as it
  *         is, whatever other CPUs still do to the file.

@@ -1,124 +1,287 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The frame maps: which frames of the pool matter across a kexec.
+ * Which frames of the pool matter across a kexec: two bitmaps in each block.
  *
- * preserve_out holds what the next kernel must keep: the frames of preserved
- * files, of their records and of their file maps. It starts empty at each boot,
- * so a file that nobody preserves again is free memory in the next kernel.
+ * @claimed says what the next kernel must keep: the frames of preserved files, of
+ * their records and of their file maps. It starts empty at each boot, so a file that
+ * nobody preserves again is free memory in the next kernel.
  *
- * preserve_in holds what the last kernel handed over and no record has taken
- * yet. Taking is how a record proves that its frames are its own.
+ * @untaken says what the last kernel handed over and no record has taken yet. Taking
+ * is how a record proves that its frames are its own.
  *
- * The pages of preserve_out itself are not in it; who opens the map walks them.
+ * Bits are there as long as the block is, so that neither claiming nor undoing it can
+ * fail, and nothing that has been undone is left behind.
+ *
+ * A claimed frame that its owner frees all the same (a file that is sealed for the
+ * next kernel loses a page) is not used again while it is claimed: it waits as an
+ * orphan, see preserve_unclaim().
  */
+#include <linux/bitmap.h>
+#include <linux/mutex.h>
 #include <linux/preserve.h>
 
 #include "internal.h"
 
-struct preserve_frames preserve_out;
-struct preserve_frames preserve_in;
+/* Covers @untaken of all blocks: taking is all or nothing. */
+static DEFINE_MUTEX(take_lock);
 
-/**
- * preserve_frames_init - Make a frame map empty.
- * @frames: The map.
- *
- * Context: Before anybody else can use it.
- */
-void __init preserve_frames_init(struct preserve_frames *frames)
+static atomic_long_t nr_untaken;
+static atomic_long_t nr_bad;
+
+/* A part of a run of frames that lies in one block. */
+struct part {
+	struct preserve_block *block;
+	unsigned long bit;
+	unsigned long nr;
+};
+
+/* The part at *@pfn, of at most *@nr frames; moves both on. NULL: not the pool's. */
+static struct preserve_block *part_next(unsigned long *pfn, unsigned long *nr,
+					struct part *part)
 {
-	spin_lock_init(&frames->lock);
-	prmap_init(&frames->map, PRMAP_SET, &preserve_pool_map_ops, NULL);
+	part->block = preserve_block_find(*pfn);
+	if (!part->block)
+		return NULL;
+	part->bit = *pfn - part->block->pfn;
+	part->nr = min(*nr, pageblock_nr_pages - part->bit);
+	*pfn += part->nr;
+	*nr -= part->nr;
+	return part->block;
+}
+
+static bool part_untaken(const struct part *part)
+{
+	const struct preserve_block *block = part->block;
+	unsigned long end = part->bit + part->nr;
+
+	if (READ_ONCE(block->nr_untaken) == pageblock_nr_pages)
+		return true;
+	return find_next_zero_bit(block->untaken, end, part->bit) >= end;
 }
 
 /**
- * preserve_claim - Add frames to a frame map.
- * @frames: The map.
- * @pfn:    First frame.
- * @nr:     How many.
+ * preserve_claim - Let the next kernel keep frames.
+ * @pfn: First frame.
+ * @nr:  How many; the caller owns them.
  *
- * Context: Any; takes @frames->lock.
- * Return: 0; -ENOMEM if the pool has no page for the map; -EEXIST if one of them
- *         is in preserve_in (in preserve_out, the caller is right). On error the
- *         map holds no more than before.
+ * Cannot fail for a caller that is right. Once the image for the next kernel is
+ * written, this does nothing.
+ *
+ * Context: Any; takes the lock of the blocks' node.
+ * Return: 0; -ENXIO if a frame is not in use, or not the pool's; -EEXIST if one is
+ *         claimed already.
+ *         On error none is claimed that was not before.
  */
-int preserve_claim(struct preserve_frames *frames, unsigned long pfn,
-		   unsigned long nr)
+int preserve_claim(unsigned long pfn, unsigned long nr)
 {
-	const struct prmap_run run = { .index = pfn, .pfn = pfn, .nr = nr };
+	unsigned long at = pfn, left = nr;
+	struct part part;
+	int err = 0;
 
-	int err;
-
-	guard(spinlock_irqsave)(&frames->lock);
-	err = prmap_set(&frames->map, &run);
-	if (err != -EEXIST || frames != &preserve_out)
-		return err;
-	/* The caller owns the frames: an older claim was left behind. */
-	return prmap_clear(&frames->map, pfn, nr) ?:
-	       prmap_set(&frames->map, &run);
+	while (left && !err) {
+		guard(rcu)();
+		if (!part_next(&at, &left, &part))
+			err = -ENXIO;
+		else
+			err = preserve_block_claim(part.block, part.bit, part.nr);
+	}
+	/* The part that failed, if there is a block, has been passed. */
+	if (err && part.block)
+		at -= part.nr;
+	if (err && at > pfn)
+		preserve_unclaim(pfn, at - pfn);
+	return err;
 }
 
 /**
- * preserve_unclaim - Take frames out of a frame map.
- * @frames: The map.
- * @pfn:    First frame.
- * @nr:     How many.
+ * preserve_unclaim - Undo preserve_claim().
+ * @pfn: First frame.
+ * @nr:  How many; those that are not claimed are passed over.
  *
- * Context: Any; takes @frames->lock.
- * Frames that are not in the map are passed over.
+ * Frees those among them that lost their owner while they were claimed. Once the
+ * image for the next kernel is written, this does nothing.
  *
- * Return: 0; -ENOMEM if splitting a run needs a page that the pool does not
- *         have: the map is then as it was.
+ * Context: Any; takes the lock of the blocks' node.
  */
-int preserve_unclaim(struct preserve_frames *frames, unsigned long pfn,
-		     unsigned long nr)
+void preserve_unclaim(unsigned long pfn, unsigned long nr)
 {
-	guard(spinlock_irqsave)(&frames->lock);
-	return prmap_clear(&frames->map, pfn, nr);
+	struct part part;
+
+	while (nr) {
+		guard(rcu)();
+		if (!part_next(&pfn, &nr, &part))
+			return;
+		/* Who undoes claims has seen them made. */
+		if (READ_ONCE(part.block->nr_claimed))
+			preserve_block_unclaim(part.block, part.bit, part.nr);
+	}
 }
 
 /**
- * preserve_take - Take frames out of a frame map, all of them or none.
- * @frames: The map.
- * @pfn:    First frame.
- * @nr:     How many.
+ * preserve_untaken - Are all these frames handed over, and nobody's yet?
+ * @pfn: First frame.
+ * @nr:  How many.
  *
- * Context: Any; takes @frames->lock.
- * Return: 0; -ENOENT if not all of them are in the map; -ENOMEM as above.
- */
-int preserve_take(struct preserve_frames *frames, unsigned long pfn,
-		  unsigned long nr)
-{
-	guard(spinlock_irqsave)(&frames->lock);
-	if (!prmap_test_range(&frames->map, pfn, nr))
-		return -ENOENT;
-	return prmap_clear(&frames->map, pfn, nr);
-}
-
-/**
- * preserve_claimed - Are all these frames in the map?
- * @frames: The map.
- * @pfn:    First frame.
- * @nr:     How many.
- *
- * Context: Any; takes @frames->lock.
+ * Context: May sleep. The answer lasts only with preserve_take().
  * Return: True if they are.
  */
-bool preserve_claimed(struct preserve_frames *frames, unsigned long pfn,
-		      unsigned long nr)
+bool preserve_untaken(unsigned long pfn, unsigned long nr)
 {
-	guard(spinlock_irqsave)(&frames->lock);
-	return prmap_test_range(&frames->map, pfn, nr);
+	struct part part;
+
+	while (nr) {
+		scoped_guard(rcu)
+			if (!part_next(&pfn, &nr, &part) ||
+			    !part_untaken(&part))
+				return false;
+		cond_resched();
+	}
+	return true;
+}
+
+static void untaken_clear(unsigned long pfn, unsigned long nr)
+{
+	struct part part;
+
+	atomic_long_sub(nr, &nr_untaken);
+	/* A block that has such a frame stays. */
+	while (nr && part_next(&pfn, &nr, &part)) {
+		bitmap_clear(part.block->untaken, part.bit, part.nr);
+		part.block->nr_untaken -= part.nr;
+		cond_resched();
+	}
 }
 
 /**
- * preserve_nr_claimed - Count a frame map's frames.
- * @frames: The map.
+ * preserve_take - Become the owner of handed-over frames, of all or of none.
+ * @pfn: First frame.
+ * @nr:  How many.
  *
- * Context: Any; takes @frames->lock.
- * Return: How many it holds.
+ * Context: May sleep.
+ * Return: False if not all of them are handed over and without an owner.
  */
-u64 preserve_nr_claimed(struct preserve_frames *frames)
+bool preserve_take(unsigned long pfn, unsigned long nr)
 {
-	guard(spinlock_irqsave)(&frames->lock);
-	return prmap_nr_keys(&frames->map);
+	guard(mutex)(&take_lock);
+	if (!preserve_untaken(pfn, nr))
+		return false;
+	untaken_clear(pfn, nr);
+	return true;
+}
+
+/**
+ * preserve_untake - Undo preserve_take().
+ * @pfn: First frame.
+ * @nr:  How many; all of them were taken by the caller, and are as they were.
+ *
+ * Context: May sleep.
+ */
+void preserve_untake(unsigned long pfn, unsigned long nr)
+{
+	struct part part;
+
+	guard(mutex)(&take_lock);
+	atomic_long_add(nr, &nr_untaken);
+	while (nr && part_next(&pfn, &nr, &part)) {
+		bitmap_set(part.block->untaken, part.bit, part.nr);
+		part.block->nr_untaken += part.nr;
+		cond_resched();
+	}
+}
+
+/**
+ * preserve_adopt_live - Count a block's frames that were handed over.
+ * @block: Not in the pool yet; @block->untaken says which they are.
+ *
+ * Return: How many.
+ */
+unsigned long __init preserve_adopt_live(struct preserve_block *block)
+{
+	block->nr_untaken = bitmap_weight(block->untaken, pageblock_nr_pages);
+	atomic_long_add(block->nr_untaken, &nr_untaken);
+	return block->nr_untaken;
+}
+
+/**
+ * preserve_nr_untaken - Count the frames that nobody has taken.
+ *
+ * Context: Any.
+ * Return: How many.
+ */
+unsigned long preserve_nr_untaken(void)
+{
+	return atomic_long_read(&nr_untaken);
+}
+
+/**
+ * preserve_note_bad - Note that a frame is defective.
+ * @pfn: Any frame.
+ *
+ * Context: Any; takes the lock of the block's node.
+ * Return: 0; -ENOENT if it is not the pool's; -EEXIST if that is known; -ENOMEM if
+ *         the next kernel will not be told.
+ */
+int preserve_note_bad(unsigned long pfn)
+{
+	struct preserve_block *block;
+	int err;
+
+	guard(rcu)();
+	block = preserve_block_find(pfn);
+	if (!block)
+		return -ENOENT;
+	err = preserve_block_bad(block, pfn - block->pfn);
+	if (!err)
+		atomic_long_inc(&nr_bad);
+	return err;
+}
+
+/**
+ * preserve_adopt_bad - Count a block's frames that the last kernel found defective.
+ * @block: Not in the pool yet; @block->bad says which they are.
+ */
+void __init preserve_adopt_bad(struct preserve_block *block)
+{
+	atomic_long_add(bitmap_weight(block->bad, pageblock_nr_pages), &nr_bad);
+}
+
+/**
+ * preserve_nr_bad - Count the defective frames.
+ *
+ * Context: Any.
+ * Return: How many the pool knows.
+ */
+unsigned long preserve_nr_bad(void)
+{
+	return atomic_long_read(&nr_bad);
+}
+
+/**
+ * preserve_next_bad - Look for a defective frame.
+ * @pfn: First frame to look at.
+ * @end: Behind the last.
+ *
+ * Context: Any.
+ * Return: The first one, or @end.
+ */
+unsigned long preserve_next_bad(unsigned long pfn, unsigned long end)
+{
+	unsigned long nr, bit;
+	struct part part;
+
+	guard(rcu)();
+	while (pfn < end) {
+		const unsigned long *bad;
+
+		nr = end - pfn;
+		if (!part_next(&pfn, &nr, &part))
+			return end;
+		bad = READ_ONCE(part.block->bad);
+		if (!bad)
+			continue;
+		bit = find_next_bit(bad, part.bit + part.nr, part.bit);
+		if (bit < part.bit + part.nr)
+			return part.block->pfn + bit;
+	}
+	return end;
 }

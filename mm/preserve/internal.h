@@ -10,13 +10,17 @@
  *	compact.c packing the pool
  *	range.c   ranges of whole blocks
  *	poison.c  defective frames
- *	frames.c  the frame maps: what must survive, what has survived
+ *	frames.c  which frames must survive, and which have survived
  *	record.c  validation of handed-over headers and records (pure)
+ *	table.c   the pages of the block table (pure)
  *	file.c    the file map of a live file; preserve, unpreserve, seal
  *	restore.c accepting a record
  *	demand.c  making folios of a retrieved file's frames
  *	early.c   struct pages of what the last kernel has preserved
- *	boot.c    the header for the next kernel; adoption of the last one's pool
+ *	handover.c  blocks that join and leave, and the image for the next kernel
+ *	adopt.c   adoption of the last kernel's pool
+ *	boot.c    kernel parameters, and what happens at boot in which order
+ *	offline.c memory that goes offline
  *	tree.c    the bytes of a tmpfs tree's book (pure)
  *	sysfs.c   /sys/kernel/mm/preserve
  *
@@ -28,13 +32,14 @@
  *		blocks are gained, lent, given back, and while the pool is packed
  *	  move_lock (mutex, compact.c): folios of files are on their way
  *	  preserve_files_lock (file.c): the list of files
- *	  preserve_header_lock (mutex, boot.c): the outgoing header, the block map
+ *	  preserve_header_lock (mutex, handover.c): blocks that join and leave, and the
+ *		image of them all
  *	  a file's restore_sem, then one of the mutexes of demand.c: a folio is made;
  *		under the inode lock where a range is dropped or a file claimed
+ *	    take_lock (mutex, frames.c): handed-over frames that find an owner
  *	    i_pages' xa_lock, interrupts off: a file's struct preserve_file
- *	      preserve_frames.lock, interrupts off: one frame map
- *	        frame_cache.lock, interrupts off: the frames one CPU has at hand
- *	          preserve_node.lock, interrupts off: the blocks of one node
+ *	      frame_cache.lock, interrupts off: the frames one CPU has at hand
+ *	        preserve_node.lock, interrupts off: the blocks of one node
  *
  * Moving folios takes folio locks under preserve_size_lock; nobody may allocate
  * from the pool with a folio locked.
@@ -60,10 +65,19 @@
  * @pooled:  On a list of its node: frames may be taken.
  * @metadata: Records and maps are allocated from it first, data last.
  * @target:  Set apart for compaction, see preserve_target_take().
+ * @handed:  The next kernel hears of it. Covered by preserve_header_lock.
+ * @nr_claimed: Bits set in @claimed.
+ * @nr_orphans: Frames that were freed while they were claimed: used, and nobody's.
+ * @nr_untaken: Bits set in @untaken; covered as that is.
  * @rcu:     Who holds a pfn only may look a block up.
- * @used:    A bit for each frame that is handed out, or live and not restored.
+ * @bad:     A bit for each frame that is known to be defective; NULL if none is.
+ * @used:    A bit for each frame that is handed out, live and not restored, or
+ *           defective.
+ * @claimed: A bit for each frame that the next kernel has to keep. All are used.
+ * @untaken: A bit for each frame that was handed over and has no owner yet. All are
+ *           used. Covered by take_lock (frames.c).
  *
- * Covered by the node's lock. Found by pfn in an xarray (pool.c).
+ * Covered by the node's lock, where nothing else is said. Found by pfn in an xarray (pool.c).
  */
 struct preserve_block {
 	unsigned long pfn;
@@ -72,8 +86,15 @@ struct preserve_block {
 	bool pooled;
 	bool metadata;
 	bool target;
+	bool handed;
+	u16 nr_claimed;
+	u16 nr_orphans;
+	u16 nr_untaken;
 	struct rcu_head rcu;
-	unsigned long used[];
+	unsigned long *bad;
+	DECLARE_BITMAP(used, pageblock_nr_pages);
+	DECLARE_BITMAP(claimed, pageblock_nr_pages);
+	DECLARE_BITMAP(untaken, pageblock_nr_pages);
 };
 
 /* Why a pageblock was not gained; the order of the counters in sysfs. */
@@ -88,7 +109,7 @@ enum preserve_evacuate_result {
 
 /**
  * struct preserve_node - The pool's blocks on one NUMA node.
- * @lock:      Covers the lists, the first three counts and the blocks.
+ * @lock:      Covers the lists, the first four counts and the blocks.
  * @idle:      Blocks with no frame in use.
  * @partial:   Blocks with both, for data.
  * @metadata:  Blocks with both, for records and maps.
@@ -97,6 +118,7 @@ enum preserve_evacuate_result {
  * @nr_blocks: Blocks on these lists.
  * @nr_idle:   Of those, on @idle.
  * @nr_free:   Frames not in use in those.
+ * @nr_claimed: Frames that the next kernel has to keep.
  * @spare_low: Fewer idle blocks than this wake the worker. preserve_size_lock
  *             covers this and what follows.
  * @spare_high: More of them wake it, too, to lend some.
@@ -109,7 +131,7 @@ enum preserve_evacuate_result {
  * @moved:     Pages that were migrated away to gain them.
  */
 struct preserve_node {
-	spinlock_t lock;	/* covers the lists, three counts, the blocks */
+	spinlock_t lock;	/* covers the lists, four counts, the blocks */
 	struct list_head idle;
 	struct list_head partial;
 	struct list_head metadata;
@@ -118,6 +140,7 @@ struct preserve_node {
 	unsigned long nr_blocks;
 	unsigned long nr_idle;
 	unsigned long nr_free;
+	unsigned long nr_claimed;
 	unsigned long spare_low;
 	unsigned long spare_high;
 	unsigned long nr_lent;
@@ -130,23 +153,13 @@ struct preserve_node {
 
 extern struct preserve_node preserve_nodes[MAX_NUMNODES];
 
-/**
- * struct preserve_frames - A frame map and its lock.
- * @lock: Covers @map; taken with interrupts off.
- * @map:  Kind %PRMAP_SET, keyed by pfn, order 0. Folio orders stand in the file
- *        maps only, so that here neighbours always merge.
- */
-struct preserve_frames {
-	spinlock_t lock;	/* covers the map */
-	struct prmap map;
-};
-
 /* pool.c */
 struct preserve_pool_stat {
 	unsigned long nr_blocks;
 	unsigned long nr_free;
 	unsigned long nr_idle_blocks;
 	unsigned long nr_lent;
+	unsigned long nr_claimed;
 };
 
 extern const struct prmap_ops preserve_pool_map_ops;
@@ -156,6 +169,12 @@ struct preserve_block *preserve_block_alloc(unsigned long pfn);
 void preserve_block_free(struct preserve_block *block);
 void preserve_block_insert(struct preserve_block *block);
 struct preserve_block *preserve_block_find(unsigned long pfn);
+struct preserve_block *preserve_block_next(unsigned long pfn);
+int preserve_block_claim(struct preserve_block *block, unsigned long bit,
+			 unsigned long nr);
+void preserve_block_unclaim(struct preserve_block *block, unsigned long bit,
+			    unsigned long nr);
+int preserve_block_bad(struct preserve_block *block, unsigned long bit);
 struct preserve_block *preserve_block_steal(int nid, unsigned long pfn);
 void preserve_block_unsteal(struct preserve_block *block);
 void preserve_block_remove(struct preserve_block *block);
@@ -230,25 +249,37 @@ int preserve_compact(void);
 void preserve_compact_pause(void);
 void preserve_compact_resume(void);
 
-/* poison.c */
-extern struct preserve_frames preserve_bad;
-
-void preserve_poison_adopt(const struct prmap *map);
-
 /* frames.c */
-extern struct preserve_frames preserve_out;
-extern struct preserve_frames preserve_in;
+int preserve_claim(unsigned long pfn, unsigned long nr);
+void preserve_unclaim(unsigned long pfn, unsigned long nr);
+bool preserve_untaken(unsigned long pfn, unsigned long nr);
+bool preserve_take(unsigned long pfn, unsigned long nr);
+void preserve_untake(unsigned long pfn, unsigned long nr);
+unsigned long preserve_adopt_live(struct preserve_block *block);
+unsigned long preserve_nr_untaken(void);
+int preserve_note_bad(unsigned long pfn);
+void preserve_adopt_bad(struct preserve_block *block);
+unsigned long preserve_nr_bad(void);
+unsigned long preserve_next_bad(unsigned long pfn, unsigned long end);
 
-void preserve_frames_init(struct preserve_frames *frames);
-int preserve_claim(struct preserve_frames *frames, unsigned long pfn,
-		   unsigned long nr);
-int preserve_unclaim(struct preserve_frames *frames, unsigned long pfn,
-		     unsigned long nr);
-int preserve_take(struct preserve_frames *frames, unsigned long pfn,
-		  unsigned long nr);
-bool preserve_claimed(struct preserve_frames *frames, unsigned long pfn,
-		      unsigned long nr);
-u64 preserve_nr_claimed(struct preserve_frames *frames);
+/* table.c */
+#define PRESERVE_TABLE_EXTENTS						\
+	((PAGE_SIZE - sizeof(struct preserve_table_ser)) /		\
+	 sizeof(struct preserve_extent_ser))
+#define PRESERVE_BITMAPS						\
+	((PAGE_SIZE - sizeof(struct preserve_bitmaps_ser)) /		\
+	 (BITS_TO_LONGS(pageblock_nr_pages) * sizeof(long)))
+
+void preserve_table_init(struct preserve_table_ser *table);
+void preserve_table_seal(struct preserve_table_ser *table, u64 seq);
+bool preserve_table_check(const struct preserve_table_ser *table, u64 seq);
+bool preserve_extent_check(const struct preserve_extent_ser *extent, u64 from,
+			   u64 end);
+void preserve_bitmaps_init(struct preserve_bitmaps_ser *bm);
+void preserve_bitmaps_seal(struct preserve_bitmaps_ser *bm, u64 phys);
+bool preserve_bitmaps_check(const struct preserve_bitmaps_ser *bm, u64 phys);
+unsigned long *preserve_bitmaps_at(struct preserve_bitmaps_ser *bm,
+				   unsigned int slot);
 
 /* record.c */
 void preserve_header_seal(struct preserve_header_ser *hdr);
@@ -258,10 +289,23 @@ void preserve_record_seal(struct preserve_file_ser *rec);
 int preserve_record_check(const struct preserve_file_ser *rec, u32 kind,
 			  const char **reason);
 
-/* boot.c */
-int preserve_block_publish(unsigned long pfn);
-int preserve_block_withdraw(unsigned long pfn);
-void preserve_publish(void);
+/* handover.c */
+extern bool preserve_frozen;
+extern unsigned long preserve_max_set;
+
+int preserve_block_join(struct preserve_block *block);
+int preserve_block_quit(struct preserve_block *block);
+void preserve_handover_fill(void);
+void preserve_handover_freeze(void);
+int preserve_handover_init(void);
+int preserve_handover_start(void);
+void preserve_handover_give_up(void);
+
+/* adopt.c */
+void preserve_adopt(void);
+
+/* offline.c */
+void preserve_offline_init(void);
 
 /* file.c, restore.c */
 void preserve_file_adopt(struct preserve_file *pf, struct prmap *map);

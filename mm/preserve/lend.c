@@ -56,7 +56,7 @@ static void set_lent(unsigned long pfn, bool is_lent)
  * @block: From preserve_block_steal(). Freed on success.
  *
  * Context: Process context, preserve_size_lock held.
- * Return: 0 or -ENOMEM.
+ * Return: 0; -ENOMEM; -EBUSY if the kernel is about to be replaced.
  */
 int preserve_lend(struct preserve_block *block)
 {
@@ -67,12 +67,11 @@ int preserve_lend(struct preserve_block *block)
 	err = xa_err(xa_store(&lent, index, xa_mk_value(1), GFP_KERNEL));
 	if (err)
 		return err;
-	err = preserve_block_withdraw(pfn);
+	err = preserve_block_quit(block);
 	if (err) {
 		xa_erase(&lent, index);
 		return err;
 	}
-	preserve_block_remove(block);
 	set_lent(pfn, true);
 	free_contig_frozen_range(pfn, pageblock_nr_pages);
 	return 0;

@@ -53,6 +53,9 @@
 /* Goals that a CPU can go on behind, in turn; and one run for who has no goal. */
 #define CACHE_RUNS	5
 
+/* In page->private of a frame that is free, but claimed for the next kernel. */
+#define ORPHAN		0x4f525048UL
+
 /* Freed frames that a CPU keeps at most. */
 #define CACHE_SIZE	64
 
@@ -111,6 +114,20 @@ static struct preserve_block *block_find(unsigned long pfn)
 struct preserve_block *preserve_block_find(unsigned long pfn)
 {
 	return block_find(pfn);
+}
+
+/**
+ * preserve_block_next - Walk over all blocks, in the order of their frames.
+ * @pfn: Where to begin.
+ *
+ * Context: preserve_header_lock held, so that none leaves.
+ * Return: The first block at or behind @pfn, or NULL.
+ */
+struct preserve_block *preserve_block_next(unsigned long pfn)
+{
+	unsigned long index = pfn >> pageblock_order;
+
+	return xa_find(&blocks, &index, ULONG_MAX, XA_PRESENT);
 }
 
 static struct preserve_node *block_node(const struct preserve_block *block)
@@ -313,12 +330,41 @@ bool preserve_pool_has_room(int nid, unsigned long nr)
 	       READ_ONCE(node->nr_free) >= nr + node_reserve(node);
 }
 
+static bool any_set(const unsigned long *map, unsigned long bit,
+		    unsigned long nr)
+{
+	return find_next_bit(map, bit + nr, bit) < bit + nr;
+}
+
+/* Frees what may be used again. Context: node lock held. */
+static void node_free_some(struct preserve_node *node,
+			   struct preserve_block *block, unsigned long bit,
+			   unsigned long nr)
+{
+	for (; nr; nr--, bit++) {
+		if (block->bad && test_bit(bit, block->bad))
+			continue;
+		if (test_bit(bit, block->claimed)) {
+			pfn_to_page(block->pfn + bit)->private = ORPHAN;
+			block->nr_orphans++;
+			continue;
+		}
+		block_mark(node, block, bit, 1, false);
+	}
+}
+
+/* Context: node lock held. */
 static void node_free(struct preserve_node *node, unsigned long pfn,
 		      unsigned long nr)
 {
 	struct preserve_block *block = block_find(pfn);
+	unsigned long bit = pfn - block->pfn;
 
-	block_mark(node, block, pfn - block->pfn, nr, false);
+	if (unlikely(block->bad) ||
+	    (block->nr_claimed && any_set(block->claimed, bit, nr)))
+		node_free_some(node, block, bit, nr);
+	else
+		block_mark(node, block, bit, nr, false);
 }
 
 /* Context: node lock held. */
@@ -536,9 +582,14 @@ static unsigned long frames_alloc(const struct preserve_request *rq, bool more)
 static void frames_free(unsigned long pfn, unsigned long nr)
 {
 	struct preserve_node *node = &preserve_nodes[pfn_to_nid(pfn)];
+	const struct preserve_block *block = block_find(pfn);
 
-	/* Data that took its place would scatter, and keep the block in use. */
-	if (nr > 1 || READ_ONCE(block_find(pfn)->metadata) ||
+	/*
+	 * Data that took the place of metadata would scatter, and keep the block in
+	 * use. Who frees a frame owns its bit in @claimed.
+	 */
+	if (nr > 1 || READ_ONCE(block->metadata) ||
+	    READ_ONCE(block->bad) || test_bit(pfn - block->pfn, block->claimed) ||
 	    !cache_free(pfn, pfn_to_nid(pfn))) {
 		guard(spinlock_irqsave)(&node->lock);
 		node_free(node, pfn, nr);
@@ -823,6 +874,123 @@ struct preserve_block *preserve_target_steal(unsigned long pfn)
 	return block;
 }
 
+/* Context: node lock held. */
+static bool all_used(const struct preserve_block *block, unsigned long bit,
+		     unsigned long nr)
+{
+	if (!block->nr_free)
+		return true;
+	return find_next_zero_bit(block->used, bit + nr, bit) >= bit + nr;
+}
+
+/**
+ * preserve_block_claim - Claim frames of one block, see preserve_claim().
+ * @block: The block, in the pool.
+ * @bit:   First frame.
+ * @nr:    How many.
+ *
+ * Context: Any; takes the node's lock.
+ * Return: 0; -EEXIST if one of them is claimed already, -ENXIO if one is not in use:
+ *         nothing is changed then.
+ */
+int preserve_block_claim(struct preserve_block *block, unsigned long bit,
+			 unsigned long nr)
+{
+	struct preserve_node *node = block_node(block);
+
+	guard(spinlock_irqsave)(&node->lock);
+	if (preserve_frozen)
+		return 0;
+	if (!block->pooled || !all_used(block, bit, nr))
+		return -ENXIO;
+	if (block->nr_claimed && any_set(block->claimed, bit, nr))
+		return -EEXIST;
+	bitmap_set(block->claimed, bit, nr);
+	block->nr_claimed += nr;
+	node->nr_claimed += nr;
+	return 0;
+}
+
+/* Frees a frame if it was to be freed while it was claimed. */
+static void orphan_free(struct preserve_node *node, struct preserve_block *block,
+			unsigned long bit)
+{
+	struct page *page = pfn_to_page(block->pfn + bit);
+
+	if (page->private != ORPHAN)
+		return;
+	page->private = 0;
+	block->nr_orphans--;
+	if (!block->bad || !test_bit(bit, block->bad))
+		block_mark(node, block, bit, 1, false);
+}
+
+/**
+ * preserve_block_unclaim - Undo preserve_block_claim(), see preserve_unclaim().
+ * @block: The block, in the pool.
+ * @bit:   First frame.
+ * @nr:    How many.
+ *
+ * Context: Any; takes the node's lock.
+ */
+void preserve_block_unclaim(struct preserve_block *block, unsigned long bit,
+			    unsigned long nr)
+{
+	struct preserve_node *node = block_node(block);
+	unsigned long end = bit + nr, at = bit, cleared = 0;
+
+	guard(spinlock_irqsave)(&node->lock);
+	if (preserve_frozen)
+		return;
+	if (nr == pageblock_nr_pages)
+		cleared = block->nr_claimed;
+	else
+		for_each_set_bit_from(at, block->claimed, end)
+			cleared++;
+	block->nr_claimed -= cleared;
+	node->nr_claimed -= cleared;
+	if (unlikely(block->nr_orphans))
+		for_each_set_bit_from(bit, block->claimed, end)
+			orphan_free(node, block, bit);
+	bitmap_clear(block->claimed, end - nr, nr);
+}
+
+/**
+ * preserve_block_bad - Note that a frame of a block is defective.
+ * @block: The block.
+ * @bit:   The frame. If it is free it is taken away, so that the block is never idle
+ *         again.
+ *
+ * Context: Any; takes the node's lock.
+ * Return: 0; -EEXIST if that is known; -ENOENT if the block has left the pool;
+ *         -ENOMEM if there is no memory to note it.
+ */
+int preserve_block_bad(struct preserve_block *block, unsigned long bit)
+{
+	struct preserve_node *node = block_node(block);
+	unsigned long *map = NULL;
+	int err = 0;
+
+	if (!READ_ONCE(block->bad))
+		map = bitmap_zalloc(pageblock_nr_pages, GFP_ATOMIC);
+	scoped_guard(spinlock_irqsave, &node->lock) {
+		if (!block->pooled) {
+			err = -ENOENT;
+			break;
+		}
+		if (!test_bit(bit, block->used))
+			block_mark(node, block, bit, 1, true);
+		if (!block->bad)
+			swap(block->bad, map);
+		if (!block->bad)
+			err = -ENOMEM;
+		else if (__test_and_set_bit(bit, block->bad))
+			err = -EEXIST;
+	}
+	bitmap_free(map);
+	return err;
+}
+
 /**
  * preserve_block_fill - How many frames of a block are in use?
  * @pfn: Any frame of it.
@@ -1002,9 +1170,7 @@ struct preserve_block *preserve_block_alloc(unsigned long pfn)
 {
 	struct preserve_block *block;
 
-	block = kzalloc(struct_size(block, used,
-				    BITS_TO_LONGS(pageblock_nr_pages)),
-			GFP_KERNEL);
+	block = kzalloc_obj(*block);
 	if (!block)
 		return NULL;
 	if (xa_reserve(&blocks, pfn >> pageblock_order, GFP_KERNEL)) {
@@ -1023,7 +1189,21 @@ struct preserve_block *preserve_block_alloc(unsigned long pfn)
 void preserve_block_free(struct preserve_block *block)
 {
 	xa_release(&blocks, block->pfn >> pageblock_order);
+	bitmap_free(block->bad);
 	kfree(block);
+}
+
+/* What has turned defective while the block was on no node. */
+static void block_note_missed(const struct preserve_block *block)
+{
+	unsigned long i;
+
+	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE) ||
+	    likely(!atomic_long_read(&num_poisoned_pages)))
+		return;
+	for (i = 0; i < pageblock_nr_pages; i++)
+		if (PageHWPoison(pfn_to_page(block->pfn + i)))
+			preserve_note_poison(block->pfn + i);
 }
 
 /**
@@ -1047,8 +1227,9 @@ void preserve_block_insert(struct preserve_block *block)
 			 bitmap_weight(block->used, pageblock_nr_pages);
 	set_pfnblock_bit(pfn_to_page(block->pfn), block->pfn, PB_preserve);
 
-	guard(spinlock_irqsave)(&node->lock);
-	block_enter(node, block);
+	scoped_guard(spinlock_irqsave, &node->lock)
+		block_enter(node, block);
+	block_note_missed(block);
 }
 
 /**
@@ -1083,8 +1264,9 @@ void preserve_block_unsteal(struct preserve_block *block)
 {
 	struct preserve_node *node = block_node(block);
 
-	guard(spinlock_irqsave)(&node->lock);
-	block_enter(node, block);
+	scoped_guard(spinlock_irqsave, &node->lock)
+		block_enter(node, block);
+	block_note_missed(block);
 }
 
 /**
@@ -1130,6 +1312,7 @@ void preserve_pool_stat(int nid, struct preserve_pool_stat *stat)
 	stat->nr_free += node->nr_free;
 	stat->nr_idle_blocks += node->nr_idle;
 	stat->nr_lent += node->nr_lent;
+	stat->nr_claimed += node->nr_claimed;
 }
 
 /**

@@ -31,7 +31,7 @@ static u64 record_sum(const struct preserve_file_ser *rec)
 
 /**
  * preserve_header_seal - Fill in the fields that make a header valid.
- * @hdr: Its two roots are sealed.
+ * @hdr: Everything else is filled in.
  */
 void preserve_header_seal(struct preserve_header_ser *hdr)
 {

@@ -4,9 +4,9 @@
  *
  * Acceptance is one decision: the record's bytes are checked, then its file map
  * as a whole, with every frame and every map page required to be live and
- * untaken, and then all of them are taken out of preserve_in. A record that
- * fails is refused with one message; its frames stay set aside, untouched, until
- * the next kexec, so that a mistake in the check loses nothing.
+ * untaken, and then all of them are taken. A record that fails is refused with one
+ * message; its frames stay set aside, untouched, until the next kexec, so that a
+ * mistake in the check loses nothing.
  *
  * An accepted record's map becomes the new file's map as it is.
  */
@@ -32,33 +32,22 @@ atomic_long_t preserve_nr_refused;
 
 /**
  * struct stretches - What the check of a map has seen of memory.
- * @live: The run of live frames that was found last.
  * @nr:   Stretches; more than %STRETCHES if not all are here.
  * @pfn:  First frame of each.
  * @end:  Behind its last.
  */
 struct stretches {
-	struct prmap_run live;
 	unsigned int nr;
 	u64 pfn[STRETCHES];
 	u64 end[STRETCHES];
 };
-
-static bool is_live(struct prmap_run *live, u64 pfn, u64 nr)
-{
-	if (pfn >= live->pfn && pfn + nr <= live->pfn + live->nr)
-		return true;
-	guard(spinlock_irqsave)(&preserve_in.lock);
-	return !prmap_lookup(&preserve_in.map, pfn, live) &&
-	       pfn + nr <= live->pfn + live->nr;
-}
 
 /* Are these frames live and not taken? Notes them. */
 static bool frames_untaken(void *ctx, u64 pfn, u64 nr)
 {
 	struct stretches *seen = ctx;
 
-	if (!is_live(&seen->live, pfn, nr))
+	if (!preserve_untaken(pfn, nr))
 		return false;
 	if (seen->nr < STRETCHES) {
 		seen->pfn[seen->nr] = pfn;
@@ -70,18 +59,19 @@ static bool frames_untaken(void *ctx, u64 pfn, u64 nr)
 
 static bool page_untaken(void *ctx, u64 phys)
 {
-	return PAGE_ALIGNED(phys) &&
-	       preserve_claimed(&preserve_in, PHYS_PFN(phys), 1);
+	return PAGE_ALIGNED(phys) && preserve_untaken(PHYS_PFN(phys), 1);
 }
 
-static int seen_for_each(const struct stretches *seen,
-			 int (*fn)(unsigned long pfn, unsigned long nr))
+/* Takes a run of frames, or undoes it. What it is called for comes in one order. */
+typedef int frames_fn(u64 *taken, unsigned long pfn, unsigned long nr);
+
+static int seen_for_each(const struct stretches *seen, frames_fn *fn, u64 *taken)
 {
 	unsigned int i;
 	int err = 0;
 
 	for (i = 0; i < seen->nr && !err; i++)
-		err = fn(seen->pfn[i], seen->end[i] - seen->pfn[i]);
+		err = fn(taken, seen->pfn[i], seen->end[i] - seen->pfn[i]);
 	return err;
 }
 
@@ -90,8 +80,8 @@ static int seen_for_each(const struct stretches *seen,
  * to each other count as one, wherever they are in the file.
  */
 static int record_for_each(u64 phys, const struct prmap *map,
-			   const struct stretches *seen,
-			   int (*fn)(unsigned long pfn, unsigned long nr))
+			   const struct stretches *seen, frames_fn *fn,
+			   u64 *taken)
 {
 	u64 pfn = PHYS_PFN(phys), nr_frames = 1;
 	struct prmap_run runs[BATCH];
@@ -100,7 +90,7 @@ static int record_for_each(u64 phys, const struct prmap *map,
 	int err = 0;
 
 	if (seen->nr <= STRETCHES)
-		return fn(pfn, 1) ?: seen_for_each(seen, fn);
+		return fn(taken, pfn, 1) ?: seen_for_each(seen, fn, taken);
 
 	prmap_iter_init(&it, map, 0);
 	do {
@@ -110,60 +100,62 @@ static int record_for_each(u64 phys, const struct prmap *map,
 				nr_frames += runs[i].nr;
 				continue;
 			}
-			err = fn(pfn, nr_frames);
+			err = fn(taken, pfn, nr_frames);
 			pfn = runs[i].pfn;
 			nr_frames = runs[i].nr;
 		}
 		cond_resched();
 	} while (nr == BATCH && !err);
-	return err ?: fn(pfn, nr_frames);
+	return err ?: fn(taken, pfn, nr_frames);
 }
 
-static int take_run(unsigned long pfn, unsigned long nr)
+static int take_run(u64 *taken, unsigned long pfn, unsigned long nr)
 {
-	return preserve_take(&preserve_in, pfn, nr);
-}
-
-static int take_page(void *ctx, u64 phys)
-{
-	return preserve_take(&preserve_in, PHYS_PFN(phys), 1);
-}
-
-/* Puts back; what is in the map already was not taken, and ends the walk. */
-static int untake_run(unsigned long pfn, unsigned long nr)
-{
-	return preserve_claim(&preserve_in, pfn, nr);
-}
-
-static int untake_page(void *ctx, u64 phys)
-{
-	preserve_claim(&preserve_in, PHYS_PFN(phys), 1);
+	if (!preserve_take(pfn, nr))
+		return -EBADMSG;
+	/* By a damaged book, which named them as well: see shmem_lu_claim(). */
+	preserve_unclaim(pfn, nr);
+	++*taken;
 	return 0;
 }
 
+static int take_page(void *taken, u64 phys)
+{
+	return take_run(taken, PHYS_PFN(phys), 1);
+}
+
+static int untake_run(u64 *taken, unsigned long pfn, unsigned long nr)
+{
+	if (!*taken)
+		return -ENOENT;
+	--*taken;
+	preserve_untake(pfn, nr);
+	return 0;
+}
+
+static int untake_page(void *taken, u64 phys)
+{
+	return untake_run(taken, PHYS_PFN(phys), 1);
+}
+
+/* Takes the frames that a record says are its own, all or none. */
 static int record_take_frames(u64 phys, const struct prmap *map,
 			      const struct stretches *seen,
 			      const char **reason)
 {
-	int err = record_for_each(phys, map, seen, take_run);
+	u64 runs = 0, pages = 0;
 
-	if (err) {
-		record_for_each(phys, map, seen, untake_run);
-		goto bad;
-	}
 	/*
-	 * The open checked that these pages are live and visited once; only a
-	 * map page that is data as well can be missing now.
+	 * The open checked that the map's pages are live and visited once; only one
+	 * that is data as well can be missing now.
 	 */
-	err = prmap_walk_pages(map, take_page, NULL);
-	if (!err)
+	if (!record_for_each(phys, map, seen, take_run, &runs) &&
+	    !prmap_walk_pages(map, take_page, &pages))
 		return 0;
-	prmap_walk_pages(map, untake_page, NULL);
-	record_for_each(phys, map, seen, untake_run);
-bad:
-	*reason = err == -ENOENT ? "frame with two owners" :
-				   "no page in the pool to take its frames";
-	return err == -ENOENT ? -EBADMSG : -ENOSPC;
+	prmap_walk_pages(map, untake_page, &pages);
+	record_for_each(phys, map, seen, untake_run, &runs);
+	*reason = "frame with two owners";
+	return -EBADMSG;
 }
 
 static int record_accept(u64 phys, struct preserve_file_ser *rec, u32 kind,
@@ -200,8 +192,7 @@ static int record_accept(u64 phys, struct preserve_file_ser *rec, u32 kind,
  * Context: Process context.
  * Return: The record, to be freed with preserve_record_free(); ERR_PTR(-EBADMSG)
  *         or ERR_PTR(-EPROTO) for a record that is refused, with a message that
- *         says why; ERR_PTR(-ENOSPC) if the pool has no page for the
- *         bookkeeping.
+ *         says why.
  */
 struct preserve_file_ser *preserve_record_take(u64 phys, u32 kind,
 					       struct prmap *map)

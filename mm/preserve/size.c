@@ -55,9 +55,12 @@
 /* Covers which blocks are the pool's, see internal.h. */
 DEFINE_MUTEX(preserve_size_lock);
 
-/* Blocks. Both under preserve_size_lock. */
+/* Blocks. All under preserve_size_lock. */
 unsigned long preserve_pool_want;
 unsigned long preserve_pool_max;
+
+/* The limit as it was set at run time, here or before a kexec. */
+unsigned long preserve_max_set = PRESERVE_NO_MAX;
 
 bool preserve_pool_lend = true;
 
@@ -140,10 +143,7 @@ static void node_set_marks(struct preserve_node *node)
 		   spare + DEMAND_BLOCKS : ULONG_MAX);
 }
 
-/*
- * Puts a block into the pool and tells the next kernel. Returns 0, or -ENOMEM: the
- * frames are then still the caller's.
- */
+/* On error the frames are still the caller's. */
 static int add_block(unsigned long pfn)
 {
 	struct preserve_block *block;
@@ -152,16 +152,9 @@ static int add_block(unsigned long pfn)
 	block = preserve_block_alloc(pfn);
 	if (!block)
 		return -ENOMEM;
-	preserve_block_insert(block);
-	err = preserve_block_publish(pfn);
-	if (!err)
-		return 0;
-
-	/* Unless somebody uses it already: it then lives, and dies, here. */
-	block = preserve_block_steal(pfn_to_nid(pfn), pfn);
-	if (!block)
-		return 0;
-	preserve_block_remove(block);
+	err = preserve_block_join(block);
+	if (err)
+		preserve_block_free(block);
 	return err;
 }
 
@@ -172,7 +165,7 @@ static int add_block(unsigned long pfn)
  *
  * What the pool has no memory to note goes to the page allocator.
  *
- * Context: Process context, preserve_size_lock held; the caller publishes.
+ * Context: Process context, preserve_size_lock held.
  * Return: How many have joined.
  */
 unsigned long preserve_pool_add_blocks(unsigned long pfn,
@@ -192,18 +185,17 @@ unsigned long preserve_pool_add_blocks(unsigned long pfn,
  * preserve_pool_drop - Give an idle block back to the page allocator.
  * @block: Off its node, as preserve_block_steal() leaves it.
  *
- * Context: Process context, preserve_size_lock held; the caller publishes.
- * Return: False if there is no memory for it: the block is in the pool again.
+ * Context: Process context, preserve_size_lock held.
+ * Return: False if the kernel is about to be replaced: the block is in the pool again.
  */
 bool preserve_pool_drop(struct preserve_block *block)
 {
 	unsigned long pfn = block->pfn;
 
-	if (preserve_block_withdraw(pfn)) {
+	if (preserve_block_quit(block)) {
 		preserve_block_unsteal(block);
 		return false;
 	}
-	preserve_block_remove(block);
 	free_contig_frozen_range(pfn, pageblock_nr_pages);
 	return true;
 }
@@ -337,7 +329,6 @@ int preserve_pool_resize(unsigned long nr_blocks)
 			     preserve_pool_size() : nr_blocks;
 	forget_failures();
 	preserve_pool_lend_now();
-	preserve_publish();
 	mutex_unlock(&preserve_size_lock);
 	return err;
 }
@@ -355,6 +346,7 @@ int preserve_pool_set_max(unsigned long nr_blocks)
 		return -EINTR;
 	WRITE_ONCE(preserve_pool_max,
 		   min(nr_blocks, totalram_pages() >> pageblock_order));
+	WRITE_ONCE(preserve_max_set, preserve_pool_max);
 	forget_failures();
 	mutex_unlock(&preserve_size_lock);
 	return 0;
@@ -428,9 +420,7 @@ bool preserve_pool_more(int nid, gfp_t gfp, unsigned long nr_pages)
 	got = preserve_pool_has_room(nid, nr_pages);
 	if (!got && time_after_eq(jiffies, node->not_before)) {
 		got = preserve_pool_gain(nid, nr);
-		if (got)
-			preserve_publish();
-		else
+		if (!got)
 			WRITE_ONCE(node->not_before, jiffies + DEMAND_PAUSE);
 	}
 	mutex_unlock(&preserve_size_lock);
@@ -491,7 +481,8 @@ static void pool_work(struct work_struct *work)
 	}
 	for_each_online_node(nid)
 		node_balance(nid);
-	preserve_publish();
+	/* A frame may have turned defective. */
+	preserve_handover_fill();
 	mutex_unlock(&preserve_size_lock);
 }
 
@@ -540,7 +531,6 @@ int preserve_pool_set_lend(bool lend)
 		if (node->nr_lent)
 			err = -EBUSY;
 	}
-	preserve_publish();
 	mutex_unlock(&preserve_size_lock);
 	return err;
 }

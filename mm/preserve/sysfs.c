@@ -106,17 +106,17 @@ static u64 show_lend(int nid)
 
 static u64 show_poisoned(int nid)
 {
-	return pages_to_bytes(preserve_nr_claimed(&preserve_bad));
+	return pages_to_bytes(preserve_nr_bad());
 }
 
 static u64 show_preserved(int nid)
 {
-	return pages_to_bytes(preserve_nr_claimed(&preserve_out));
+	return pages_to_bytes(stat_of(nid).nr_claimed);
 }
 
 static u64 show_unclaimed(int nid)
 {
-	return pages_to_bytes(preserve_nr_claimed(&preserve_in));
+	return pages_to_bytes(preserve_nr_untaken());
 }
 
 static u64 show_files(int nid)

@@ -100,6 +100,17 @@ TRACE_EVENT(preserve_compact,
 		      __entry->moved, __entry->err)
 );
 
+TRACE_EVENT(preserve_freeze,
+	    TP_PROTO(u64 nr_blocks, u64 nr_tables),
+	    TP_ARGS(nr_blocks, nr_tables),
+	    TP_STRUCT__entry(__field(u64, nr_blocks)
+			     __field(u64, nr_tables)),
+	    TP_fast_assign(__entry->nr_blocks = nr_blocks;
+			   __entry->nr_tables = nr_tables;),
+	    TP_printk("blocks=%llu tables=%llu", __entry->nr_blocks,
+		      __entry->nr_tables)
+);
+
 TRACE_EVENT(preserve_adopt,
 	    TP_PROTO(u64 nr_blocks, u64 nr_live, int err),
 	    TP_ARGS(nr_blocks, nr_live, err),

@@ -16,27 +16,33 @@
 /**
  * DOC: What crosses the kexec
  *
- * KHO's root names one blob, %PRESERVE_KHO_NAME: a &struct preserve_header_ser
- * in a page of its own. The header holds the roots of three preserve maps:
+ * KHO's root names one blob, %PRESERVE_KHO_NAME: two pages, each with the same
+ * &struct preserve_header_ser. It points to the *block table*, a chain of pages of
+ * which there are two copies as well. The table lists the pool's blocks as extents:
+ * neighbouring blocks with no live frame, with nothing but live frames, or with a
+ * bitmap of live frames each, in a page of bitmaps. A frame is live if its content
+ * matters; everything else in a block is free memory of the pool. Defective frames
+ * follow at the end, as bitmaps of the blocks that they are in; they may be frames
+ * of a file as well, their content is lost.
  *
- * - *blocks*, keyed by pfn: the pool blocks. Each of them is also a key of
- *   KHO's own radix tree, so that the next kernel's early boot keeps away from
- *   them without knowing anything of this format.
- * - *frames*, keyed by pfn: the frames inside those blocks whose content
- *   matters. Everything else in a block is free memory of the pool.
- * - *bad*, keyed by pfn: frames of those blocks that are defective. They may be
- *   frames of a file as well; their content is lost.
+ * Each pool block is a key of KHO's own radix tree, so that the next kernel's early
+ * boot keeps away from it without knowing anything of this format. So is each page
+ * of the table and of bitmaps; they are not in pool blocks.
+ *
+ * Header and table are written once, when the kernel is about to be replaced and no
+ * block can join or leave any more.
  *
  * A preserved file is one &struct preserve_file_ser in a page of the pool. LUO
  * carries the page's physical address as the file's data handle. The record
- * holds the root of the file map. Records and the pages of file maps are frames
- * like the data is, the pages of the header's maps are not: who opens
- * those maps finds them by walking.
+ * holds the root of the file map. Records and the pages of file maps are live
+ * frames like the data is.
  *
- * The next kernel accepts a header, and later each record, as a whole or not at
- * all. A frame belongs to one owner: taking a record's frames out of the frame
- * map is part of its acceptance, so that two records which claim the same frame
- * cannot both be accepted.
+ * Damage costs what is damaged. One copy of a header or a table page stands in for
+ * the other. Where a page of bitmaps is damaged, all frames of its blocks count as
+ * live: what no file asks for is set aside until the next kexec. An extent that
+ * cannot be right is refused alone, and so is a record. A frame belongs to one
+ * owner: taking a record's frames is part of its acceptance, so that two records
+ * which claim the same frame cannot both be accepted.
  *
  * A change of any layout here takes a new version.
  */
@@ -44,7 +50,13 @@
 #define PRESERVE_KHO_NAME		"preserve"
 
 #define PRESERVE_HEADER_MAGIC		0x524448565253504dULL /* "MPSRVHDR" */
-#define PRESERVE_HEADER_VERSION		2
+#define PRESERVE_HEADER_VERSION		3
+
+/* No limit of the pool's size was set. */
+#define PRESERVE_NO_MAX			(~0ULL)
+
+/* Headers, pages of the table: so many of each, with the same content. */
+#define PRESERVE_COPIES			2
 
 /**
  * struct preserve_header_ser - The pool as the next kernel finds it.
@@ -53,11 +65,11 @@
  * @size:        sizeof(struct preserve_header_ser).
  * @block_order: log2 of a pool block's size in pages.
  * @page_shift:  log2 of the page size in bytes.
- * @blocks:      Map of the pool blocks: kind %PRMAP_SET, order @block_order.
- * @frames:      Map of the live frames: kind %PRMAP_SET, order 0.
- * @bad:         Map of the defective frames: kind %PRMAP_SET, order 0.
+ * @table:       Physical addresses of the table's first page; 0 for no block.
+ * @nr_blocks:   Blocks that the table lists.
  * @want:        Size of the pool in blocks, those included that are lent out and
  *               do not cross.
+ * @max:         Limit of that size as it was set at run time, or %PRESERVE_NO_MAX.
  * @csum:        xxh64, seed 0, of all bytes before this field.
  */
 struct preserve_header_ser {
@@ -66,16 +78,86 @@ struct preserve_header_ser {
 	__u32 size;
 	__u32 block_order;
 	__u32 page_shift;
-	struct prmap_root_ser blocks;
-	struct prmap_root_ser frames;
-	struct prmap_root_ser bad;
+	__u64 table[PRESERVE_COPIES];
+	__u64 nr_blocks;
 	__u64 want;
+	__u64 max;
 	__u64 csum;
 };
 
-static_assert(offsetof(struct preserve_header_ser, blocks) == 24);
-static_assert(sizeof(struct preserve_header_ser) ==
-	      40 + 3 * sizeof(struct prmap_root_ser));
+static_assert(offsetof(struct preserve_header_ser, table) == 24);
+static_assert(sizeof(struct preserve_header_ser) == 72);
+
+/* What the blocks of an extent have in common. */
+#define PRESERVE_EXTENT_FREE		1	/* no live frame */
+#define PRESERVE_EXTENT_LIVE		2	/* nothing but live frames */
+#define PRESERVE_EXTENT_SOME		3	/* a bitmap each says which */
+#define PRESERVE_EXTENT_BAD		4	/* one block's defective frames */
+
+/**
+ * struct preserve_extent_ser - Neighbouring blocks of the pool.
+ * @pfn:       First frame of the first block.
+ * @bitmaps:   Physical address of the page that has their bitmaps, or 0.
+ * @nr_blocks: How many blocks; 1 for %PRESERVE_EXTENT_BAD.
+ * @kind:      PRESERVE_EXTENT_*.
+ * @slot:      Number of the first bitmap in that page; the others follow.
+ *
+ * In ascending order, without overlap; %PRESERVE_EXTENT_BAD comes behind all others
+ * and names a block that one of them has.
+ */
+struct preserve_extent_ser {
+	__u64 pfn;
+	__u64 bitmaps;
+	__u32 nr_blocks;
+	__u16 kind;
+	__u16 slot;
+};
+
+static_assert(sizeof(struct preserve_extent_ser) == 24);
+
+#define PRESERVE_TABLE_MAGIC		0x4c42545652535250ULL /* "PRSRVTBL" */
+
+/**
+ * struct preserve_table_ser - A page of the block table.
+ * @magic:  %PRESERVE_TABLE_MAGIC.
+ * @csum:   xxh64 of the page behind this field, seeded with the number of the page
+ *          in the chain, from 0.
+ * @next:   Physical addresses of the next page's copies; 0 at the end.
+ * @nr:     Extents in use.
+ * @reserved: 0.
+ * @extent: The extents.
+ */
+struct preserve_table_ser {
+	__u64 magic;
+	__u64 csum;
+	__u64 next[PRESERVE_COPIES];
+	__u32 nr;
+	__u32 reserved;
+	struct preserve_extent_ser extent[];
+};
+
+static_assert(sizeof(struct preserve_table_ser) == 40);
+
+#define PRESERVE_BITMAPS_MAGIC		0x4d54425652535250ULL /* "PRSRVBTM" */
+
+/**
+ * struct preserve_bitmaps_ser - A page of bitmaps, one bit for each frame of a block.
+ * @magic:  %PRESERVE_BITMAPS_MAGIC.
+ * @csum:   xxh64 of the page behind this field, seeded with its physical address.
+ * @nr:     Bitmaps in use.
+ * @reserved: 0.
+ * @bits:   The bitmaps, each as long as a block needs: bit n of word w, in this
+ *          machine's byte order, is frame 64 * w + n.
+ */
+struct preserve_bitmaps_ser {
+	__u64 magic;
+	__u64 csum;
+	__u32 nr;
+	__u32 reserved;
+	__u64 bits[];
+};
+
+static_assert(sizeof(struct preserve_bitmaps_ser) == 24);
 
 #define PRESERVE_FILE_MAGIC		0x4543455256535250ULL /* "PRSVRECE" */
 #define PRESERVE_FILE_VERSION		2

@@ -15,7 +15,7 @@
  * A preserved tmpfs is one record of kind %PRESERVE_FILE_TREE. The file that it
  * describes is the tree's *book*: names, attributes, and where the data is. The
  * data's frames are not part of the book's file map; each file's runs stand in the
- * book, and the frames are in the header's frame map like any other.
+ * book, and the frames are live frames like any other.
  *
  * The book begins with a &struct preserve_tree_ser. Everything else is in
  * *sections*, each a &struct preserve_section_ser with its own checksum and what it

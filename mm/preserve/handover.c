@@ -1,0 +1,502 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Blocks that join and leave the pool, and the image of all blocks that the next
+ * kernel finds.
+ *
+ * A block joins or leaves in one step under preserve_header_lock: as a key of KHO's,
+ * and as a block of the pool. The image (header, block table, bitmaps) is written
+ * once, when the kernel is about to be replaced: a reboot notifier, behind the last
+ * word of each file, takes the same lock, and from then on no block joins or leaves
+ * and no frame is claimed or unclaimed, whatever other CPUs still do. So it does not
+ * matter at which instant they are stopped.
+ *
+ * Writing the image cannot fail: each block that joins sees to it that there are
+ * pages enough for an image in which all blocks need a bitmap. What is left of them
+ * is not handed over.
+ */
+#define pr_fmt(fmt) "preserve: " fmt
+
+#include <linux/bitmap.h>
+#include <linux/cleanup.h>
+#include <linux/debugfs.h>
+#include <linux/io.h>
+#include <linux/kexec.h>
+#include <linux/kexec_handover.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/notifier.h>
+#include <linux/preserve.h>
+#include <linux/reboot.h>
+
+#include <trace/events/preserve.h>
+
+#include "internal.h"
+
+/* Blocks whose frames turn defective, that there is room for at any time. */
+#define BAD_SPARE	8
+
+/* Pages that are kept although fewer would do, so that sizes may swing a little. */
+#define PAGES_SPARE	4
+
+/* Blocks that are looked at between two offers to reschedule. */
+#define BATCH		1024
+
+static DEFINE_MUTEX(preserve_header_lock);
+
+/* The header's two pages. NULL: nothing can be handed over. */
+static struct preserve_header_ser *header;
+
+/* The image is written, or about to be: read under the locks of the nodes, too. */
+bool preserve_frozen;
+
+static unsigned long nr_blocks;
+
+/**
+ * struct image_page - A page that the image can use, until it does.
+ * @next: The next one.
+ *
+ * Each is a key of KHO's.
+ */
+struct image_page {
+	struct image_page *next;
+};
+
+static struct image_page *image_pages;
+static unsigned long nr_image_pages;
+
+/* Not every block of the pool will reach the next kernel. */
+static bool one_way;
+
+/**
+ * preserve_ready - Is there a pool to allocate from and to retrieve from?
+ *
+ * Return: False if KHO or LUO are switched off, or their set-up has failed.
+ */
+bool preserve_ready(void)
+{
+	return header;
+}
+
+/**
+ * preserve_available - Can memory be handed over to the next kernel?
+ *
+ * Return: False as for preserve_ready(), if the pool cannot be handed on, and when the
+ *         image for the next kernel is written.
+ */
+bool preserve_available(void)
+{
+	return header && !one_way && !READ_ONCE(preserve_frozen);
+}
+
+/* How many pages an image of so many blocks can need, beside the header. */
+static unsigned long image_size(unsigned long nr)
+{
+	nr += BAD_SPARE + min(preserve_nr_bad(), nr);
+	return DIV_ROUND_UP(nr, PRESERVE_BITMAPS) +
+	       PRESERVE_COPIES * DIV_ROUND_UP(nr, PRESERVE_TABLE_EXTENTS);
+}
+
+static void *image_page_take(void)
+{
+	struct image_page *page = image_pages;
+
+	if (page) {
+		image_pages = page->next;
+		nr_image_pages--;
+	}
+	return page;
+}
+
+/* Sees to pages for so many blocks. Context: preserve_header_lock held. */
+static int image_fill(unsigned long nr)
+{
+	unsigned long size = nr ? image_size(nr) : 0;
+	struct image_page *page;
+
+	while (nr_image_pages < size) {
+		page = kho_alloc_preserve(PAGE_SIZE);
+		if (IS_ERR(page))
+			return PTR_ERR(page);
+		page->next = image_pages;
+		image_pages = page;
+		nr_image_pages++;
+	}
+	return 0;
+}
+
+/* Gives back what so many blocks do not need. Context: preserve_header_lock held. */
+static void image_trim(unsigned long nr)
+{
+	unsigned long most = nr ? image_size(nr) + PAGES_SPARE : 0;
+
+	while (nr_image_pages > most)
+		kho_unpreserve_free(image_page_take());
+}
+
+/**
+ * preserve_block_join - Put a block into the pool, for the next kernel as well.
+ * @block: From preserve_block_alloc(); the pool's on success, see
+ *         preserve_block_insert().
+ *
+ * Context: Process context, takes preserve_header_lock.
+ * Return: 0; -ENOMEM; -EBUSY if the kernel is about to be replaced.
+ */
+int preserve_block_join(struct preserve_block *block)
+{
+	struct page *page = pfn_to_page(block->pfn);
+	int err;
+
+	guard(mutex)(&preserve_header_lock);
+	if (preserve_frozen)
+		return -EBUSY;
+	err = image_fill(nr_blocks + 1);
+	err = err ?: kho_preserve_pages(page, pageblock_nr_pages);
+	if (err)
+		return err;
+	nr_blocks++;
+	block->handed = true;
+	preserve_block_insert(block);
+	return 0;
+}
+
+/**
+ * preserve_block_quit - Undo preserve_block_join().
+ * @block: Off its node, as preserve_block_steal() leaves it. Freed on success, and
+ *         its frames are the caller's, see preserve_block_remove().
+ *
+ * Context: Process context, takes preserve_header_lock.
+ * Return: 0; -EBUSY if the kernel is about to be replaced.
+ */
+int preserve_block_quit(struct preserve_block *block)
+{
+	struct page *page = pfn_to_page(block->pfn);
+	bool handed;
+
+	guard(mutex)(&preserve_header_lock);
+	if (preserve_frozen)
+		return -EBUSY;
+	handed = block->handed;
+	preserve_block_remove(block);
+	if (handed) {
+		kho_unpreserve_pages(page, pageblock_nr_pages);
+		image_trim(--nr_blocks);
+	}
+	return 0;
+}
+
+/**
+ * preserve_handover_fill - See to pages for what has turned out to be defective.
+ *
+ * Context: Process context, takes preserve_header_lock.
+ */
+void preserve_handover_fill(void)
+{
+	guard(mutex)(&preserve_header_lock);
+	if (preserve_available())
+		image_fill(nr_blocks);
+}
+
+/**
+ * struct image - An image that is being written.
+ * @table:    The copies of the table's last page.
+ * @seq:      Its number in the chain, plus one.
+ * @bitmaps:  The last page of bitmaps.
+ * @extent:   The last extent, in the first copy.
+ * @end:      Behind its last frame.
+ * @nr:       Blocks so far.
+ * @lost:     Blocks whose defective frames found no place.
+ */
+struct image {
+	struct preserve_table_ser *table[PRESERVE_COPIES];
+	u64 seq;
+	struct preserve_bitmaps_ser *bitmaps;
+	struct preserve_extent_ser *extent;
+	unsigned long end;
+	unsigned long nr;
+	unsigned long lost;
+};
+
+/* The copies are the same, so they are sealed as one. */
+static void table_seal(struct image *im)
+{
+	unsigned int i;
+
+	if (!im->seq)
+		return;
+	preserve_table_seal(im->table[0], im->seq - 1);
+	for (i = 1; i < PRESERVE_COPIES; i++)
+		memcpy(im->table[i], im->table[0], PAGE_SIZE);
+}
+
+static bool table_next(struct image *im)
+{
+	struct preserve_table_ser *next[PRESERVE_COPIES];
+	u64 *link = im->seq ? im->table[0]->next : header->table;
+	unsigned int i;
+
+	if (nr_image_pages < PRESERVE_COPIES)
+		return false;
+	for (i = 0; i < PRESERVE_COPIES; i++) {
+		next[i] = image_page_take();
+		link[i] = virt_to_phys(next[i]);
+	}
+	table_seal(im);
+	memcpy(im->table, next, sizeof(next));
+	preserve_table_init(im->table[0]);
+	im->seq++;
+	return true;
+}
+
+static struct preserve_extent_ser *extent_new(struct image *im,
+					      unsigned long pfn, u16 kind)
+{
+	struct preserve_table_ser *table = im->table[0];
+
+	if (!table || table->nr == PRESERVE_TABLE_EXTENTS) {
+		if (!table_next(im))
+			return NULL;
+		table = im->table[0];
+	}
+	im->extent = &table->extent[table->nr++];
+	im->extent->pfn = pfn;
+	im->extent->kind = kind;
+	return im->extent;
+}
+
+static void bitmaps_seal(struct image *im)
+{
+	if (im->bitmaps)
+		preserve_bitmaps_seal(im->bitmaps, virt_to_phys(im->bitmaps));
+}
+
+/* Writes a bitmap; *@slot is its place in the page im->bitmaps. */
+static bool bitmap_put(struct image *im, const unsigned long *map, u16 *slot)
+{
+	struct preserve_bitmaps_ser *bm = im->bitmaps;
+
+	if (!bm || bm->nr == PRESERVE_BITMAPS) {
+		bm = image_page_take();
+		if (!bm)
+			return false;
+		bitmaps_seal(im);
+		preserve_bitmaps_init(bm);
+		im->bitmaps = bm;
+	}
+	*slot = bm->nr++;
+	bitmap_copy(preserve_bitmaps_at(bm, *slot), map, pageblock_nr_pages);
+	return true;
+}
+
+static u16 block_kind(const struct preserve_block *block)
+{
+	if (!block->nr_claimed)
+		return PRESERVE_EXTENT_FREE;
+	return block->nr_claimed == pageblock_nr_pages ?
+	       PRESERVE_EXTENT_LIVE : PRESERVE_EXTENT_SOME;
+}
+
+/* Can the last extent have @block as well? Its bitmap is in @slot. */
+static bool extent_goes_on(const struct image *im,
+			   const struct preserve_block *block, u16 slot)
+{
+	const struct preserve_extent_ser *extent = im->extent;
+
+	if (!extent || im->end != block->pfn ||
+	    extent->kind != block_kind(block))
+		return false;
+	return extent->kind != PRESERVE_EXTENT_SOME ||
+	       (extent->bitmaps == virt_to_phys(im->bitmaps) &&
+		extent->slot + extent->nr_blocks == slot);
+}
+
+/* There is room: preserve_block_join() has seen to it. */
+static bool image_add(struct image *im, const struct preserve_block *block)
+{
+	struct preserve_extent_ser *extent;
+	u16 kind = block_kind(block), slot = 0;
+
+	if (kind == PRESERVE_EXTENT_SOME &&
+	    !bitmap_put(im, block->claimed, &slot))
+		return false;
+	if (!extent_goes_on(im, block, slot)) {
+		extent = extent_new(im, block->pfn, kind);
+		if (!extent)
+			return false;
+		extent->slot = slot;
+		if (kind == PRESERVE_EXTENT_SOME)
+			extent->bitmaps = virt_to_phys(im->bitmaps);
+	}
+	im->extent->nr_blocks++;
+	im->end = block->pfn + pageblock_nr_pages;
+	im->nr++;
+	return true;
+}
+
+static void image_add_bad(struct image *im, const struct preserve_block *block)
+{
+	struct preserve_extent_ser *extent;
+	u16 slot;
+
+	if (!bitmap_put(im, block->bad, &slot))
+		goto lost;
+	extent = extent_new(im, block->pfn, PRESERVE_EXTENT_BAD);
+	if (!extent)
+		goto lost;
+	extent->bitmaps = virt_to_phys(im->bitmaps);
+	extent->slot = slot;
+	extent->nr_blocks = 1;
+	return;
+lost:
+	im->lost++;
+}
+
+/* The first block at or behind *@pfn; moves it on. */
+static struct preserve_block *next_block(unsigned long *pfn)
+{
+	struct preserve_block *block = preserve_block_next(*pfn);
+
+	if (block)
+		*pfn = block->pfn + pageblock_nr_pages;
+	return block;
+}
+
+static void image_write(struct image *im)
+{
+	const struct preserve_block *block;
+	unsigned long pfn = 0;
+
+	while ((block = next_block(&pfn))) {
+		if (WARN_ON_ONCE(!image_add(im, block)))
+			break;
+		if (!(im->nr % BATCH))
+			cond_resched();
+	}
+	if (preserve_nr_bad()) {
+		pfn = 0;
+		while ((block = next_block(&pfn)))
+			if (block->bad)
+				image_add_bad(im, block);
+	}
+	bitmaps_seal(im);
+	table_seal(im);
+	if (im->lost)
+		pr_err("no memory to tell the next kernel of the defective frames of %lu blocks\n",
+		       im->lost);
+}
+
+/* All nodes see from now on that the image is about to be written. */
+static void freeze_nodes(void)
+{
+	int nid;
+
+	WRITE_ONCE(preserve_frozen, true);
+	for (nid = 0; nid < MAX_NUMNODES; nid++) {
+		spin_lock_irq(&preserve_nodes[nid].lock);
+		spin_unlock_irq(&preserve_nodes[nid].lock);
+	}
+}
+
+static void header_write(const struct image *im)
+{
+	header->nr_blocks = im->nr;
+	header->want = READ_ONCE(preserve_pool_want);
+	header->max = READ_ONCE(preserve_max_set);
+	preserve_header_seal(header);
+	memcpy((void *)header + PAGE_SIZE, header, PAGE_SIZE);
+}
+
+/**
+ * preserve_handover_freeze - Write the image for the next kernel.
+ *
+ * Nothing of it changes afterwards.
+ *
+ * Context: Process context, takes preserve_header_lock.
+ */
+void preserve_handover_freeze(void)
+{
+	struct image im = {};
+
+	guard(mutex)(&preserve_header_lock);
+	if (!preserve_available())
+		return;
+	freeze_nodes();
+	image_write(&im);
+	header_write(&im);
+	image_trim(0);
+	trace_preserve_freeze(im.nr, im.seq);
+}
+
+static int handover_notify(struct notifier_block *nb, unsigned long action,
+			   void *data)
+{
+	if (kexec_in_progress)
+		preserve_handover_freeze();
+	return NOTIFY_DONE;
+}
+
+/* First of all: another may end the chain. */
+static struct notifier_block handover_notifier = {
+	.notifier_call = handover_notify,
+	.priority = INT_MAX,
+};
+
+static int freeze_set(void *data, u64 value)
+{
+	preserve_handover_freeze();
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(freeze_fops, NULL, freeze_set, "%llu\n");
+
+/**
+ * preserve_handover_init - Make the header.
+ *
+ * Return: 0 or a negative errno: there is no pool then.
+ */
+int __init preserve_handover_init(void)
+{
+	void *pages = kho_alloc_preserve(PRESERVE_COPIES * PAGE_SIZE);
+
+	if (IS_ERR(pages))
+		return PTR_ERR(pages);
+	header = pages;
+	return 0;
+}
+
+/**
+ * preserve_handover_start - Tell KHO of the header.
+ *
+ * Return: 0 or a negative errno: there is no pool then.
+ */
+int __init preserve_handover_start(void)
+{
+	int err;
+
+	if (one_way)
+		return 0;
+	err = kho_add_subtree(PRESERVE_KHO_NAME, header,
+			      PRESERVE_COPIES * PAGE_SIZE);
+	if (err) {
+		pr_err("no place in KHO's root (%pe): nothing can be preserved\n",
+		       ERR_PTR(err));
+		kho_unpreserve_free(header);
+		header = NULL;
+		return err;
+	}
+	register_reboot_notifier(&handover_notifier);
+	/* So that tests can look at the image, and damage it. */
+	debugfs_create_file_unsafe("freeze", 0200,
+				   debugfs_create_dir("preserve", NULL), NULL,
+				   &freeze_fops);
+	return 0;
+}
+
+/**
+ * preserve_handover_give_up - Hand nothing on: a block could not join.
+ *
+ * Context: Boot, before preserve_handover_start().
+ */
+void __init preserve_handover_give_up(void)
+{
+	one_way = true;
+	pr_err("no memory to hand the pool on: files can be retrieved but not preserved again\n");
+}

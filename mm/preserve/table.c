@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The block table's pages: sealing, and validation before any use.
+ *
+ * Pure: reads and writes the page it is given and nothing else, so that KUnit can
+ * feed it anything. Whether blocks and pages that an extent names are the pool's is
+ * for adopt.c to find out.
+ */
+#include <linux/kho/abi/preserve.h>
+#include <linux/mm.h>
+#include <linux/pageblock-flags.h>
+#include <linux/string.h>
+#include <linux/xxhash.h>
+
+#include "internal.h"
+
+/* What the magic number and the checksum take, in either kind of page. */
+#define BEHIND_CSUM	16
+
+static_assert(offsetofend(struct preserve_table_ser, csum) == BEHIND_CSUM);
+static_assert(offsetofend(struct preserve_bitmaps_ser, csum) == BEHIND_CSUM);
+
+static u64 page_sum(const void *page, u64 seed)
+{
+	return xxh64(page + BEHIND_CSUM, PAGE_SIZE - BEHIND_CSUM, seed);
+}
+
+/**
+ * preserve_table_init - Make a page an empty page of the table.
+ * @table: The page.
+ */
+void preserve_table_init(struct preserve_table_ser *table)
+{
+	memset(table, 0, PAGE_SIZE);
+	table->magic = PRESERVE_TABLE_MAGIC;
+}
+
+/**
+ * preserve_table_seal - Fill in a table page's checksum.
+ * @table: Everything else is filled in.
+ * @seq:   Its number in the chain.
+ */
+void preserve_table_seal(struct preserve_table_ser *table, u64 seq)
+{
+	table->csum = page_sum(table, seq);
+}
+
+/**
+ * preserve_table_check - Can this page of the table be used?
+ * @table: The handed-over page.
+ * @seq:   The number that it must have.
+ *
+ * Return: True if it can: its extents may still be wrong, see
+ *         preserve_extent_check().
+ */
+bool preserve_table_check(const struct preserve_table_ser *table, u64 seq)
+{
+	return table->magic == PRESERVE_TABLE_MAGIC &&
+	       table->csum == page_sum(table, seq) &&
+	       table->nr && table->nr <= PRESERVE_TABLE_EXTENTS;
+}
+
+/**
+ * preserve_extent_check - Can this extent be right?
+ * @extent: The handed-over bytes.
+ * @from:   Behind the last frame of the extents before it; not for
+ *          %PRESERVE_EXTENT_BAD.
+ * @end:    Behind the last frame of the machine.
+ *
+ * Return: True if its kind is known and its blocks are where they can be.
+ */
+bool preserve_extent_check(const struct preserve_extent_ser *extent, u64 from,
+			   u64 end)
+{
+	u64 nr = extent->nr_blocks;
+
+	if (!nr || !IS_ALIGNED(extent->pfn, pageblock_nr_pages) ||
+	    extent->pfn >= end || nr > (end - extent->pfn) >> pageblock_order)
+		return false;
+	switch (extent->kind) {
+	case PRESERVE_EXTENT_FREE:
+	case PRESERVE_EXTENT_LIVE:
+	case PRESERVE_EXTENT_SOME:
+		return extent->pfn >= from;
+	case PRESERVE_EXTENT_BAD:
+		return nr == 1;
+	}
+	return false;
+}
+
+/**
+ * preserve_bitmaps_init - Make a page an empty page of bitmaps.
+ * @bm: The page.
+ */
+void preserve_bitmaps_init(struct preserve_bitmaps_ser *bm)
+{
+	memset(bm, 0, PAGE_SIZE);
+	bm->magic = PRESERVE_BITMAPS_MAGIC;
+}
+
+/**
+ * preserve_bitmaps_seal - Fill in a bitmap page's checksum.
+ * @bm:   Everything else is filled in.
+ * @phys: Its physical address.
+ */
+void preserve_bitmaps_seal(struct preserve_bitmaps_ser *bm, u64 phys)
+{
+	bm->csum = page_sum(bm, phys);
+}
+
+/**
+ * preserve_bitmaps_check - Can this page of bitmaps be used?
+ * @bm:   The handed-over page.
+ * @phys: Its physical address.
+ *
+ * Return: True if it can.
+ */
+bool preserve_bitmaps_check(const struct preserve_bitmaps_ser *bm, u64 phys)
+{
+	return bm->magic == PRESERVE_BITMAPS_MAGIC &&
+	       bm->csum == page_sum(bm, phys) &&
+	       bm->nr && bm->nr <= PRESERVE_BITMAPS;
+}
+
+/**
+ * preserve_bitmaps_at - One of a page's bitmaps.
+ * @bm:   The page.
+ * @slot: Its number, below %PRESERVE_BITMAPS.
+ *
+ * Return: The bitmap, of pageblock_nr_pages bits.
+ */
+unsigned long *preserve_bitmaps_at(struct preserve_bitmaps_ser *bm,
+				   unsigned int slot)
+{
+	return (unsigned long *)bm->bits +
+	       slot * BITS_TO_LONGS(pageblock_nr_pages);
+}
