@@ -173,22 +173,47 @@ static __s64 used(void)
 	return plain ? 0 : pool_counter("used");
 }
 
+/* What the later kernels have to know of the first. */
+struct first {
+	__s64 used;
+	__s64 max;
+};
+
+static struct first first_get(void)
+{
+	struct first first = { .used = used() };
+
+	require(first.used >= 0, "read the pool's counter: %lld",
+		(long long)first.used);
+	first.max = plain ? 0 : pool_counter("max");
+	return first;
+}
+
+/* Memory of the kernel itself differs a little. */
+static void check_max(__s64 max)
+{
+	if (!plain)
+		check(llabs(pool_counter("max") - max) <= (__s64)MIB(16),
+		      "the limit is as it was: %lld, was %lld",
+		      (long long)pool_counter("max"), (long long)max);
+}
+
 static void round_run(void)
 {
 	unsigned int round = stage_number(), wrong = 0;
 	int incoming = -1, session, state;
 	bool last = round + 1 == nr_rounds;
-	__s64 first;
+	struct first first;
 
 	if (!round && !plain)
 		pool_used_at_rest();
-	first = used();
-	require(first >= 0, "read the pool's counter: %lld", (long long)first);
+	first = first_get();
 	if (round) {
 		incoming = stage_session_retrieve(SESSION);
 		state = preserve_session_get_fd(incoming, TOKEN_STATE);
 		require(pread(state, &first, sizeof(first), 0) ==
 			sizeof(first), "read the state");
+		check_max(first.max);
 	} else {
 		state = memfd_create("state", MFD_CLOEXEC |
 				     (plain ? 0 : MFD_PRESERVE));
@@ -201,8 +226,9 @@ static void round_run(void)
 	if (last) {
 		stage_session_finish(incoming);
 		close(state);
-		check(used() == first, "the pool has all pages: %lld, was %lld",
-		      (long long)used(), (long long)first);
+		check(used() == first.used,
+		      "the pool has all pages: %lld, was %lld",
+		      (long long)used(), (long long)first.used);
 		return;
 	}
 	session = stage_session_create(SESSION);
