@@ -154,7 +154,8 @@ static void verify(int fd, enum kind kind, const char *when)
 		check(content_is(fd, shape, kind), "%s: %s: content and holes",
 		      shape->name, when);
 		check(file_allocated(fd) == (__s64)parts_bytes(shape),
-		      "%s: %s: no hole is filled", shape->name, when);
+		      "%s: %s: no hole is filled: %lld", shape->name, when,
+		      (long long)file_allocated(fd));
 	}
 	lseek(fd, shape->pos, SEEK_SET);
 }

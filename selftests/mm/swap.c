@@ -48,7 +48,24 @@ __s64 swap_used(void)
 	return meminfo_bytes("SwapTotal") - meminfo_bytes("SwapFree");
 }
 
-/* Pages that somebody looks at just then stay, so it tries several times. */
+/*
+ * Maps the file's data, and no hole: that would get a page, which reclaim drops unless it
+ * still waits in a list of the CPU that the task has just left.
+ */
+static void populate_data(int fd, char *map, off_t size)
+{
+	off_t position = lseek(fd, 0, SEEK_CUR), at = 0, end;
+
+	while ((at = lseek(fd, at, SEEK_DATA)) >= 0 && at < size) {
+		end = lseek(fd, at, SEEK_HOLE);
+		madvise(map + at, (end < size ? end : size) - at,
+			MADV_POPULATE_READ);
+		at = end;
+	}
+	lseek(fd, position, SEEK_SET);
+}
+
+/* Pages that another task looks at just then stay, so it tries several times. */
 bool swap_out(int fd, __u64 size, __u64 want)
 {
 	void *map = place_map(fd, 0, size);
@@ -59,7 +76,7 @@ bool swap_out(int fd, __u64 size, __u64 want)
 	     tries++) {
 		/* Empties the per-CPU lists that hide folios from reclaim. */
 		text_write("/proc/sys/vm/drop_caches", "1");
-		madvise(map, size, MADV_POPULATE_READ);
+		populate_data(fd, map, size);
 		madvise(map, size, MADV_PAGEOUT);
 	}
 	munmap(map, size);
