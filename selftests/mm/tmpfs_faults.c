@@ -362,7 +362,8 @@ static void after(void)
 			failed++;
 			continue;
 		}
-		require(attach_faults(fd, dir, &hit, i + 1), "attach %s", dir);
+		require(attach_faults(fd, dir, &hit, good + 1), "attach %s",
+			dir);
 		attach += hit;
 		attached[i] = true;
 		close(fd);
