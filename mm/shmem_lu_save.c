@@ -121,7 +121,7 @@ static int section_end(struct saving *s, u32 kind, u64 no)
 			return table->err;
 		err = shmem_lu_section_runs(s->book, &sec, shmem_lu_claim);
 		if (err)
-			return err == -ENOMEM ? -ENOSPC : err;
+			return err;
 	}
 	s->w.len = 0;
 	s->nr = 0;

@@ -203,6 +203,7 @@ void preserve_folio_to_frames(struct folio *folio);
 extern struct mutex preserve_size_lock;
 extern unsigned long preserve_pool_want;
 extern unsigned long preserve_pool_max;
+extern unsigned long preserve_max_set;
 extern bool preserve_pool_lend;
 
 unsigned long preserve_pool_size(void);
@@ -291,7 +292,6 @@ int preserve_record_check(const struct preserve_file_ser *rec, u32 kind,
 
 /* handover.c */
 extern bool preserve_frozen;
-extern unsigned long preserve_max_set;
 
 int preserve_block_join(struct preserve_block *block);
 int preserve_block_quit(struct preserve_block *block);

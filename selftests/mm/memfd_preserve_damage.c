@@ -8,6 +8,7 @@
  * where a deeper check is the target. An argument is a seed for the random changes.
  */
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -77,7 +78,7 @@ struct page {
 	};
 };
 
-_Static_assert(sizeof(struct page) == PAGE, "it is a page");
+static_assert(sizeof(struct page) == PAGE, "it is a page");
 
 /* The image, as far as the tests need it: a small pool's table is one page. */
 static struct image {
