@@ -57,19 +57,19 @@ static int wait_for_locks(struct address_space *mapping)
 	struct folio_batch batch;
 	pgoff_t index = 0;
 	unsigned int i;
+	int err = 0;
 
 	folio_batch_init(&batch);
-	while (filemap_get_folios(mapping, &index, ULONG_MAX, &batch)) {
-		for (i = 0; i < folio_batch_count(&batch); i++) {
-			folio_lock(batch.folios[i]);
-			folio_unlock(batch.folios[i]);
+	while (!err && filemap_get_folios(mapping, &index, ULONG_MAX, &batch)) {
+		for (i = 0; i < folio_batch_count(&batch) && !err; i++) {
+			err = folio_lock_killable(batch.folios[i]);
+			if (!err)
+				folio_unlock(batch.folios[i]);
 		}
 		folio_batch_release(&batch);
-		if (fatal_signal_pending(current))
-			return -EINTR;
 		cond_resched();
 	}
-	return 0;
+	return err;
 }
 
 /* The next page index from *index on whose content is in swap. */

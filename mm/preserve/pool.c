@@ -917,7 +917,8 @@ static void orphan_free(struct preserve_node *node, struct preserve_block *block
 {
 	struct page *page = pfn_to_page(block->pfn + bit);
 
-	if (page->private != ORPHAN)
+	/* Any owner's page is counted, or part of a folio. */
+	if (page->private != ORPHAN || page_count(page) || PageCompound(page))
 		return;
 	page->private = 0;
 	block->nr_orphans--;
