@@ -26,9 +26,11 @@ WORK = BUILD / "vm"
 # in the clocksource watchdog; README.md beside this file has the story. An NMI, by
 # which the harness ends a machine that stands still, makes the kernel print the
 # backtraces of all CPUs. KUnit tests run where a test asks for them, not at each boot.
+# One RAM disk is enough for swap; 16 of them are half a second of a debug boot.
 CMDLINE = ("console=ttyS0,115200 printk.time=1 kho=on liveupdate=on retain_initrd "
            "oops=panic panic=-1 rdinit=/init no_timer_check tsc=nowatchdog "
-           "unknown_nmi_panic panic_sys_info=all_bt,tasks kunit.enable=0")
+           "unknown_nmi_panic panic_sys_info=all_bt,tasks kunit.enable=0 "
+           "brd.rd_nr=1")
 # KASAN's shadow is reserved memory: KHO's default, twice what is reserved, would
 # leave none, and the debug kernel needs room for it in the scratch areas: see
 # node_scratch().
