@@ -500,6 +500,9 @@ static struct file *file_from_record(const struct preserve_file_ser *rec)
 	struct file *file;
 	int err;
 
+	/* An unknown one would be lost. */
+	if (rec->seals & ~SHMEM_LU_SEALS)
+		return ERR_PTR(-EPROTO);
 	file = memfd_alloc_file(rec->name, MFD_ALLOW_SEALING | MFD_PRESERVE);
 	if (IS_ERR(file))
 		return file;
@@ -508,7 +511,6 @@ static struct file *file_from_record(const struct preserve_file_ser *rec)
 	inode = file_inode(file);
 	inode->i_mode = (inode->i_mode & S_IFMT) | rec->mode;
 
-	/* Refuses seals that this kernel does not know. */
 	err = memfd_add_seals(file, rec->seals);
 	if (err) {
 		fput(file);
@@ -526,19 +528,31 @@ static struct file *file_from_record(const struct preserve_file_ser *rec)
 }
 
 /**
+ * shmem_lu_again - Can a retrieve that failed be tried again?
+ * @err: Its error.
+ *
+ * Return: False if it is about what was handed over, and so final.
+ */
+bool shmem_lu_again(int err)
+{
+	return err != -EBADMSG && err != -EPROTO && err != -EUCLEAN;
+}
+
+/**
  * shmem_lu_file_retrieve - Make the file that the last kernel has preserved.
  * @handle: From shmem_lu_file_preserve(), not trusted.
  * @kind:   PRESERVE_FILE_*.
  *
+ * Nothing is lost when it fails: the record stays as it is.
+ *
  * Context: Process context.
- * Return: The file, or an ERR_PTR, with a message.
+ * Return: The file, or an ERR_PTR, with a message: see shmem_lu_again().
  */
 struct file *shmem_lu_file_retrieve(u64 handle, u32 kind)
 {
 	struct preserve_file_ser *rec;
 	struct prmap map;
 	struct file *file;
-	int err = 0;
 
 	rec = preserve_record_take(handle, kind, &map);
 	if (IS_ERR(rec))
@@ -546,24 +560,17 @@ struct file *shmem_lu_file_retrieve(u64 handle, u32 kind)
 
 	file = file_from_record(rec);
 	if (IS_ERR(file)) {
-		err = PTR_ERR(file);
-		preserve_map_release(&map);
-		goto out;
+		pr_err_ratelimited("%s is not retrieved (%pe)%s\n", rec->name, file,
+				   shmem_lu_again(PTR_ERR(file)) ?
+				   "; it can be tried again" : "");
+		preserve_record_untake(rec, &map);
+		return file;
 	}
 	preserve_file_restore(inode_pf(file_inode(file)), &map);
-	err = shmem_lu_demand_begin(file_inode(file));
-	if (err) {
-		preserve_file_release(inode_pf(file_inode(file)));
-		fput(file);
-	} else {
-		preserve_file_report_bad(inode_pf(file_inode(file)), rec->name);
-	}
-out:
-	if (err)
-		pr_err_ratelimited("%s cannot be retrieved (%pe)\n", rec->name,
-				   ERR_PTR(err));
+	shmem_lu_demand_begin(file_inode(file));
+	preserve_file_report_bad(inode_pf(file_inode(file)), rec->name);
 	preserve_record_free(rec);
-	return err ? ERR_PTR(err) : file;
+	return file;
 }
 
 /* --- LUO's handler of memfds --- */
@@ -594,8 +601,10 @@ static int shmem_lu_retrieve(struct liveupdate_file_op_args *args)
 	struct file *file = shmem_lu_file_retrieve(args->serialized_data,
 						   PRESERVE_FILE_MEMFD);
 
-	if (IS_ERR(file))
+	if (IS_ERR(file)) {
+		args->again = shmem_lu_again(PTR_ERR(file));
 		return PTR_ERR(file);
+	}
 	args->file = file;
 	return 0;
 }
@@ -605,7 +614,7 @@ static void shmem_lu_finish(struct liveupdate_file_op_args *args)
 	struct preserve_file_ser *rec;
 	struct prmap map;
 
-	/* Retrieved, or tried to: nothing is left then. */
+	/* Retrieved, or refused. */
 	if (args->retrieve_status)
 		return;
 

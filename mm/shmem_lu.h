@@ -68,6 +68,7 @@ int shmem_lu_option(bool *pool);
 void shmem_lu_put_super(struct shmem_sb_info *sbinfo);
 bool shmem_lu_pool(const struct shmem_sb_info *sbinfo);
 void shmem_lu_set_pool(struct shmem_sb_info *sbinfo, bool pool);
+int shmem_lu_acct(struct inode *inode, long nr);
 int __shmem_lu_restore(struct address_space *mapping, pgoff_t index, gfp_t gfp);
 long __shmem_lu_drop(struct address_space *mapping, pgoff_t start, pgoff_t end);
 unsigned char __shmem_lu_incore(struct address_space *mapping, pgoff_t index);
@@ -86,6 +87,17 @@ static inline bool shmem_lu_has_state(const struct address_space *mapping)
 
 	/* Pairs with the release in shmem_lu_data_load(): @preserve comes first. */
 	return smp_load_acquire(&info->lu_pos) || READ_ONCE(info->preserve);
+}
+
+/**
+ * shmem_lu_accounted - Is what this task makes in a file system accounted for already?
+ * @sbinfo: The file system's.
+ *
+ * Return: True while it makes what the file system's book has.
+ */
+static inline bool shmem_lu_accounted(const struct shmem_sb_info *sbinfo)
+{
+	return unlikely(READ_ONCE(sbinfo->lu_maker) == current);
 }
 
 /**
@@ -180,6 +192,16 @@ static inline void shmem_lu_set_pool(struct shmem_sb_info *sbinfo, bool pool)
 {
 }
 
+static inline bool shmem_lu_accounted(const struct shmem_sb_info *sbinfo)
+{
+	return false;
+}
+
+static inline int shmem_lu_acct(struct inode *inode, long nr)
+{
+	return 0;
+}
+
 static inline void __shmem_lu_clear(struct address_space *mapping,
 				    pgoff_t start, pgoff_t end)
 {
@@ -226,6 +248,23 @@ static inline bool shmem_lu_has_state(const struct address_space *mapping)
 
 #endif /* CONFIG_PRESERVE_MEMFD */
 
+/**
+ * shmem_lu_reserved - Is an inode that is to be made accounted for already?
+ * @sbinfo: Of its file system.
+ * @ino:    Its number, which comes later then; may be NULL.
+ *
+ * Return: True if it is.
+ */
+static inline bool shmem_lu_reserved(const struct shmem_sb_info *sbinfo,
+				     ino_t *ino)
+{
+	bool accounted = shmem_lu_accounted(sbinfo);
+
+	if (accounted && ino)
+		*ino = 0;
+	return accounted;
+}
+
 /* mm/shmem.c */
 extern const struct inode_operations shmem_short_symlink_operations;
 extern const struct inode_operations shmem_symlink_inode_operations;
@@ -246,7 +285,7 @@ unsigned long shmem_lu_data_drop(struct inode *inode);
 void shmem_update_stats(struct folio *folio, int nr_pages);
 int shmem_lu_insert(struct address_space *mapping, struct folio_batch *batch,
 		    pgoff_t index, gfp_t gfp);
-int shmem_lu_demand_begin(struct inode *inode);
+void shmem_lu_demand_begin(struct inode *inode);
 bool shmem_lu_room(struct address_space *mapping, pgoff_t index, int order);
 
 /* mm/shmem_lu_plain.c */

@@ -8,8 +8,10 @@
  */
 #define pr_fmt(fmt) "preserve: tmpfs: " fmt
 
+#include <linux/cred.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/memcontrol.h>
 #include <linux/mm.h>
 #include <linux/preserve.h>
 #include <linux/sched/mm.h>
@@ -31,48 +33,73 @@
 int shmem_lu_book_read(struct shmem_lu_book *book, void *buf, size_t len,
 		       loff_t pos)
 {
-	ssize_t nr;
+	struct mem_cgroup *memcg = set_active_memcg(root_mem_cgroup);
+	ssize_t nr = 1;
 
-	while (len) {
-		nr = kernel_read(book->file, buf, len, &pos);
-		if (nr <= 0)
-			return nr ?: -EUCLEAN;
-		buf += nr;
-		len -= nr;
+	/* A task that looks into a tree has no right to its book, nor the duty to pay it. */
+	scoped_with_kernel_creds() {
+		while (len && nr > 0) {
+			nr = kernel_read(book->file, buf, len, &pos);
+			if (nr > 0) {
+				buf += nr;
+				len -= nr;
+			}
+		}
 	}
-	return 0;
+	set_active_memcg(memcg);
+	if (!len)
+		return 0;
+	return nr ?: -EUCLEAN;
 }
 
 /**
- * shmem_lu_book_open - Take a file for a book.
- * @file:   The file; owned by the book on success.
- * @reason: Says why not, on error.
+ * shmem_lu_book_new - A book without a file.
  *
  * Context: Process context.
- * Return: The book or an ERR_PTR.
+ * Return: The book, freed by shmem_lu_book_free(); NULL if there is no memory.
  */
-struct shmem_lu_book *shmem_lu_book_open(struct file *file, const char **reason)
+struct shmem_lu_book *shmem_lu_book_new(void)
 {
 	struct shmem_lu_book *book = kzalloc_obj(*book);
-	int err;
 
-	*reason = "no memory";
 	if (!book)
-		return ERR_PTR(-ENOMEM);
-	book->file = file;
+		return NULL;
 	mutex_init(&book->lock);
 	xa_init(&book->dirs);
 	xa_init(&book->links);
 	xa_init(&book->names);
-	*reason = "book truncated";
+	return book;
+}
+
+/**
+ * shmem_lu_book_open - Read the beginning of a book and check it.
+ * @book:   The book; it has its file.
+ * @reason: Says why not, on error.
+ *
+ * Context: Process context.
+ * Return: 0; -EUCLEAN or another error that shmem_lu_again() takes for final if it is
+ *         damaged; or the error of reading.
+ */
+int shmem_lu_book_open(struct shmem_lu_book *book, const char **reason)
+{
+	int err;
+
+	*reason = "its beginning cannot be read";
 	err = shmem_lu_book_read(book, &book->ser, sizeof(book->ser), 0);
-	if (!err)
-		err = preserve_tree_check(&book->ser,
-					  i_size_read(file_inode(file)), reason);
-	if (!err)
-		return book;
-	kfree(book);
-	return ERR_PTR(err);
+	return err ?: preserve_tree_check(&book->ser,
+					  i_size_read(file_inode(book->file)), reason);
+}
+
+/**
+ * shmem_lu_book_reset - Forget what has been made of a book.
+ * @book: The book; the file system that was made of it is gone.
+ */
+void shmem_lu_book_reset(struct shmem_lu_book *book)
+{
+	xa_destroy(&book->dirs);
+	xa_destroy(&book->links);
+	xa_destroy(&book->names);
+	atomic_long_set(&book->nr_dirs, 0);
 }
 
 /**
@@ -81,9 +108,7 @@ struct shmem_lu_book *shmem_lu_book_open(struct file *file, const char **reason)
  */
 void shmem_lu_book_close(struct shmem_lu_book *book)
 {
-	xa_destroy(&book->dirs);
-	xa_destroy(&book->links);
-	xa_destroy(&book->names);
+	shmem_lu_book_reset(book);
 	if (book->file)
 		fput(book->file);
 	book->file = NULL;

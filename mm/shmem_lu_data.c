@@ -87,36 +87,24 @@ int shmem_lu_data_get(struct inode *inode, struct preserve_tree_inode *in,
  * @pos:   Where its inode is in the book.
  * @in:    What the book says.
  *
- * Its pages are accounted for by the file system already.
- *
  * Context: Process context.
- * Return: 0, or the error of accounting.
  */
-int shmem_lu_data_prepare(struct inode *inode, u64 pos,
-			  const struct preserve_tree_inode *in)
+void shmem_lu_data_prepare(struct inode *inode, u64 pos,
+			   const struct preserve_tree_inode *in)
 {
 	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
 	struct shmem_inode_info *info = SHMEM_I(inode);
 	long nr = in->nr_pages;
-	int err;
 
 	if (!nr)
-		return 0;
-	if (sbinfo->max_blocks)
-		percpu_counter_sub(&sbinfo->used_blocks, nr);
-	err = shmem_inode_acct_blocks(inode, nr);
-	if (err) {
-		if (sbinfo->max_blocks)
-			percpu_counter_add(&sbinfo->used_blocks, nr);
-		return err;
-	}
+		return;
+	shmem_lu_acct(inode, nr);
 	info->alloced += nr;
 	info->swapped += nr;
 	info->lu_pos = pos;
 	atomic_long_inc(&sbinfo->lu_in->refs);
 	set_bit(AS_PRESERVE, &inode->i_mapping->flags);
 	mapping_set_unevictable(inode->i_mapping);
-	return 0;
 }
 
 /* Takes the runs' frames, and makes a map of them. All or nothing. */
@@ -362,7 +350,7 @@ unsigned long shmem_lu_data_drop(struct inode *inode)
 		if (!info->lu_pos)
 			return 0;
 		nr = info->swapped;
-		if (!book->refused)
+		if (!book->making)
 			data_release(inode);
 		data_gone(inode);
 		WRITE_ONCE(info->lu_pos, 0);

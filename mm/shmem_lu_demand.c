@@ -10,8 +10,10 @@
 #include <linux/fs.h>
 #include <linux/memcontrol.h>
 #include <linux/mm.h>
+#include <linux/mman.h>
 #include <linux/pagemap.h>
 #include <linux/preserve.h>
+#include <linux/quotaops.h>
 #include <linux/shmem_fs.h>
 #include <linux/swap.h>
 
@@ -170,27 +172,42 @@ int shmem_lu_insert(struct address_space *mapping, struct folio_batch *batch,
 }
 
 /**
+ * shmem_lu_acct - Account for memory of a file that is in use already.
+ * @inode: The file's.
+ * @nr:    Pages.
+ *
+ * Overcommit and quotas count it and do not refuse it. A limited file system has counted
+ * it before.
+ *
+ * Context: Process context, may sleep.
+ * Return: 0.
+ */
+int shmem_lu_acct(struct inode *inode, long nr)
+{
+	if (SHMEM_I(inode)->flags & SHMEM_F_NORESERVE)
+		vm_acct_memory(nr);
+	return __dquot_alloc_space(inode, (qsize_t)nr << inode->i_blkbits,
+				   DQUOT_SPACE_NOFAIL);
+}
+
+/**
  * shmem_lu_demand_begin - Let the folios of a file be made on demand.
- * @inode: The file's; its map is complete, its page cache empty.
+ * @inode: The file's, of a file system without a limit; its map is complete, its page
+ *         cache empty.
  *
  * Context: Process context, before anybody else knows the file.
- * Return: 0, or the error of accounting the file's memory.
  */
-int shmem_lu_demand_begin(struct inode *inode)
+void shmem_lu_demand_begin(struct inode *inode)
 {
 	struct shmem_inode_info *info = SHMEM_I(inode);
 	long nr = prmap_nr_keys(&info->preserve->map);
-	int err;
 
-	err = shmem_inode_acct_blocks(inode, nr);
-	if (err)
-		return err;
+	shmem_lu_acct(inode, nr);
 	spin_lock(&info->lock);
 	info->alloced += nr;
 	info->swapped += nr;
 	spin_unlock(&info->lock);
 	preserve_file_begin(info->preserve, shmem_lu_insert);
-	return 0;
 }
 
 int __shmem_lu_restore(struct address_space *mapping, pgoff_t index, gfp_t gfp)

@@ -14,6 +14,7 @@
  */
 #define pr_fmt(fmt) "preserve: tmpfs: " fmt
 
+#include <linux/cred.h>
 #include <linux/dcache.h>
 #include <linux/fs.h>
 #include <linux/kdev_t.h>
@@ -23,6 +24,7 @@
 #include <linux/posix_acl.h>
 #include <linux/posix_acl_xattr.h>
 #include <linux/quotaops.h>
+#include <linux/sched/mm.h>
 #include <linux/security.h>
 #include <linux/slab.h>
 #include <linux/xattr.h>
@@ -121,7 +123,6 @@ static int short_symlink(struct inode *inode,
 	return 0;
 }
 
-/* The page that it takes is accounted for by the file system already. */
 static int long_symlink(struct inode *inode,
 			const struct preserve_tree_inode *in)
 {
@@ -131,14 +132,9 @@ static int long_symlink(struct inode *inode,
 
 	inode_nohighmem(inode);
 	inode->i_mapping->a_ops = file_inode(sbinfo->lu_in->file)->i_mapping->a_ops;
-	if (sbinfo->max_blocks)
-		percpu_counter_sub(&sbinfo->used_blocks, 1);
 	err = shmem_get_folio(inode, 0, 0, &folio, SGP_WRITE);
-	if (err) {
-		if (sbinfo->max_blocks)
-			percpu_counter_add(&sbinfo->used_blocks, 1);
+	if (err)
 		return err;
-	}
 	inode->i_op = &shmem_symlink_inode_operations;
 	memcpy(folio_address(folio), in->target, in->target_len);
 	folio_zero_range(folio, in->target_len,
@@ -277,27 +273,6 @@ static int extras_load(struct inode *inode, struct preserve_tree_reader *r,
 	return err;
 }
 
-/* What an inode takes of the limit is accounted for by the file system already. */
-static void space_lend(struct shmem_sb_info *sbinfo)
-{
-	if (!sbinfo->max_inodes)
-		return;
-	raw_spin_lock(&sbinfo->stat_lock);
-	sbinfo->free_ispace += SHMEM_LU_INODE_SPACE;
-	raw_spin_unlock(&sbinfo->stat_lock);
-}
-
-/* Somebody may have been quicker: he is beyond the limit then. */
-static void space_regain(struct shmem_sb_info *sbinfo)
-{
-	if (!sbinfo->max_inodes)
-		return;
-	raw_spin_lock(&sbinfo->stat_lock);
-	sbinfo->free_ispace -= min_t(unsigned long, sbinfo->free_ispace,
-				     SHMEM_LU_INODE_SPACE);
-	raw_spin_unlock(&sbinfo->stat_lock);
-}
-
 static int inode_load(struct inode *inode, u64 pos,
 		      const struct preserve_tree_inode *in,
 		      struct preserve_tree_reader *r)
@@ -310,7 +285,7 @@ static int inode_load(struct inode *inode, u64 pos,
 		err = dir_fill(inode, in);
 	if (!err && S_ISREG(in->mode)) {
 		i_size_write(inode, in->size);
-		err = shmem_lu_data_prepare(inode, pos, in);
+		shmem_lu_data_prepare(inode, pos, in);
 	}
 	return err ?: extras_load(inode, r, in->nr_extras);
 }
@@ -323,7 +298,6 @@ static void inode_unmake(struct inode *inode)
 {
 	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
 	struct shmem_inode_info *info = SHMEM_I(inode);
-	unsigned long nr = info->alloced;
 
 	if (info->lu_pos) {
 		if (S_ISDIR(inode->i_mode)) {
@@ -334,14 +308,11 @@ static void inode_unmake(struct inode *inode)
 		/* The directory that it would be in holds one, too. */
 		atomic_long_dec(&sbinfo->lu_in->refs);
 	}
-	if (nr && sbinfo->max_blocks)
-		percpu_counter_add(&sbinfo->used_blocks, nr);
 	if (info->swapped)
 		shmem_recalc_inode(inode, 0, -(long)info->swapped);
 	simple_xattrs_free(&sbinfo->xa_cache, &info->xattrs, NULL);
 	clear_nlink(inode);
 	iput(inode);
-	space_regain(sbinfo);
 }
 
 /*
@@ -355,14 +326,11 @@ static struct inode *inode_make(struct super_block *sb, u64 pos,
 	struct inode *inode;
 	int err;
 
-	space_lend(sb->s_fs_info);
 	inode = shmem_get_inode(&nop_mnt_idmap, sb, NULL, in->mode,
 				new_decode_dev(in->rdev),
 				mk_vma_flags(VMA_NORESERVE_BIT));
-	if (IS_ERR(inode)) {
-		space_regain(sb->s_fs_info);
-		return PTR_ERR(inode) == -EDQUOT ? inode : ERR_PTR(-ENOMEM);
-	}
+	if (IS_ERR(inode))
+		return ERR_PTR(-ENOMEM);
 	err = inode_load(inode, pos, in, r);
 	if (!err)
 		return inode;
@@ -484,7 +452,7 @@ static void links_end(struct super_block *sb, bool made)
 				link_correct(sb, no, inode);
 			xa_store(&book->links, no, xa_mk_value(1), GFP_KERNEL);
 			iput(inode);
-		} else if (!book->refused &&
+		} else if (!book->making &&
 			   !shmem_lu_section_get_sure(book,
 						      PRESERVE_SECTION_LINK, no,
 						      &sec)) {
@@ -729,12 +697,31 @@ out:
 	return err;
 }
 
+/*
+ * The entries are accounted for, see shmem_lu_accounted(). Reclaim in this task may free
+ * nothing of the file system meanwhile: that would count as one of them. The rights and
+ * quotas of the task that happens to look do not matter.
+ */
+static int dir_load_as_kernel(struct inode *dir)
+{
+	struct shmem_sb_info *sbinfo = dir->i_sb->s_fs_info;
+	unsigned int flags = memalloc_nofs_save();
+	int err;
+
+	WRITE_ONCE(sbinfo->lu_maker, current);
+	scoped_with_kernel_creds()
+		err = dir_load(dir);
+	WRITE_ONCE(sbinfo->lu_maker, NULL);
+	memalloc_nofs_restore(flags);
+	return err;
+}
+
 /**
  * shmem_lu_dir_load - Make the entries of a directory that nobody has looked into.
  * @dir: The directory's inode.
  *
  * Context: Process context, may sleep; its i_rwsem held, shared is enough.
- * Return: 0; -EUCLEAN if the book is damaged there; -ENOMEM or -EDQUOT: not now.
+ * Return: 0; -EUCLEAN if the book is damaged there; -ENOMEM: not now.
  */
 int shmem_lu_dir_load(struct inode *dir)
 {
@@ -748,7 +735,7 @@ int shmem_lu_dir_load(struct inode *dir)
 		return 0;
 	mutex_lock(&book->lock);
 	if (info->lu_pos) {
-		err = dir_load(dir);
+		err = dir_load_as_kernel(dir);
 		made = !err;
 		if (err == -EUCLEAN)
 			dir_refuse(dir);
@@ -819,7 +806,8 @@ int shmem_lu_root_load(struct super_block *sb)
 	shmem_lu_section_reader(book, &sec, &r);
 	err = -EUCLEAN;
 	if (preserve_tree_get_inode(&r, &in) && S_ISDIR(in.mode) && in.dir <= 1)
-		err = inode_load(root, sec.pos, &in, &r);
+		scoped_with_kernel_creds()
+			err = inode_load(root, sec.pos, &in, &r);
 	shmem_lu_section_put(&sec);
 	return err;
 }
@@ -911,7 +899,7 @@ void shmem_lu_dir_forget(struct inode *dir)
 	xa_init(&below);
 	xa_store(&below, SHMEM_I(dir)->lu_pos - 1, xa_mk_value(1),
 		 GFP_KERNEL | __GFP_NOFAIL);
-	while (!book->refused && !xa_empty(&below)) {
+	while (!book->making && !xa_empty(&below)) {
 		xa_for_each(&below, no, entry) {
 			xa_erase(&below, no);
 			/* Once only, however often it is named. */

@@ -186,17 +186,18 @@ static int give_options(struct fs_context *fc,
 }
 
 /**
- * shmem_lu_mount - Make a file system with the options of a book.
+ * shmem_lu_super_make - Make a file system with the options of a book.
  * @ser: The beginning of the book.
  *
  * Context: Process context.
- * Return: A mount of it, which is nowhere; or an ERR_PTR.
+ * Return: A context that holds it: put_fs_context() takes it down again, unless it has
+ *         a mount by then; or an ERR_PTR.
  */
-struct vfsmount *shmem_lu_mount(const struct preserve_tree_ser *ser)
+struct fs_context *shmem_lu_super_make(const struct preserve_tree_ser *ser)
 {
 	struct file_system_type *type = get_fs_type("tmpfs");
 	struct fs_context *fc;
-	struct vfsmount *mnt;
+	struct super_block *sb;
 	int err;
 
 	if (!type)
@@ -204,22 +205,41 @@ struct vfsmount *shmem_lu_mount(const struct preserve_tree_ser *ser)
 	fc = fs_context_for_mount(type, 0);
 	put_filesystem(type);
 	if (IS_ERR(fc))
-		return ERR_CAST(fc);
-	err = give_options(fc, ser);
-	mnt = err ? ERR_PTR(err) : fc_mount(fc);
-	put_fs_context(fc);
-	if (!IS_ERR(mnt)) {
-		mnt->mnt_flags |= ser->mnt_flags & MNT_OPTIONS;
-		super_set_uuid(mnt->mnt_sb, ser->uuid, sizeof(ser->uuid));
-		if (ser->flags & PRESERVE_TREE_RDONLY)
-			mnt->mnt_sb->s_flags |= SB_RDONLY;
+		return fc;
+	err = give_options(fc, ser) ?: vfs_get_tree(fc);
+	if (err) {
+		put_fs_context(fc);
+		return ERR_PTR(err);
 	}
+	sb = fc->root->d_sb;
+	super_set_uuid(sb, ser->uuid, sizeof(ser->uuid));
+	if (ser->flags & PRESERVE_TREE_RDONLY)
+		sb->s_flags |= SB_RDONLY;
+	up_write(&sb->s_umount);
+	return fc;
+}
+
+/**
+ * shmem_lu_mount - Make a mount as a book says.
+ * @fc:  From shmem_lu_super_make().
+ * @ser: The beginning of the book.
+ *
+ * Context: Process context.
+ * Return: A mount that belongs nowhere yet, and holds the file system; or an ERR_PTR.
+ */
+struct vfsmount *shmem_lu_mount(struct fs_context *fc,
+				const struct preserve_tree_ser *ser)
+{
+	struct vfsmount *mnt = vfs_create_mount(fc);
+
+	if (!IS_ERR(mnt))
+		mnt->mnt_flags |= ser->mnt_flags & MNT_OPTIONS;
 	return mnt;
 }
 
 /**
  * shmem_lu_mount_open - A descriptor of a mount that is nowhere, for move_mount(2).
- * @mnt: From shmem_lu_mount(); its reference is used up, also on error.
+ * @mnt: From shmem_lu_mount(); its reference is used up on success.
  *
  * Context: Process context.
  * Return: The file, as fsmount(2) gives it; or an ERR_PTR.
@@ -231,20 +251,19 @@ struct file *shmem_lu_mount_open(struct vfsmount *mnt)
 	struct mnt_namespace *ns;
 	struct file *file;
 
+	file = dentry_open(&path, O_RDONLY | O_DIRECTORY, current_cred());
+	if (IS_ERR(file))
+		return file;
 	ns = alloc_mnt_ns(current->nsproxy->mnt_ns->user_ns, true);
 	if (IS_ERR(ns)) {
-		mntput(mnt);
+		fput(file);
 		return ERR_CAST(ns);
 	}
+	/* The namespace has the reference, the file has one of its own. */
 	ns->root = m;
 	ns->nr_mounts = 1;
 	mnt_add_to_ns(ns, m);
-	/* The namespace has its reference, the file takes one of its own. */
-	file = dentry_open(&path, O_RDONLY | O_DIRECTORY, current_cred());
-	if (IS_ERR(file))
-		dissolve_on_fput(mntget(mnt));
-	else
-		file->f_mode |= FMODE_NEED_UNMOUNT;
+	file->f_mode |= FMODE_NEED_UNMOUNT;
 	return file;
 }
 

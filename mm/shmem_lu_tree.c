@@ -20,7 +20,8 @@
  * Retrieving gives a mount that belongs nowhere yet, for move_mount(2). Directories and
  * inodes are made when somebody looks there, file by file memory when somebody touches
  * it; so what is retrieved and not used costs nothing, and crosses another kexec as it
- * is. With quotas all inodes are made at once, because usage is counted by inode.
+ * is. With quotas all inodes are made at once, because usage is counted by inode. A
+ * retrieve that fails for want of memory, a right or a limit can be tried again.
  *
  * What is damaged is refused in its smallest unit: a directory (EUCLEAN), a file's data
  * (EIO), or the whole tree if its beginning or its root is.
@@ -127,7 +128,8 @@ int shmem_lu_set_acl(struct mnt_idmap *idmap, struct dentry *dentry,
  */
 void shmem_lu_put_super(struct shmem_sb_info *sbinfo)
 {
-	shmem_lu_book_free(sbinfo->lu_in);
+	if (sbinfo->lu_in && !sbinfo->lu_in->making)
+		shmem_lu_book_free(sbinfo->lu_in);
 }
 
 /* --- preserve --- */
@@ -237,21 +239,17 @@ static void tree_undo(struct super_block *sb, struct shmem_lu_book *book)
 
 static struct shmem_lu_book *book_new(void)
 {
-	struct shmem_lu_book *book = kzalloc_obj(*book);
+	struct shmem_lu_book *book = shmem_lu_book_new();
 	struct file *file;
 
 	if (!book)
 		return ERR_PTR(-ENOMEM);
 	file = memfd_alloc_file("book", MFD_ALLOW_SEALING | MFD_PRESERVE);
 	if (IS_ERR(file)) {
-		kfree(book);
+		shmem_lu_book_free(book);
 		return ERR_CAST(file);
 	}
 	book->file = file;
-	mutex_init(&book->lock);
-	xa_init(&book->dirs);
-	xa_init(&book->links);
-	xa_init(&book->names);
 	return book;
 }
 
@@ -315,131 +313,14 @@ static void tree_unfreeze(struct liveupdate_file_op_args *args)
 	shmem_lu_file_unfreeze(book->file);
 }
 
-/* --- retrieve --- */
-
-/* What the tree takes counts from the beginning, whether it is made or not. */
-static int limits_charge(struct super_block *sb, const struct preserve_tree_ser *ser)
-{
-	struct shmem_sb_info *sbinfo = sb->s_fs_info;
-	u64 space = ser->used_ispace - SHMEM_LU_INODE_SPACE;
-	int err = 0;
-
-	raw_spin_lock(&sbinfo->stat_lock);
-	if (sbinfo->max_inodes) {
-		if (ser->used_ispace < SHMEM_LU_INODE_SPACE ||
-		    space > sbinfo->free_ispace)
-			err = -EUCLEAN;
-		else
-			sbinfo->free_ispace -= space;
-	}
-	sbinfo->next_ino = max(sbinfo->next_ino, ser->next_ino);
-	raw_spin_unlock(&sbinfo->stat_lock);
-	if (!err && sbinfo->max_blocks)
-		percpu_counter_add(&sbinfo->used_blocks, ser->used_blocks);
-	return err;
-}
-
-static int tree_fill(struct super_block *sb, struct shmem_lu_book *book)
-{
-	struct shmem_sb_info *sbinfo = sb->s_fs_info;
-	int err;
-
-	/* One more while the tree is being set up. */
-	atomic_long_set(&book->refs, 1);
-	sbinfo->lu_in = book;
-	err = limits_charge(sb, &book->ser);
-	err = err ?: shmem_lu_root_load(sb);
-	if (!err && book->ser.flags & (PRESERVE_TREE_USRQUOTA |
-				       PRESERVE_TREE_GRPQUOTA))
-		err = shmem_lu_tree_load(sb) ?: shmem_lu_quotas_load(sb, book);
-	shmem_lu_book_put(sb);
-	return err;
-}
-
-static struct file *tree_make(struct shmem_lu_book *book, bool *taken)
-{
-	struct vfsmount *mnt = shmem_lu_mount(&book->ser);
-	struct file *file;
-	int err;
-
-	if (IS_ERR(mnt))
-		return ERR_CAST(mnt);
-	*taken = true;
-	/* What is refused keeps its memory. */
-	book->refused = true;
-	err = tree_fill(mnt->mnt_sb, book);
-	if (err) {
-		mntput(mnt);
-		return ERR_PTR(err);
-	}
-	file = shmem_lu_mount_open(mnt);
-	if (!IS_ERR(file))
-		book->refused = false;
-	return file;
-}
-
-static struct shmem_lu_book *book_retrieve(u64 handle)
-{
-	struct file *file = shmem_lu_file_retrieve(handle, PRESERVE_FILE_TREE);
-	struct shmem_lu_book *book;
-	const char *reason;
-
-	if (IS_ERR(file))
-		return ERR_CAST(file);
-	book = shmem_lu_book_open(file, &reason);
-	if (IS_ERR(book)) {
-		pr_err_ratelimited("tree refused: %s (%pe)\n", reason, book);
-		fput(file);
-	}
-	return book;
-}
-
-static int tree_retrieve(struct liveupdate_file_op_args *args)
-{
-	struct shmem_lu_book *book;
-	struct file *file;
-	bool taken = false;
-
-	if (!ns_capable(current_user_ns(), CAP_SYS_ADMIN) ||
-	    current_user_ns() != &init_user_ns)
-		return -EPERM;
-	book = book_retrieve(args->serialized_data);
-	if (IS_ERR(book))
-		return PTR_ERR(book);
-	file = tree_make(book, &taken);
-	if (IS_ERR(file)) {
-		pr_err_ratelimited("%s: tree refused (%pe)\n", taken ? "tmpfs" :
-				   book->ser.source, file);
-		if (!taken)
-			shmem_lu_book_free(book);
-		return PTR_ERR(file);
-	}
-	args->file = file;
-	return 0;
-}
-
-static void tree_finish(struct liveupdate_file_op_args *args)
-{
-	struct shmem_lu_book *book;
-
-	/* Retrieved, or tried to: nothing is left then. */
-	if (args->retrieve_status)
-		return;
-	book = book_retrieve(args->serialized_data);
-	if (IS_ERR(book))
-		return;
-	shmem_lu_book_runs(book, shmem_lu_frames_release);
-	shmem_lu_book_free(book);
-}
-
 static const struct liveupdate_file_ops tree_ops = {
 	.can_preserve	= tree_can_preserve,
 	.preserve	= tree_preserve,
 	.unpreserve	= tree_unpreserve,
 	.freeze		= tree_freeze,
 	.unfreeze	= tree_unfreeze,
-	.retrieve	= tree_retrieve,
-	.finish		= tree_finish,
+	.retrieve	= shmem_lu_tree_retrieve,
+	.finish		= shmem_lu_tree_finish,
 	.get_id		= tree_get_id,
 	.owner		= THIS_MODULE,
 };

@@ -2,7 +2,8 @@
 /*
  * What the files of the tmpfs backend share.
  *
- *	shmem_lu_tree.c   LUO's handler: freezing and thawing a tree, retrieving it
+ *	shmem_lu_tree.c   LUO's handler: freezing and thawing a tree
+ *	shmem_lu_retrieve.c  from a handle to a mount, step by step
  *	shmem_lu_save.c   writing the book
  *	shmem_lu_book.c   reading it: sections, and all runs of frames in it
  *	shmem_lu_load.c   making directories and inodes of it, when they are needed
@@ -31,7 +32,9 @@
 #include "preserve/tree.h"
 
 struct file;
+struct fs_context;
 struct inode;
+struct liveupdate_file_op_args;
 struct super_block;
 struct vfsmount;
 
@@ -50,7 +53,8 @@ struct vfsmount;
  *           no name is to come any more.
  * @refs:    Of lu_in: those and the files without their data. With the last one the
  *           file goes.
- * @refused: Of lu_in: the tree is refused, and what goes with it keeps its memory.
+ * @making:  Of lu_in: the file system is not done. If it goes away, what goes with it
+ *           keeps its memory, and the book belongs to its maker.
  *
  * What is left of lu_in goes with the file system: somebody may wait for @lock.
  */
@@ -63,7 +67,7 @@ struct shmem_lu_book {
 	struct xarray names;
 	atomic_long_t nr_dirs;
 	atomic_long_t refs;
-	bool refused;
+	bool making;
 };
 
 /**
@@ -82,6 +86,7 @@ struct shmem_lu_section {
 typedef int shmem_lu_run_fn(unsigned long pfn, unsigned long nr);
 
 /* shmem_lu.c */
+bool shmem_lu_again(int err);
 struct file *shmem_lu_file_retrieve(u64 handle, u32 kind);
 int shmem_lu_file_preserve(struct file *file, u32 kind, u64 *handle);
 void shmem_lu_file_unpreserve(struct file *file);
@@ -89,7 +94,9 @@ int shmem_lu_file_freeze(struct file *file);
 void shmem_lu_file_unfreeze(struct file *file);
 
 /* shmem_lu_book.c */
-struct shmem_lu_book *shmem_lu_book_open(struct file *file, const char **reason);
+struct shmem_lu_book *shmem_lu_book_new(void);
+int shmem_lu_book_open(struct shmem_lu_book *book, const char **reason);
+void shmem_lu_book_reset(struct shmem_lu_book *book);
 void shmem_lu_book_close(struct shmem_lu_book *book);
 void shmem_lu_book_free(struct shmem_lu_book *book);
 int shmem_lu_book_read(struct shmem_lu_book *book, void *buf, size_t len,
@@ -122,8 +129,8 @@ void shmem_lu_inode_flags(struct inode *inode);
 void shmem_lu_book_put(struct super_block *sb);
 
 /* shmem_lu_data.c */
-int shmem_lu_data_prepare(struct inode *inode, u64 pos,
-			  const struct preserve_tree_inode *in);
+void shmem_lu_data_prepare(struct inode *inode, u64 pos,
+			   const struct preserve_tree_inode *in);
 int shmem_lu_data_get(struct inode *inode, struct preserve_tree_inode *in,
 		      u8 **buf, const u8 **end);
 unsigned long shmem_lu_data_drop(struct inode *inode);
@@ -135,9 +142,15 @@ int shmem_lu_book_write(struct super_block *sb, struct vfsmount *mnt,
 /* shmem_lu_mount.c */
 void shmem_lu_options_save(struct super_block *sb, struct vfsmount *mnt,
 			   struct preserve_tree_ser *ser);
-struct vfsmount *shmem_lu_mount(const struct preserve_tree_ser *ser);
+struct fs_context *shmem_lu_super_make(const struct preserve_tree_ser *ser);
+struct vfsmount *shmem_lu_mount(struct fs_context *fc,
+				const struct preserve_tree_ser *ser);
 int shmem_lu_quotas_load(struct super_block *sb, struct shmem_lu_book *book);
 struct file *shmem_lu_mount_open(struct vfsmount *mnt);
+
+/* shmem_lu_retrieve.c */
+int shmem_lu_tree_retrieve(struct liveupdate_file_op_args *args);
+void shmem_lu_tree_finish(struct liveupdate_file_op_args *args);
 
 static inline struct shmem_lu_book *shmem_lu_in(const struct super_block *sb)
 {

@@ -233,9 +233,9 @@ int preserve_file_settle(struct preserve_file *pf);
 
 struct preserve_file_ser *preserve_record_take(u64 phys, u32 kind,
 					       struct prmap *map);
+void preserve_record_untake(struct preserve_file_ser *rec, struct prmap *map);
 void preserve_record_free(struct preserve_file_ser *rec);
 void preserve_file_restore(struct preserve_file *pf, struct prmap *map);
-void preserve_file_release(struct preserve_file *pf);
 void preserve_file_begin(struct preserve_file *pf, preserve_insert_fn *insert);
 void preserve_file_restored(struct preserve_file *pf, u64 nr);
 int preserve_file_restore_at(struct preserve_file *pf, pgoff_t index, gfp_t gfp);

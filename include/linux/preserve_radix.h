@@ -400,8 +400,9 @@ u64 prmap_bytes(const struct prmap *map);
 /**
  * prmap_walk_pages - visit every page the map occupies
  * @map: the map
- * @fn: called with the physical address of each page, parents first; must not
- *      change the map. A result other than 0 ends the walk.
+ * @fn: called with the physical address of each page, parents last; must not
+ *      change the map. A page is not read any more when it is called. A result other
+ *      than 0 ends the walk.
  * @ctx: handed to @fn
  *
  * Return: 0, or what @fn returned last.

@@ -325,12 +325,13 @@ void prmap_count(const struct prmap *map, u64 from, u64 end, u64 *keys,
 	}
 }
 
+/* The pages below come first: @fn may give a page away. */
 static int walk(const struct prmap *map, void *page, u32 level, bool bitmap,
 		int (*fn)(void *ctx, u64 phys), void *ctx)
 {
 	struct prmap_inner *node = page;
 	struct prmap_entry *entry;
-	int err = fn(ctx, virt_to_phys(page));
+	int err = 0;
 	u32 i;
 
 	for (i = 0; !err && level && i < node->head.nr; i++) {
@@ -338,7 +339,7 @@ static int walk(const struct prmap *map, void *page, u32 level, bool bitmap,
 		err = walk(map, phys_to_virt(entry->child), level - 1,
 			   entry->type == PRMAP_BITMAP, fn, ctx);
 	}
-	return err;
+	return err ?: fn(ctx, virt_to_phys(page));
 }
 
 int prmap_walk_pages(const struct prmap *map, int (*fn)(void *ctx, u64 phys),

@@ -152,8 +152,8 @@ static int record_take_frames(u64 phys, const struct prmap *map,
 	if (!record_for_each(phys, map, seen, take_run, &runs) &&
 	    !prmap_walk_pages(map, take_page, &pages))
 		return 0;
-	prmap_walk_pages(map, untake_page, &pages);
 	record_for_each(phys, map, seen, untake_run, &runs);
+	prmap_walk_pages(map, untake_page, &pages);
 	*reason = "frame with two owners";
 	return -EBADMSG;
 }
@@ -218,6 +218,23 @@ refuse:
 }
 
 /**
+ * preserve_record_untake - Undo preserve_record_take(): it can be taken again.
+ * @rec: The record.
+ * @map: Its file map, as it was given.
+ *
+ * Context: Process context.
+ */
+void preserve_record_untake(struct preserve_file_ser *rec, struct prmap *map)
+{
+	/* A page of the map is not read again once it is untaken. */
+	const struct stretches unknown = { .nr = STRETCHES + 1 };
+	u64 runs = U64_MAX, pages = U64_MAX;
+
+	record_for_each(virt_to_phys(rec), map, &unknown, untake_run, &runs);
+	prmap_walk_pages(map, untake_page, &pages);
+}
+
+/**
  * preserve_record_free - Give an accepted record's page back to the pool.
  * @rec: From preserve_record_take().
  */
@@ -261,7 +278,7 @@ void preserve_map_release(struct prmap *map)
  * @pf:     The file's, fresh.
  * @map:    From preserve_record_take(); belongs to @pf afterwards.
  *
- * No folio is made: preserve_file_begin() is next, or preserve_file_release().
+ * No folio is made: preserve_file_begin() is next.
  *
  * Context: Process context; nobody else knows the file.
  */
@@ -271,17 +288,4 @@ void preserve_file_restore(struct preserve_file *pf, struct prmap *map)
 	preserve_file_adopt(pf, map);
 	trace_preserve_restore(0, prmap_nr_keys(&pf->map),
 			       prmap_nr_runs(&pf->map), 0);
-}
-
-/**
- * preserve_file_release - Free all that the map of a new file points to.
- * @pf: From preserve_file_restore(); its map is empty afterwards.
- *
- * Context: Process context; nobody else knows the file.
- */
-void preserve_file_release(struct preserve_file *pf)
-{
-	map_put_frames(&pf->map);
-	preserve_file_detach(pf);
-	pf->stale = false;
 }
