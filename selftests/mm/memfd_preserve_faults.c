@@ -20,7 +20,8 @@
 
 #define SESSION		"faults"
 #define FILE_SIZE	MIB(1)
-#define NR_RETRIEVE	4
+#define NR_RETRIEVE	40	/* more than retrieving has allocations */
+#define NR_READ		4
 #define MAX_NTH		400
 
 enum { TOKEN_FIRST = 1000 };
@@ -148,16 +149,19 @@ static unsigned int read_faults(int fd, __u64 seed)
 	return hits;
 }
 
-/* Every try fails one allocation later. Returns the file; *hits says how many did. */
-static int retrieve_faults(int session, __u64 token, unsigned int *hits)
+/*
+ * Every try fails one allocation later. One that is spared ends it, so each file begins
+ * with a later one.
+ */
+static int retrieve_faults(int session, unsigned int i, unsigned int *hits)
 {
 	unsigned int nth;
 	bool hit;
 	int fd;
 
-	for (nth = 1; nth < MAX_NTH; nth++) {
+	for (nth = i + 1; nth < MAX_NTH; nth++) {
 		fault_arm(nth);
-		fd = preserve_session_get_fd(session, token);
+		fd = preserve_session_get_fd(session, TOKEN_FIRST + i);
 		hit = fault_disarm();
 		if (fd >= 0)
 			return fd;
@@ -178,8 +182,9 @@ static void after(void)
 		"only on demand");
 	fault_setup();
 	for (unsigned int i = 0; i < NR_RETRIEVE; i++) {
-		fd = retrieve_faults(session, TOKEN_FIRST + i, &hits);
-		reads += read_faults(fd, i);
+		fd = retrieve_faults(session, i, &hits);
+		if (i < NR_READ)
+			reads += read_faults(fd, i);
 		require(intact(fd, i), "content of file %u", i);
 		close(fd);
 	}
