@@ -531,11 +531,25 @@ static struct file *file_from_record(const struct preserve_file_ser *rec)
  * shmem_lu_again - Can a retrieve that failed be tried again?
  * @err: Its error.
  *
- * Return: False if it is about what was handed over, and so final.
+ * Return: True if it is about the task that tried, or the moment. What is about the
+ *         handed-over state, or this kernel, is final.
  */
 bool shmem_lu_again(int err)
 {
-	return err != -EBADMSG && err != -EPROTO && err != -EUCLEAN;
+	switch (err) {
+	case -ENOMEM:
+	case -ENOSPC:
+	case -EDQUOT:
+	case -ENFILE:
+	case -EPERM:
+	case -EACCES:
+	case -EBUSY:
+	case -EAGAIN:
+	case -EINTR:
+		return true;
+	default:
+		return false;
+	}
 }
 
 /**

@@ -101,6 +101,18 @@ static inline bool shmem_lu_accounted(const struct shmem_sb_info *sbinfo)
 }
 
 /**
+ * shmem_lu_counted - Does an inode stay accounted for when it goes?
+ * @inode: A shmem inode.
+ *
+ * Return: True for one that was to be made of a book, and could not be.
+ */
+static inline bool shmem_lu_counted(struct inode *inode)
+{
+	return unlikely(SHMEM_I(inode)->lu_unmade) ||
+	       shmem_lu_accounted(inode->i_sb->s_fs_info);
+}
+
+/**
  * shmem_lu_mapping - Does this file's memory come from the preserve pool?
  * @mapping: Any file's.
  *
@@ -193,6 +205,11 @@ static inline void shmem_lu_set_pool(struct shmem_sb_info *sbinfo, bool pool)
 }
 
 static inline bool shmem_lu_accounted(const struct shmem_sb_info *sbinfo)
+{
+	return false;
+}
+
+static inline bool shmem_lu_counted(struct inode *inode)
 {
 	return false;
 }

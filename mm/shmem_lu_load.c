@@ -311,6 +311,8 @@ static void inode_unmake(struct inode *inode)
 	if (info->swapped)
 		shmem_recalc_inode(inode, 0, -(long)info->swapped);
 	simple_xattrs_free(&sbinfo->xa_cache, &info->xattrs, NULL);
+	/* A walk over all files may be the last to hold it. */
+	info->lu_unmade = true;
 	clear_nlink(inode);
 	iput(inode);
 }
@@ -805,9 +807,10 @@ int shmem_lu_root_load(struct super_block *sb)
 		return err;
 	shmem_lu_section_reader(book, &sec, &r);
 	err = -EUCLEAN;
-	if (preserve_tree_get_inode(&r, &in) && S_ISDIR(in.mode) && in.dir <= 1)
+	if (preserve_tree_get_inode(&r, &in) && S_ISDIR(in.mode) && in.dir <= 1) {
 		scoped_with_kernel_creds()
 			err = inode_load(root, sec.pos, &in, &r);
+	}
 	shmem_lu_section_put(&sec);
 	return err;
 }

@@ -7,16 +7,20 @@
  * A step that fails for a passing reason (memory, a right, a limit of the caller's)
  * takes nothing back but itself: what was there before is kept with the handle, and the
  * next try goes on from there. A file system that could not be made in full is taken
- * down, and its book is as it was. Only damage is final: the memory of what is refused
- * stays set aside until the next kexec.
+ * down, and its book is as it was. What is damaged, or not possible in this kernel, is
+ * final: the memory of what is refused stays set aside until the next kexec.
  */
 #define pr_fmt(fmt) "preserve: tmpfs: " fmt
 
 #include <linux/capability.h>
+#include <linux/completion.h>
+#include <linux/cred.h>
+#include <linux/err.h>
 #include <linux/fs.h>
 #include <linux/fs_context.h>
 #include <linux/list.h>
 #include <linux/liveupdate.h>
+#include <linux/memcontrol.h>
 #include <linux/mount.h>
 #include <linux/preserve.h>
 #include <linux/sched/mm.h>
@@ -29,18 +33,18 @@
 
 /**
  * struct incoming - A handed-over tree on its way.
- * @list:   Those that wait for the next try, under @incoming_lock.
+ * @list:   All of them, under @incoming_lock.
  * @handle: LUO's.
+ * @busy:   A task works on it, and is alone with it. Under @incoming_lock.
  * @book:   Its book: NULL at first, then without a file, then with one. Owned while
  *          there is no @mnt, whose file system owns it then.
  * @opened: The beginning of @book is read and good.
  * @mnt:    A mount of the tree, or NULL.
- *
- * A task that works on one has taken it off the list, and is alone with it.
  */
 struct incoming {
 	struct list_head list;
 	u64 handle;
+	bool busy;
 	struct shmem_lu_book *book;
 	bool opened;
 	struct vfsmount *mnt;
@@ -49,46 +53,62 @@ struct incoming {
 static LIST_HEAD(incoming_trees);
 static DEFINE_SPINLOCK(incoming_lock);
 
+/* Context: incoming_lock held. */
 static struct incoming *incoming_find(u64 handle)
 {
 	struct incoming *in;
 
-	guard(spinlock)(&incoming_lock);
-	list_for_each_entry(in, &incoming_trees, list) {
-		if (in->handle == handle) {
-			list_del(&in->list);
+	list_for_each_entry(in, &incoming_trees, list)
+		if (in->handle == handle)
 			return in;
-		}
-	}
 	return NULL;
 }
 
+/* That of the last try, or a new one. */
 static struct incoming *incoming_get(u64 handle, gfp_t gfp)
 {
-	struct incoming *in = incoming_find(handle);
+	struct incoming *fresh = kzalloc_obj(*fresh, gfp), *in;
 
-	if (in)
-		return in;
-	in = kzalloc_obj(*in, gfp);
-	if (in)
-		in->handle = handle;
+	scoped_guard(spinlock, &incoming_lock) {
+		in = incoming_find(handle);
+		if (!in && fresh) {
+			in = fresh;
+			fresh = NULL;
+			in->handle = handle;
+			list_add(&in->list, &incoming_trees);
+		} else if (!in) {
+			in = ERR_PTR(-ENOMEM);
+		} else if (in->busy) {
+			in = ERR_PTR(-EBUSY);
+		}
+		if (!IS_ERR(in))
+			in->busy = true;
+	}
+	kfree(fresh);
 	return in;
 }
 
 static void incoming_keep(struct incoming *in)
 {
 	guard(spinlock)(&incoming_lock);
-	list_add(&in->list, &incoming_trees);
+	in->busy = false;
+}
+
+static void incoming_done(struct incoming *in)
+{
+	scoped_guard(spinlock, &incoming_lock)
+		list_del(&in->list);
+	kfree(in);
 }
 
 /* Frames that it has not taken stay as they are. */
-static void incoming_free(struct incoming *in)
+static void incoming_drop(struct incoming *in)
 {
 	if (in->mnt)
 		mntput(in->mnt);
 	else
 		shmem_lu_book_free(in->book);
-	kfree(in);
+	incoming_done(in);
 }
 
 /* --- handle -> book --- */
@@ -113,9 +133,13 @@ static int book_take(struct incoming *in)
 static int book_open(struct incoming *in)
 {
 	const char *reason;
-	int err = book_take(in);
+	int err;
 
-	if (err || in->opened)
+	/* It may be closed already, if there is nothing left to make of it. */
+	if (in->opened)
+		return 0;
+	err = book_take(in);
+	if (err)
 		return err;
 	err = shmem_lu_book_open(in->book, &reason);
 	if (err)
@@ -162,11 +186,21 @@ static int super_fill(struct super_block *sb, struct shmem_lu_book *book)
 	return err;
 }
 
+/* Takes down what was made of a book, so that it can be made again. */
+static void super_undo(struct fs_context *fc, struct shmem_lu_book *book)
+{
+	init_completion(&book->gone);
+	put_fs_context(fc);
+	/* A walk over all files may hold it a little longer. */
+	wait_for_completion(&book->gone);
+	shmem_lu_book_reset(book);
+}
+
 static int mount_make(struct incoming *in)
 {
 	struct shmem_lu_book *book = in->book;
-	struct vfsmount *mnt = NULL;
 	struct fs_context *fc;
+	struct vfsmount *mnt;
 	int err;
 
 	if (in->mnt)
@@ -178,18 +212,16 @@ static int mount_make(struct incoming *in)
 	atomic_long_set(&book->refs, 1);
 	book->making = true;
 	err = super_fill(fc->root->d_sb, book);
-	if (!err)
-		mnt = shmem_lu_mount(fc, &book->ser);
-	if (!IS_ERR_OR_NULL(mnt)) {
-		in->mnt = mnt;
-		book->making = false;
-		shmem_lu_book_put(mnt->mnt_sb);
+	mnt = err ? ERR_PTR(err) : shmem_lu_mount(fc, &book->ser);
+	if (IS_ERR(mnt)) {
+		super_undo(fc, book);
+		return PTR_ERR(mnt);
 	}
+	in->mnt = mnt;
+	book->making = false;
+	shmem_lu_book_put(mnt->mnt_sb);
 	put_fs_context(fc);
-	if (in->mnt)
-		return 0;
-	shmem_lu_book_reset(book);
-	return err ?: PTR_ERR(mnt);
+	return 0;
 }
 
 /* --- what LUO calls --- */
@@ -204,7 +236,7 @@ static int tree_failed(struct incoming *in, int err)
 	if (again)
 		incoming_keep(in);
 	else
-		incoming_free(in);
+		incoming_drop(in);
 	return err;
 }
 
@@ -232,8 +264,8 @@ int shmem_lu_tree_retrieve(struct liveupdate_file_op_args *args)
 	if (!capable(CAP_SYS_ADMIN) || current_user_ns() != &init_user_ns)
 		return -EPERM;
 	in = incoming_get(args->serialized_data, GFP_KERNEL);
-	if (!in)
-		return -ENOMEM;
+	if (IS_ERR(in))
+		return PTR_ERR(in);
 	file = tree_get(in);
 	if (IS_ERR(file)) {
 		err = PTR_ERR(file);
@@ -241,29 +273,42 @@ int shmem_lu_tree_retrieve(struct liveupdate_file_op_args *args)
 		return tree_failed(in, err);
 	}
 	args->file = file;
-	kfree(in);
+	incoming_done(in);
 	return 0;
+}
+
+static void tree_release(struct incoming *in)
+{
+	int err;
+
+	/* There is no second try. */
+	while ((err = book_open(in)) == -ENOMEM || err == -ENOSPC)
+		memalloc_retry_wait(GFP_KERNEL);
+	if (!err && !in->mnt)
+		shmem_lu_book_runs(in->book, shmem_lu_frames_release);
+	incoming_drop(in);
 }
 
 /**
  * shmem_lu_tree_finish - LUO is done with a handed-over tree.
- * @args: A tree that was not retrieved goes to the pool.
+ * @args: A tree that was not retrieved goes to the pool, but for what is damaged.
  *
- * Context: Process context.
+ * Context: Process context; the task may be exiting.
  */
 void shmem_lu_tree_finish(struct liveupdate_file_op_args *args)
 {
+	struct mem_cgroup *memcg;
 	struct incoming *in;
-	int err;
 
 	/* Retrieved, or refused. */
 	if (args->retrieve_status)
 		return;
-	in = incoming_get(args->serialized_data, GFP_KERNEL | __GFP_NOFAIL);
-	/* There is no second try. */
-	while ((err = book_open(in)) == -ENOMEM)
-		memalloc_retry_wait(GFP_KERNEL);
-	if (!err && !in->mnt)
-		shmem_lu_book_runs(in->book, shmem_lu_frames_release);
-	incoming_free(in);
+	/* It has to work whatever the task may do, and have. */
+	memcg = set_active_memcg(root_mem_cgroup);
+	scoped_with_kernel_creds() {
+		in = incoming_get(args->serialized_data, GFP_KERNEL | __GFP_NOFAIL);
+		if (!IS_ERR(in))
+			tree_release(in);
+	}
+	set_active_memcg(memcg);
 }

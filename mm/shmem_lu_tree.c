@@ -128,8 +128,12 @@ int shmem_lu_set_acl(struct mnt_idmap *idmap, struct dentry *dentry,
  */
 void shmem_lu_put_super(struct shmem_sb_info *sbinfo)
 {
-	if (sbinfo->lu_in && !sbinfo->lu_in->making)
-		shmem_lu_book_free(sbinfo->lu_in);
+	struct shmem_lu_book *book = sbinfo->lu_in;
+
+	if (book && book->making)
+		complete(&book->gone);
+	else
+		shmem_lu_book_free(book);
 }
 
 /* --- preserve --- */

@@ -24,6 +24,7 @@
 #ifndef _MM_SHMEM_LU_TREE_H
 #define _MM_SHMEM_LU_TREE_H
 
+#include <linux/completion.h>
 #include <linux/kho/abi/preserve_tree.h>
 #include <linux/mutex.h>
 #include <linux/shmem_fs.h>
@@ -55,6 +56,7 @@ struct vfsmount;
  *           file goes.
  * @making:  Of lu_in: the file system is not done. If it goes away, what goes with it
  *           keeps its memory, and the book belongs to its maker.
+ * @gone:    Completed when it has gone away then.
  *
  * What is left of lu_in goes with the file system: somebody may wait for @lock.
  */
@@ -68,6 +70,7 @@ struct shmem_lu_book {
 	atomic_long_t nr_dirs;
 	atomic_long_t refs;
 	bool making;
+	struct completion gone;
 };
 
 /**

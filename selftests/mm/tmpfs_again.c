@@ -20,6 +20,7 @@
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "liveupdate.h"
@@ -38,16 +39,20 @@
 #define BIG_SIZE	MIB(16)
 #define NR_MEMFDS	8
 #define NR_DIRS		40
+#define NR_OWNED	20	/* more than the quota, which root may ignore */
+#define NR_MANY		300
+#define LIMIT_STEP	KIB(64)
 #define LONG_LINK	300	/* takes a page */
 
 enum {
 	TOKEN_BIG = 1, TOKEN_RIGHT, TOKEN_SPACE, TOKEN_QUOTA, TOKEN_FULL, TOKEN_PLAIN,
-	TOKEN_POOL, TOKEN_MEMFD
+	TOKEN_POOL, TOKEN_MANY, TOKEN_EMPTY, TOKEN_MEMFD
 };
 
 static const char * const tree_dirs[] = {
 	[TOKEN_RIGHT] = "/right", [TOKEN_SPACE] = "/space", [TOKEN_QUOTA] = "/quota",
 	[TOKEN_FULL] = "/full", [TOKEN_PLAIN] = "/plain", [TOKEN_POOL] = "/pool",
+	[TOKEN_MANY] = "/many", [TOKEN_EMPTY] = "/empty",
 };
 
 static char *path_of(const char *dir, const char *name)
@@ -97,13 +102,13 @@ static void tree_hand_over(int session, __u64 token, const char *dir)
 	close(fd);
 }
 
-/* A user has as many files as he may. */
+/* A user has more files than he may: root has given them to him. */
 static void quota_tree(void)
 {
 	char name[16];
 
 	tree_new(tree_dirs[TOKEN_QUOTA], "usrquota,usrquota_inode_hardlimit=12");
-	for (unsigned int i = 0; i < 12; i++) {
+	for (unsigned int i = 0; i < NR_OWNED; i++) {
 		snprintf(name, sizeof(name), "sub/%u", i);
 		file_make(path_of(tree_dirs[TOKEN_QUOTA], name), 1);
 		require(!chown(path_of(tree_dirs[TOKEN_QUOTA], name), USER, USER),
@@ -142,6 +147,24 @@ static void full_tree(void)
 	require(!statvfs(dir, &st) && !st.f_bfree && !st.f_ffree, "%s is full", dir);
 }
 
+/* All of its inodes are made when it is retrieved; links, data and attributes. */
+static void many_tree(void)
+{
+	const char *dir = tree_dirs[TOKEN_MANY];
+	char name[32], other[32];
+
+	tree_new(dir, "preserve,usrquota");
+	for (unsigned int i = 0; i < NR_MANY; i++) {
+		snprintf(name, sizeof(name), "sub/%u", i);
+		file_make(path_of(dir, name), KIB(4));
+		require(!setxattr(path_of(dir, name), "user.a", name, 8, 0), "attribute");
+		snprintf(other, sizeof(other), "d%u", i % 10);
+		mkdir(path_of(dir, other), 0755);
+		snprintf(other, sizeof(other), "d%u/%u", i % 10, i);
+		require(!link(path_of(dir, name), path_of(dir, other)), "%s", other);
+	}
+}
+
 static void before(void)
 {
 	int session = stage_session_create("again"), other;
@@ -155,7 +178,10 @@ static void before(void)
 	full_tree();
 	tree_new(tree_dirs[TOKEN_PLAIN], "size=4m");
 	tree_new(tree_dirs[TOKEN_POOL], "preserve,size=4m");
-	for (unsigned int t = TOKEN_RIGHT; t <= TOKEN_POOL; t++)
+	many_tree();
+	require((other = tree_mount(tree_dirs[TOKEN_EMPTY], "usrquota")) >= 0, "mount");
+	close(other);
+	for (unsigned int t = TOKEN_RIGHT; t <= TOKEN_EMPTY; t++)
 		tree_hand_over(session, t, tree_dirs[t]);
 
 	other = stage_session_create("dead");
@@ -179,6 +205,8 @@ static void lack_right(void)
 	require(!setgid(USER) && !setuid(USER), "become a user");
 }
 
+static char memory_max[32] = "0";
+
 /* Nobody is to be killed, so what the task asks for is refused. */
 static void lack_memory(void)
 {
@@ -187,7 +215,7 @@ static void lack_memory(void)
 	/* From the time before. */
 	text_write(FULL "/memory.max", "max");
 	load_join(FULL);
-	require(!text_write(FULL "/memory.max", "0"), "a limit");
+	require(!text_write(FULL "/memory.max", memory_max), "a limit");
 }
 
 static void lack_resource_right(void)
@@ -269,8 +297,8 @@ static bool tree_comes(int session, __u64 token, const char *dir)
 	err = tree_attach(fd, dir);
 	close(fd);
 	require(!err, "attach %s: %d", dir, err);
-	return file_good(path_of(dir, "sub/file"), FILE_SIZE) ||
-	       token == TOKEN_FULL;
+	return token == TOKEN_FULL || token == TOKEN_EMPTY ||
+	       file_good(path_of(dir, "sub/file"), FILE_SIZE);
 }
 
 static void without_right(int session)
@@ -301,9 +329,62 @@ static void without_namespaces(int session)
 
 	require(!text_write(NAMESPACES, "0"), "%s", NAMESPACES);
 	failed = tries(session, lack_nothing, -ENOSPC, TOKEN_SPACE, 1);
+	failed += tries(session, lack_nothing, -ENOSPC, TOKEN_EMPTY, 1);
 	require(!text_write(NAMESPACES, "1000"), "%s", NAMESPACES);
-	check(failed == 1, "without a mount namespace no tree comes: %d", failed);
+	check(failed == 2, "without a mount namespace no tree comes: %d", failed);
 	check(tree_comes(session, TOKEN_SPACE, "/space"), "it comes then");
+	check(tree_comes(session, TOKEN_EMPTY, "/empty"), "and one of which nothing is left");
+}
+
+/* Walks over all files hold inodes and file systems for a moment. */
+static pid_t walker_start(void)
+{
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	require(pid >= 0, "fork");
+	while (!pid)
+		text_write("/sys/kernel/mm/preserve/compact", "1");
+	return pid;
+}
+
+static unsigned int many_good(void)
+{
+	unsigned int good = 0;
+	struct stat st, other;
+	char name[32];
+
+	for (unsigned int i = 0; i < NR_MANY; i++) {
+		snprintf(name, sizeof(name), "sub/%u", i);
+		if (stat(path_of("/many", name), &st) || st.st_nlink != 2 ||
+		    !file_good(path_of("/many", name), KIB(4)))
+			continue;
+		snprintf(name, sizeof(name), "d%u/%u", i % 10, i);
+		good += !stat(path_of("/many", name), &other) &&
+			st.st_ino == other.st_ino;
+	}
+	return good;
+}
+
+/* With a little more memory each time it fails a little later. */
+static void with_more_memory(int session)
+{
+	pid_t walker = walker_start();
+	unsigned int nr = 0;
+
+	for (__u64 max = 0; max < MIB(16); max += LIMIT_STEP) {
+		snprintf(memory_max, sizeof(memory_max), "%llu", (unsigned long long)max);
+		if (!tries(session, lack_memory, -ENOMEM, TOKEN_MANY, 1))
+			break;
+		nr++;
+	}
+	strcpy(memory_max, "0");
+	check(nr > 1, "a tree with quotas comes after %u tries", nr);
+	check(tree_comes(session, TOKEN_MANY, "/many"), "its file");
+	check(many_good() == NR_MANY, "all of its files and links: %u", many_good());
+	kill(walker, SIGKILL);
+	waitpid(walker, NULL, 0);
 }
 
 static void without_quota(int session)
@@ -313,61 +394,70 @@ static void without_quota(int session)
 	struct stat st;
 	char name[16];
 
-	check(!failed, "a task that obeys quotas gets the tree of a user at his limit: %d",
+	check(!failed, "a task that obeys quotas gets the tree of a user beyond his limit: %d",
 	      failed);
 	require(tree_comes(session, TOKEN_QUOTA, "/quota"), "it");
-	for (unsigned int i = 0; i < 12; i++) {
+	for (unsigned int i = 0; i < NR_OWNED; i++) {
 		snprintf(name, sizeof(name), "sub/%u", i);
 		nr += !stat(path_of("/quota", name), &st) && st.st_uid == USER;
 	}
-	check(nr == 12, "his files are there: %u", nr);
+	check(nr == NR_OWNED, "his files are there: %u", nr);
 }
 
 /* The memory of the file is in use, whatever is committed. */
 static void without_commit(int session)
 {
-	bool good;
+	bool good, full;
 
 	require(!text_write(COMMIT_KIB, "1024") && !text_write(OVERCOMMIT, "2"),
 		"no memory can be committed");
+	full = mmap(NULL, BIG_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		    0) == MAP_FAILED;
 	good = memfd_comes(session, TOKEN_BIG, BIG_SIZE);
 	require(!text_write(OVERCOMMIT, "0"), "it can again");
+	check(full, "as much as a memfd has cannot be committed");
 	check(good, "a memfd comes, and is read, where no memory can be committed");
 }
 
-/* Takes what becomes free of a file system. */
-static void hog(const char *dir)
+/* Takes what becomes free of a file system; says when it has begun. */
+static void hog(const char *dir, int ready)
 {
 	int fd = open(path_of(dir, "sub/file"), O_WRONLY | O_APPEND);
 	char byte = 1;
 
-	require(!setgid(USER) && !setuid(USER), "become a user");
-	for (;;) {
+	require(fd >= 0 && !setgid(USER) && !setuid(USER), "become a user");
+	for (unsigned int round = 0;; round++) {
 		mknod(path_of(dir, "hog"), S_IFREG | 0644, 0);
-		if (write(fd, &byte, 1) < 0)
-			continue;
+		if (write(fd, &byte, 1) > 0)
+			_exit(1);
+		if (round == 1)
+			require(write(ready, &byte, 1) == 1, "say so");
 	}
 }
 
 static void full_to_the_brim(int session)
 {
 	unsigned int i, good = 0;
+	int ready[2], status;
 	char name[32], target[512];
 	struct statvfs st;
 	pid_t pid;
 
-	require(tree_comes(session, TOKEN_FULL, "/full"), "the full tree");
+	require(tree_comes(session, TOKEN_FULL, "/full") && !pipe(ready), "the full tree");
+	fflush(stdout);
 	pid = fork();
 	require(pid >= 0, "fork");
 	if (!pid)
-		hog("/full");
+		hog("/full", ready[1]);
+	require(read(ready[0], target, 1) == 1, "a user writes");
 	for (i = 0; i < NR_DIRS; i++) {
 		snprintf(name, sizeof(name), "d%u/link", i);
 		good += readlink(path_of("/full", name), target, sizeof(target)) ==
 			LONG_LINK;
 	}
 	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
+	waitpid(pid, &status, 0);
+	check(WIFSIGNALED(status), "a user tried to write all the time");
 	check(good == NR_DIRS, "a full file system can be read beside a user who fills it: %u",
 	      good);
 	require(!statvfs("/full", &st), "statvfs");
@@ -380,24 +470,28 @@ static void full_to_the_brim(int session)
 static void holder_dies(void)
 {
 	int status, session, failed;
+	int *result = mmap(NULL, KIB(4), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+			   -1, 0);
 	pid_t pid;
 
 	fflush(stdout);
+	require(result != MAP_FAILED, "memory to share");
+	*result = 0;
 	pid = fork();
 	require(pid >= 0, "fork");
 	if (!pid) {
 		session = stage_session_retrieve("dead");
 		lack_memory();
-		failed = 0;
 		for (unsigned int i = 0; i < NR_MEMFDS; i++)
-			failed += preserve_session_get_fd(session,
-							  TOKEN_MEMFD + i) < 0;
-		failed += preserve_session_get_fd(session, TOKEN_PLAIN) < 0;
-		_exit(failed);
+			*result += preserve_session_get_fd(session,
+							   TOKEN_MEMFD + i) < 0;
+		*result += preserve_session_get_fd(session, TOKEN_PLAIN) < 0;
+		raise(SIGKILL);
 	}
-	require(waitpid(pid, &status, 0) == pid && WIFEXITED(status), "%#x", status);
-	check(WEXITSTATUS(status), "a holder of a session dies, %d files do not come",
-	      WEXITSTATUS(status));
+	require(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status), "%#x", status);
+	failed = *result;
+	munmap(result, KIB(4));
+	check(failed, "a holder of a session is killed, %d files did not come", failed);
 	session = stage_session_retrieve("dead");
 	for (unsigned int i = 0; i < NR_MEMFDS; i++)
 		require(memfd_comes(session, TOKEN_MEMFD + i, FILE_SIZE), "memfd %u", i);
@@ -408,12 +502,20 @@ static void holder_dies(void)
 
 static void finished_all_the_same(void)
 {
-	int session = stage_session_retrieve("over");
+	int session = stage_session_retrieve("over"), status;
 	__s64 kept = pool_counter("unclaimed");
+	pid_t pid;
 
-	check(tries(session, lack_memory, -ENOMEM, TOKEN_PLAIN, 1) == 1,
-	      "a tree does not come");
-	stage_session_finish(session);
+	fflush(stdout);
+	pid = fork();
+	require(pid >= 0, "fork");
+	if (!pid) {
+		lack_memory();
+		preserve_session_get_fd(session, TOKEN_PLAIN);
+		_exit(-preserve_session_finish(session));
+	}
+	require(waitpid(pid, &status, 0) == pid, "a child");
+	check(!status, "a task without memory can finish: %#x", status);
 	check(pool_counter("unclaimed") < kept, "finishing gives its memory back: %lld, %lld",
 	      (long long)kept, (long long)pool_counter("unclaimed"));
 	close(session);
@@ -422,7 +524,8 @@ static void finished_all_the_same(void)
 static void after(void)
 {
 	static const char * const dirs[] = {
-		"/right", "/space", "/quota", "/full", "/plain", "/pool", "/dead",
+		"/right", "/space", "/quota", "/full", "/plain", "/pool", "/many", "/empty",
+		"/dead",
 	};
 	int session = stage_session_retrieve("again");
 
@@ -432,6 +535,7 @@ static void after(void)
 	without_memory(session);
 	without_namespaces(session);
 	without_quota(session);
+	with_more_memory(session);
 	full_to_the_brim(session);
 	holder_dies();
 	finished_all_the_same();

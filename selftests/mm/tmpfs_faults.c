@@ -339,16 +339,16 @@ static unsigned int use(const char *dir, unsigned int i)
 }
 
 /*
- * Every try fails one allocation later. One that is spared ends it, so each tree begins
- * with a later one.
+ * What a try has done is kept, so the next one begins with its own first allocation. One
+ * that is spared ends it, so each tree begins with a later one.
  */
 static int retrieve_faults(int session, unsigned int i, unsigned int *hits)
 {
-	unsigned int nth;
+	unsigned int nth = 1 + i * NTH_STEP, tries;
 	bool hit;
 	int fd;
 
-	for (nth = 1 + i * NTH_STEP; nth < MAX_NTH; nth++) {
+	for (tries = 0; tries < MAX_NTH; tries++) {
 		fault_arm(nth);
 		fd = preserve_session_get_fd(session, i);
 		hit = fault_disarm();
@@ -356,6 +356,7 @@ static int retrieve_faults(int session, unsigned int i, unsigned int *hits)
 			return fd;
 		require(hit && is_shortage(fd), "tree %u, allocation %u: %d", i, nth,
 			fd);
+		nth = tries + 1;
 		++*hits;
 	}
 	require(false, "tree %u is never retrieved", i);
