@@ -116,6 +116,33 @@ struct folio *__shmem_lu_alloc_folio(struct shmem_inode_info *info, gfp_t gfp,
 	return folio;
 }
 
+/**
+ * shmem_lu_may_add - May this folio come into the page cache?
+ * @xas:      Where it is to be stored; has the error on return, if it may not.
+ * @folio:    The folio; its mapping is set.
+ * @expected: The swap entry whose place it takes, or NULL.
+ *
+ * What fills a hole in a tree that is preserved is -EPERM. A folio that was allocated
+ * before its file entered the pool is -EEXIST: the caller looks again, and takes one of
+ * the pool.
+ *
+ * Context: xa_lock of i_pages held, interrupts off.
+ * Return: True if it may.
+ */
+bool shmem_lu_may_add(struct xa_state *xas, struct folio *folio,
+		      const void *expected)
+{
+	struct address_space *mapping = folio->mapping;
+
+	if (expected || !S_ISREG(mapping->host->i_mode))
+		return true;
+	if (!shmem_lu_may_change(mapping->host))
+		xas_set_err(xas, -EPERM);
+	else if (shmem_lu_mapping(mapping) && !preserve_pool_block(&folio->page))
+		xas_set_err(xas, -EEXIST);
+	return !xas_error(xas);
+}
+
 /*
  * Without a struct preserve_file: a plain file that was empty when its tree was
  * preserved, and has not thawed yet. A folio that was allocated before comes late.
@@ -429,7 +456,7 @@ int shmem_lu_file_preserve(struct file *file, u32 kind, u64 *handle)
 	record_fill(rec, file, kind, seals);
 	err = record_update(rec, file);
 	if (!err)
-		err = preserve_file_seal(pf, false);
+		err = preserve_file_seal(pf);
 	if (err)
 		goto unclaim;
 	inode_unlock(inode);
@@ -471,16 +498,15 @@ void shmem_lu_file_unpreserve(struct file *file)
  * @file: A preserved file.
  *
  * Context: Process context, in the reboot path.
- * Return: 0, or as preserve_file_seal().
  */
-int shmem_lu_file_freeze(struct file *file)
+void shmem_lu_file_freeze(struct file *file)
 {
 	struct preserve_file *pf = inode_pf(file_inode(file));
 
 	if (record_update(pf->record, file))
 		pr_warn_ratelimited("%s: not all of its memory policies cross\n",
 				    pf->record->name);
-	return preserve_file_seal(pf, true);
+	preserve_file_freeze(pf);
 }
 
 /**
@@ -602,7 +628,10 @@ static void shmem_lu_unpreserve(struct liveupdate_file_op_args *args)
 
 static int shmem_lu_freeze(struct liveupdate_file_op_args *args)
 {
-	return shmem_lu_file_freeze(args->file);
+	if (preserve_freeze_fails())
+		return -EIO;
+	shmem_lu_file_freeze(args->file);
+	return 0;
 }
 
 static void shmem_lu_unfreeze(struct liveupdate_file_op_args *args)

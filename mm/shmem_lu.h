@@ -59,7 +59,7 @@ void __shmem_lu_clear(struct address_space *mapping, pgoff_t start, pgoff_t end)
 bool shmem_lu_incomplete(const struct address_space *mapping);
 int shmem_lu_new_inode(struct shmem_sb_info *sbinfo, struct inode *inode);
 bool shmem_lu_may_change(const struct inode *inode);
-bool shmem_lu_may_add(const struct address_space *mapping,
+bool shmem_lu_may_add(struct xa_state *xas, struct folio *folio,
 		      const void *expected);
 bool shmem_lu_dir_empty(struct dentry *dentry);
 int shmem_lu_set_acl(struct mnt_idmap *idmap, struct dentry *dentry,
@@ -175,7 +175,7 @@ static inline bool shmem_lu_may_change(const struct inode *inode)
 	return true;
 }
 
-static inline bool shmem_lu_may_add(const struct address_space *mapping,
+static inline bool shmem_lu_may_add(struct xa_state *xas, struct folio *folio,
 				    const void *expected)
 {
 	return true;

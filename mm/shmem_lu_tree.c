@@ -72,23 +72,6 @@ bool shmem_lu_may_change(const struct inode *inode)
 }
 
 /**
- * shmem_lu_may_add - May this folio come into the page cache?
- * @mapping:  A shmem file's.
- * @expected: The swap entry whose place it takes, or NULL.
- *
- * Context: xa_lock of i_pages held, interrupts off.
- * Return: False for what would fill a hole in a tree that is preserved.
- */
-bool shmem_lu_may_add(const struct address_space *mapping,
-		      const void *expected)
-{
-	const struct inode *inode = mapping->host;
-
-	return shmem_lu_may_change(inode) || expected ||
-	       !S_ISREG(inode->i_mode);
-}
-
-/**
  * shmem_lu_dir_empty - Is a directory empty, or no directory?
  * @dentry: Of what is to be removed; it is locked.
  *
@@ -307,7 +290,8 @@ static int tree_freeze(struct liveupdate_file_op_args *args)
 {
 	struct shmem_lu_book *book = args->private_data;
 
-	return shmem_lu_file_freeze(book->file);
+	shmem_lu_file_freeze(book->file);
+	return 0;
 }
 
 static void tree_unfreeze(struct liveupdate_file_op_args *args)

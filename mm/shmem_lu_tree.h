@@ -93,7 +93,7 @@ bool shmem_lu_again(int err);
 struct file *shmem_lu_file_retrieve(u64 handle, u32 kind);
 int shmem_lu_file_preserve(struct file *file, u32 kind, u64 *handle);
 void shmem_lu_file_unpreserve(struct file *file);
-int shmem_lu_file_freeze(struct file *file);
+void shmem_lu_file_freeze(struct file *file);
 void shmem_lu_file_unfreeze(struct file *file);
 
 /* shmem_lu_book.c */

@@ -742,6 +742,7 @@ static int file_seal(struct preserve_file *pf, bool final)
 
 	for (tries = 0; tries < REBUILD_TRIES; tries++) {
 		if (map_seal(pf, final)) {
+			pf->record->kind &= ~PRESERVE_FILE_GIVEN_UP;
 			preserve_record_seal(pf->record);
 			return 0;
 		}
@@ -750,42 +751,65 @@ static int file_seal(struct preserve_file *pf, bool final)
 		if (err)
 			break;
 	}
-	if (tries == REBUILD_TRIES)
-		err = -EBUSY;
-	pr_warn_ratelimited("a file cannot be handed over: no map can be made for it (%pe); grow the pool or drop the file\n",
-			    ERR_PTR(err));
-	return err;
+	return tries == REBUILD_TRIES ? -EBUSY : err;
+}
+
+/* Nothing of the file crosses but the record, which says so. */
+static void give_up(struct preserve_file *pf)
+{
+	unclaim_all(pf);
+	pf->record->kind |= PRESERVE_FILE_GIVEN_UP;
+	preserve_record_seal(pf->record);
 }
 
 /**
  * preserve_file_seal - Make record and file map valid as they stand.
- * @pf:    A claimed file; the backend has filled in its record.
- * @final: The kernel is about to be replaced: from now on the map stays as it
- *         is, whatever other CPUs still do to the file.
+ * @pf: A claimed file; the backend has filled in its record.
  *
- * Cheap when nothing has changed: only pages of maps that were written since
- * the last time are looked at.
- *
- * Context: Process context; also in the reboot path.
+ * Context: Process context.
  * Return: 0, or as preserve_file_claim() if the map was stale and cannot be
  *         rebuilt: the file must then not be handed over.
  */
-int preserve_file_seal(struct preserve_file *pf, bool final)
+int preserve_file_seal(struct preserve_file *pf)
 {
-	int err;
+	int err = file_seal(pf, false);
 
-	if (!final)
-		return file_seal(pf, false);
-
-	preserve_compact_pause();
-	err = file_seal(pf, true);
-	preserve_compact_resume();
+	if (err)
+		pr_warn_ratelimited("a file cannot be handed over: no map can be made for it (%pe); grow the pool or drop the file\n",
+				    ERR_PTR(err));
 	return err;
 }
 
 /**
+ * preserve_file_freeze - Seal a file: the kernel is about to be replaced.
+ * @pf: A claimed file; the backend has filled in its record.
+ *
+ * From now on the map stays as it is, whatever other CPUs still do to the file.
+ *
+ * Cheap when nothing has changed: only pages of maps that were written since the last
+ * time are looked at. One file must not hold up the others, or the kexec: one that keeps
+ * changing, or for whose map there is no room, is given up alone, and the next kernel
+ * refuses it.
+ *
+ * Context: Process context, in the reboot path.
+ */
+void preserve_file_freeze(struct preserve_file *pf)
+{
+	int err;
+
+	preserve_compact_pause();
+	err = file_seal(pf, true);
+	preserve_compact_resume();
+	if (!err)
+		return;
+	give_up(pf);
+	pr_err_ratelimited("%s is given up: no map can be made for it (%pe), the next kernel has nothing of it\n",
+			   pf->record->name, ERR_PTR(err));
+}
+
+/**
  * preserve_file_unseal - Let the map follow the file again: no kexec came.
- * @pf: A file sealed with @final.
+ * @pf: From preserve_file_freeze(), or preserve_file_settle().
  *
  * Context: Process context.
  */

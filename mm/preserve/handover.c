@@ -447,6 +447,22 @@ static int freeze_set(void *data, u64 value)
 }
 DEFINE_DEBUGFS_ATTRIBUTE(freeze_fops, NULL, freeze_set, "%llu\n");
 
+static u32 fail_freeze;
+
+/**
+ * preserve_freeze_fails - Does a test want this file's freeze to fail?
+ *
+ * Freezing a file of ours does not fail. That of another handler may, and then ours have
+ * to find their way back.
+ *
+ * Context: The reboot path.
+ * Return: True once, when debugfs's fail_freeze has counted down.
+ */
+bool preserve_freeze_fails(void)
+{
+	return fail_freeze && !--fail_freeze;
+}
+
 /**
  * preserve_handover_init - Make the header.
  *
@@ -469,6 +485,7 @@ int __init preserve_handover_init(void)
  */
 int __init preserve_handover_start(void)
 {
+	struct dentry *dir;
 	int err;
 
 	if (one_way)
@@ -483,10 +500,10 @@ int __init preserve_handover_start(void)
 		return err;
 	}
 	register_reboot_notifier(&handover_notifier);
-	/* So that tests can look at the image, and damage it. */
-	debugfs_create_file_unsafe("freeze", 0200,
-				   debugfs_create_dir("preserve", NULL), NULL,
-				   &freeze_fops);
+	/* So that tests can look at the image, and damage it; and abort a kexec. */
+	dir = debugfs_create_dir("preserve", NULL);
+	debugfs_create_file_unsafe("freeze", 0200, dir, NULL, &freeze_fops);
+	debugfs_create_u32("fail_freeze", 0600, dir, &fail_freeze);
 	return 0;
 }
 

@@ -156,6 +156,10 @@ int preserve_record_check(const struct preserve_file_ser *rec, u32 kind,
 		*reason = "record checksum wrong";
 		return -EBADMSG;
 	}
+	if (rec->kind & PRESERVE_FILE_GIVEN_UP) {
+		*reason = "given up by the last kernel";
+		return -EBADMSG;
+	}
 	if (rec->kind != kind) {
 		*reason = "record of another kind";
 		return -EPROTO;

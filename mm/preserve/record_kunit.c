@@ -90,6 +90,15 @@ static void record_refuses_kind(struct kunit *test)
 	expect_record(test, rec, -EPROTO, "record of another kind");
 }
 
+static void record_refuses_given_up(struct kunit *test)
+{
+	struct preserve_file_ser *rec = good_record(test);
+
+	rec->kind |= PRESERVE_FILE_GIVEN_UP;
+	preserve_record_seal(rec);
+	expect_record(test, rec, -EBADMSG, "given up by the last kernel");
+}
+
 /* Sealed again after the change, so that the check behind the sum is hit. */
 #define REFUSES(_name, _stmt, _why)					\
 static void record_refuses_##_name(struct kunit *test)			\
@@ -167,6 +176,7 @@ static struct kunit_case record_cases[] = {
 	KUNIT_CASE(record_refuses_any_flipped_bit),
 	KUNIT_CASE(record_refuses_version),
 	KUNIT_CASE(record_refuses_kind),
+	KUNIT_CASE(record_refuses_given_up),
 	KUNIT_CASE(record_refuses_size),
 	KUNIT_CASE(record_refuses_pos),
 	KUNIT_CASE(record_refuses_f_flags),

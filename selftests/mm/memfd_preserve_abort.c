@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A kexec that is aborted because one file cannot be frozen: the files that
- * were frozen before it are as they were, and the next try succeeds.
+ * A kexec that is aborted because a handler fails to freeze a file: the files that were
+ * frozen before it are as they were, and the next try succeeds.
  *
- * The file that cannot be frozen is one whose map could not follow a write
- * for want of a page, and cannot be made anew for the same reason. Pages are
- * kept for that, so both are made to fail; this needs the debug kernel.
+ * No file of the pool makes it fail. One that cannot be made consistent is given up: the
+ * others cross, and the next kernel refuses it. Its map could not follow a write for
+ * want of a page, and cannot be made anew for the same reason. Pages are kept for that,
+ * so both are made to fail; this needs the debug kernel.
  */
 
 #include <errno.h>
@@ -22,6 +23,7 @@
 #define PAGE	KIB(4)
 #define SEED	11
 #define SIZE	KIB(256)
+#define FAIL_FREEZE	"/sys/kernel/debug/preserve/fail_freeze"
 
 enum { TOKEN_GOOD = 1, TOKEN_BAD };
 
@@ -79,6 +81,27 @@ static __u64 make_stale(int fd)
 	return 0;
 }
 
+/* The second file fails; the first one is frozen by then. */
+static void aborted(int good, int bad)
+{
+	int err;
+
+	require(!text_write(FAIL_FREEZE, "2") && !vm_load_next(), "load the next kernel");
+	err = preserve_kexec_reboot();
+	check(err == -EIO, "a kexec is aborted: %d", err);
+	check(pool_counter("files") == 2, "both files are still preserved");
+	check(!pattern_check(good, SEED, 0, SIZE) && !pattern_check(bad, SEED, 0, PAGE),
+	      "content");
+	check(ftruncate(good, PAGE) && errno == EPERM, "size is frozen");
+	check(!pattern_write(good, SEED + 1, 0, PAGE), "pages can be written");
+	check(lseek(good, 77, SEEK_SET) == 77, "position can be set");
+}
+
+static void arm(void)
+{
+	fault_arm(1);
+}
+
 static void before(void)
 {
 	int good_session = stage_session_create("good");
@@ -86,8 +109,6 @@ static void before(void)
 	int good = preserve_memfd_create("good", 0);
 	int bad = preserve_memfd_create("bad", 0);
 	int filler = preserve_memfd_create("filler", 0);
-	__u64 far;
-	int err;
 
 	require(good >= 0 && bad >= 0 && filler >= 0, "create");
 	require(!pattern_write(good, SEED, 0, SIZE), "fill");
@@ -97,47 +118,38 @@ static void before(void)
 		"preserve");
 	require(!preserve_session_add_fd(bad_session, bad, TOKEN_BAD),
 		"preserve");
-	require(!vm_load_next(), "load the next kernel");
+	aborted(good, bad);
 	fault_setup();
-	far = make_stale(bad);
+	make_stale(bad);
 	/* An idle block would help it over one failed allocation. */
 	require(pattern_write(filler, SEED, 0, MIB(64)) == -ENOSPC, "fill all");
-
-	fault_arm(1);
-	err = preserve_kexec_reboot();
-	check(fault_disarm(), "an allocation was made to fail");
-	check(err == -ENOSPC || err == -ENOMEM, "kexec is aborted: %d", err);
-	check(pool_counter("files") == 2, "both files are still preserved");
-	check(!pattern_check(good, SEED, 0, SIZE) &&
-	      !pattern_check(bad, SEED, far, PAGE), "content");
-	check(ftruncate(good, PAGE) && errno == EPERM, "size is frozen");
-	check(!pattern_write(good, SEED + 1, 0, PAGE), "pages can be written");
-	check(lseek(good, 77, SEEK_SET) == 77, "position can be set");
-
-	close(bad_session);
-	check(pool_counter("files") == 1, "one file is taken back");
-	check(!ftruncate(bad, PAGE), "it is not frozen");
-	close(bad);
+	stage_next_after(arm);
 }
 
 static void after(void)
 {
 	int session = stage_session_retrieve("good");
-	int device = preserve_device_open();
 	int good = preserve_session_get_fd(session, TOKEN_GOOD);
 
 	require(good >= 0, "retrieve: %d", good);
 	check(!pattern_check(good, SEED + 1, 0, PAGE) &&
 	      !pattern_check(good, SEED, PAGE, SIZE - PAGE), "content");
 	check(lseek(good, 0, SEEK_CUR) == 77, "position");
-	check(preserve_session_retrieve(device, "bad") == -ENOENT,
-	      "the other session did not come");
 	stage_session_finish(session);
-	check(!pool_counter("unclaimed"), "nothing is left behind");
-	close(device);
+	session = stage_session_retrieve("bad");
+	check(preserve_session_get_fd(session, TOKEN_BAD) == -EBADMSG,
+	      "the other file is refused");
+	stage_session_finish(session);
+	check(pool_counter("unclaimed") == PAGE, "its record is set aside, and no more: %lld",
+	      (long long)pool_counter("unclaimed"));
 }
 
-static const stage_fn stages[] = { before, after };
+static void afterwards(void)
+{
+	check(!pool_counter("unclaimed") && !pool_counter("used"), "nothing is left behind");
+}
+
+static const stage_fn stages[] = { before, after, afterwards };
 
 int main(void)
 {

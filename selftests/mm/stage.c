@@ -60,7 +60,7 @@ static void close_plan(void)
 	ksft_set_plan(checks);
 }
 
-void stage_next(void)
+void stage_next_after(void (*last)(void))
 {
 	int err;
 
@@ -71,8 +71,15 @@ void stage_next(void)
 		ksft_exit_fail();
 	fflush(stdout);
 	vm_mark_log();
+	if (last)
+		last();
 	err = preserve_kexec_reboot();
 	ksft_exit_fail_msg("enter the next kernel: %d\n", err);
+}
+
+void stage_next(void)
+{
+	stage_next_after(NULL);
 }
 
 static int run_one(stage_fn run, unsigned int nr)

@@ -40,6 +40,9 @@ unsigned int stage_number(void);
  */
 void __noreturn stage_next(void);
 
+/* The same; @last is called when all is ready. */
+void __noreturn stage_next_after(void (*last)(void));
+
 /* One TAP line. Gives back @ok. */
 bool __printf(4, 5) stage_check(bool ok, const char *file, int line,
 				const char *fmt, ...);

@@ -166,6 +166,9 @@ static_assert(sizeof(struct preserve_bitmaps_ser) == 24);
 #define PRESERVE_FILE_MEMFD		1
 #define PRESERVE_FILE_TREE		2	/* the book of a tmpfs tree */
 
+/* With a kind: the file could not be made consistent in time, and nothing of it crosses. */
+#define PRESERVE_FILE_GIVEN_UP		0x80000000U
+
 /* Longest name of a file, in bytes. */
 #define PRESERVE_FILE_MAX_NAME		NAME_MAX
 
@@ -190,7 +193,7 @@ struct preserve_policy_ser {
  * @magic:    %PRESERVE_FILE_MAGIC.
  * @version:  %PRESERVE_FILE_VERSION.
  * @size:     sizeof(struct preserve_file_ser).
- * @kind:     PRESERVE_FILE_*.
+ * @kind:     PRESERVE_FILE_*, perhaps with %PRESERVE_FILE_GIVEN_UP.
  * @f_flags:  The open file's status flags, of those that fcntl(F_SETFL) sets.
  * @i_size:   File size, bytes.
  * @pos:      File position, bytes.
