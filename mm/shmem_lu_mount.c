@@ -28,6 +28,17 @@
 			 MNT_NODIRATIME | MNT_RELATIME | MNT_READONLY | \
 			 MNT_NOSYMFOLLOW)
 
+/* Flags of a file system that cross. */
+static const struct {
+	unsigned long sb;
+	u64 ser;
+} sb_flags[] = {
+	{ SB_RDONLY, PRESERVE_TREE_RDONLY },
+	{ SB_SYNCHRONOUS, PRESERVE_TREE_SYNC },
+	{ SB_DIRSYNC, PRESERVE_TREE_DIRSYNC },
+	{ SB_LAZYTIME, PRESERVE_TREE_LAZYTIME },
+};
+
 /* By SHMEM_HUGE_*, as mm/shmem.c numbers them. */
 static const char * const huge_names[] = {
 	"never", "always", "within_size", "advise"
@@ -42,13 +53,18 @@ static_assert(__same_type(mnt_add_to_ns,
 static u64 flags_of(struct super_block *sb)
 {
 	struct shmem_sb_info *sbinfo = sb->s_fs_info;
+	unsigned int i;
+	u64 flags;
 
-	return (sbinfo->full_inums ? PRESERVE_TREE_INODE64 : 0) |
-	       (sbinfo->noswap ? PRESERVE_TREE_NOSWAP : 0) |
-	       (sbinfo->lu_pool ? PRESERVE_TREE_POOL : 0) |
-	       (sb_has_quota_active(sb, USRQUOTA) ? PRESERVE_TREE_USRQUOTA : 0) |
-	       (sb_has_quota_active(sb, GRPQUOTA) ? PRESERVE_TREE_GRPQUOTA : 0) |
-	       (sb_rdonly(sb) ? PRESERVE_TREE_RDONLY : 0);
+	flags = (sbinfo->full_inums ? PRESERVE_TREE_INODE64 : 0) |
+		(sbinfo->noswap ? PRESERVE_TREE_NOSWAP : 0) |
+		(sbinfo->lu_pool ? PRESERVE_TREE_POOL : 0) |
+		(sb_has_quota_active(sb, USRQUOTA) ? PRESERVE_TREE_USRQUOTA : 0) |
+		(sb_has_quota_active(sb, GRPQUOTA) ? PRESERVE_TREE_GRPQUOTA : 0);
+	for (i = 0; i < ARRAY_SIZE(sb_flags); i++)
+		if (sb->s_flags & sb_flags[i].sb)
+			flags |= sb_flags[i].ser;
+	return flags;
 }
 
 #if IS_ENABLED(CONFIG_UNICODE)
@@ -198,6 +214,7 @@ struct fs_context *shmem_lu_super_make(const struct preserve_tree_ser *ser)
 	struct file_system_type *type = get_fs_type("tmpfs");
 	struct fs_context *fc;
 	struct super_block *sb;
+	unsigned int i;
 	int err;
 
 	if (!type)
@@ -213,8 +230,9 @@ struct fs_context *shmem_lu_super_make(const struct preserve_tree_ser *ser)
 	}
 	sb = fc->root->d_sb;
 	super_set_uuid(sb, ser->uuid, sizeof(ser->uuid));
-	if (ser->flags & PRESERVE_TREE_RDONLY)
-		sb->s_flags |= SB_RDONLY;
+	for (i = 0; i < ARRAY_SIZE(sb_flags); i++)
+		if (ser->flags & sb_flags[i].ser)
+			sb->s_flags |= sb_flags[i].sb;
 	up_write(&sb->s_umount);
 	return fc;
 }

@@ -151,6 +151,9 @@ static int tree_suits(const struct file *file)
 		return -EOPNOTSUPP;
 	if (file->f_path.dentry != sb->s_root)
 		return refuse(file, -EINVAL, "not the root of its file system");
+	/* Owners would come back as they are on disk: real root's, for many. */
+	if (is_idmapped_mnt(file->f_path.mnt))
+		return refuse(file, -EOPNOTSUPP, "the mount is id-mapped");
 	if (sb->s_user_ns != &init_user_ns)
 		return refuse(file, -EOPNOTSUPP,
 			      "the mount belongs to another user namespace");

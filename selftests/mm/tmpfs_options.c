@@ -8,9 +8,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/mount.h>
 #include <linux/quota.h>
 #include <stdio.h>
 #include <string.h>
+#include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -19,6 +21,7 @@
 #include <unistd.h>
 
 #include "liveupdate.h"
+#include "memory.h"
 #include "stage.h"
 #include "tree.h"
 
@@ -28,7 +31,7 @@
 #define LIMIT		(64 * 4096 / BLOCK)	/* in blocks of a quota */
 #define PAGE		4096
 
-enum { TOKEN_QUOTA = 1, TOKEN_CASE, TOKEN_POLICY, TOKEN_NAMED, TOKEN_UNNAMED };
+enum { TOKEN_QUOTA = 1, TOKEN_CASE, TOKEN_POLICY, TOKEN_SYNC, TOKEN_NAMED, TOKEN_UNNAMED };
 
 static const struct {
 	const char *dir;
@@ -113,12 +116,19 @@ static void make_case(void)
 	fd = open("/case/dir/Stra\303\237e", O_CREAT | O_CLOEXEC, 0600);
 	require(fd >= 0, "a file");
 	close(fd);
+	require(!mkdir("/case/plain", 0755) && !mkdir("/case/plain/Name", 0755), "directories");
 }
 
 static void look_case(void)
 {
+	int flags = FS_CASEFOLD_FL, fd = tree_open("/case/plain"), err;
 	struct stat st;
 
+	/* Nobody has looked into it. */
+	err = ioctl(fd, FS_IOC_SETFLAGS, &flags) ? errno : 0;
+	close(fd);
+	check(err == ENOTEMPTY && !stat("/case/plain/Name", &st),
+	      "a directory that has names keeps how it compares them: %d", err);
 	check(!stat("/case/dir/STRASSE", &st), "a name is found without case");
 	check(mkdir("/case/dir/strasse", 0755) == -1 && errno == EEXIST,
 	      "and is taken");
@@ -149,6 +159,79 @@ static void look_policy(void)
 	check(fd >= 0 && read(fd, data, 4) == 4 && !memcmp(data, "data", 4),
 	      "its file is there");
 	close(fd);
+}
+
+#define SYNC_FLAGS	(MS_SYNCHRONOUS | MS_DIRSYNC | MS_LAZYTIME)
+
+static void make_sync(int session)
+{
+	require(!mkdir("/sync", 0755) &&
+		!mount("tree", "/sync", "tmpfs", SYNC_FLAGS, "size=1m"), "mount /sync");
+	check(!preserve_session_add_fd(session, tree_open("/sync"), TOKEN_SYNC),
+	      "/sync is preserved");
+}
+
+static void look_sync(int session)
+{
+	int fd = preserve_session_get_fd(session, TOKEN_SYNC);
+	char line[512], found[512] = "";
+	FILE *mounts;
+
+	require(fd >= 0 && !tree_attach(fd, "/sync"), "/sync: %d", fd);
+	close(fd);
+	mounts = fopen("/proc/self/mounts", "re");
+	while (mounts && fgets(line, sizeof(line), mounts))
+		if (strstr(line, " /sync "))
+			snprintf(found, sizeof(found), "%s", line);
+	fclose(mounts);
+	check(strstr(found, ",sync") && strstr(found, ",dirsync") &&
+	      strstr(found, ",lazytime"), "flags: %s", found);
+}
+
+/* A user namespace that maps 0 to @USER. Returns its descriptor. */
+static int map_make(void)
+{
+	char path[64], done;
+	int ready[2], go[2], fd;
+	pid_t pid;
+
+	require(!pipe(ready) && !pipe(go), "pipes");
+	fflush(stdout);
+	pid = fork();
+	require(pid >= 0, "fork");
+	if (!pid) {
+		if (unshare(CLONE_NEWUSER) || write(ready[1], "x", 1) != 1)
+			_exit(1);
+		_exit(read(go[0], &done, 1) != 1);
+	}
+	require(read(ready[0], &done, 1) == 1, "a user namespace");
+	snprintf(path, sizeof(path), "/proc/%d/uid_map", pid);
+	require(!text_write(path, "0 1234 1"), "%s", path);
+	snprintf(path, sizeof(path), "/proc/%d/gid_map", pid);
+	require(!text_write(path, "0 1234 1"), "%s", path);
+	snprintf(path, sizeof(path), "/proc/%d/ns/user", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	require(fd >= 0 && write(go[1], "x", 1) == 1, "%s", path);
+	waitpid(pid, NULL, 0);
+	return fd;
+}
+
+/* Owners are others there than on the file system itself. */
+static void refuse_mapped(int session)
+{
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_IDMAP, .userns_fd = map_make() };
+	int fd = syscall(SYS_open_tree, AT_FDCWD, "/policy", OPEN_TREE_CLONE | O_CLOEXEC);
+	int root, err;
+
+	require(fd >= 0 && !syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH, &attr,
+				    sizeof(attr)), "map the mount");
+	root = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	require(root >= 0, "its root");
+	err = preserve_session_add_fd(session, root, TOKEN_POLICY);
+	check(err == -EOPNOTSUPP, "an id-mapped mount is refused: %d", err);
+	close(root);
+	close(fd);
+	close(attr.userns_fd);
 }
 
 /* A file of a tree by itself: what it holds crosses. */
@@ -189,7 +272,9 @@ static void before(void)
 	for (i = TOKEN_QUOTA; i <= TOKEN_CASE; i++)
 		check(!preserve_session_add_fd(session, tree_open(trees[i].dir), i),
 		      "%s is preserved", trees[i].dir);
+	make_sync(session);
 	preserve_named(session);
+	refuse_mapped(session);
 	preserve_unnamed(session);
 }
 
@@ -219,11 +304,13 @@ static void after(void)
 	look_quota();
 	look_case();
 	look_policy();
+	look_sync(session);
 	look_file(session, TOKEN_NAMED, "named");
 	look_file(session, TOKEN_UNNAMED, "unnamed");
 	stage_session_finish(session);
 	for (i = TOKEN_QUOTA; i <= TOKEN_POLICY; i++)
 		check(!umount(trees[i].dir), "%s is unmounted", trees[i].dir);
+	check(!umount("/sync"), "/sync is unmounted");
 }
 
 static const stage_fn stages[] = { before, after };

@@ -69,7 +69,10 @@
 #define PRESERVE_TREE_GRPQUOTA		0x10
 #define PRESERVE_TREE_STRICT		0x20	/* strict_encoding */
 #define PRESERVE_TREE_RDONLY		0x40	/* the file system, not a mount */
-#define PRESERVE_TREE_FLAGS		0x7f	/* all of them */
+#define PRESERVE_TREE_SYNC		0x80
+#define PRESERVE_TREE_DIRSYNC		0x100
+#define PRESERVE_TREE_LAZYTIME		0x200
+#define PRESERVE_TREE_FLAGS		0x3ff	/* all of them */
 
 /* The greatest section that is accepted, in bytes. */
 #define PRESERVE_TREE_MAX_SECTION	0x40000000U
