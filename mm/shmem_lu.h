@@ -101,15 +101,25 @@ static inline bool shmem_lu_accounted(const struct shmem_sb_info *sbinfo)
 }
 
 /**
- * shmem_lu_counted - Does an inode stay accounted for when it goes?
+ * shmem_lu_inode_init - A shmem inode is made.
+ * @inode: The inode.
+ */
+static inline void shmem_lu_inode_init(struct inode *inode)
+{
+	SHMEM_I(inode)->lu_unmade = shmem_lu_accounted(inode->i_sb->s_fs_info);
+}
+
+/**
+ * shmem_lu_counted - Is an inode, with its pages, counted by a book?
  * @inode: A shmem inode.
  *
- * Return: True for one that was to be made of a book, and could not be.
+ * What it takes is taken already, and if it goes it stays taken.
+ *
+ * Return: True while it is being made of the book, until it has a name.
  */
 static inline bool shmem_lu_counted(struct inode *inode)
 {
-	return unlikely(SHMEM_I(inode)->lu_unmade) ||
-	       shmem_lu_accounted(inode->i_sb->s_fs_info);
+	return unlikely(SHMEM_I(inode)->lu_unmade);
 }
 
 /**
@@ -207,6 +217,10 @@ static inline void shmem_lu_set_pool(struct shmem_sb_info *sbinfo, bool pool)
 static inline bool shmem_lu_accounted(const struct shmem_sb_info *sbinfo)
 {
 	return false;
+}
+
+static inline void shmem_lu_inode_init(struct inode *inode)
+{
 }
 
 static inline bool shmem_lu_counted(struct inode *inode)

@@ -24,7 +24,7 @@
 #include <linux/posix_acl.h>
 #include <linux/posix_acl_xattr.h>
 #include <linux/quotaops.h>
-#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/security.h>
 #include <linux/slab.h>
 #include <linux/xattr.h>
@@ -312,7 +312,6 @@ static void inode_unmake(struct inode *inode)
 		shmem_recalc_inode(inode, 0, -(long)info->swapped);
 	simple_xattrs_free(&sbinfo->xa_cache, &info->xattrs, NULL);
 	/* A walk over all files may be the last to hold it. */
-	info->lu_unmade = true;
 	clear_nlink(inode);
 	iput(inode);
 }
@@ -452,6 +451,8 @@ static void links_end(struct super_block *sb, bool made)
 		if (inode) {
 			if (made)
 				link_correct(sb, no, inode);
+			if (!book->making)
+				SHMEM_I(inode)->lu_unmade = false;
 			xa_store(&book->links, no, xa_mk_value(1), GFP_KERNEL);
 			iput(inode);
 		} else if (!book->making &&
@@ -617,6 +618,7 @@ static void entries_show(struct making *m)
 			entry_unmake(m, i);
 			continue;
 		}
+		SHMEM_I(inode)->lu_unmade = false;
 		d_make_persistent(dentry, inode);
 		dput(dentry);
 		if (m->made[i].link)
@@ -634,6 +636,8 @@ static int dir_make(struct making *m, const struct shmem_lu_section *sec)
 	shmem_lu_section_reader(shmem_lu_in(m->dir->i_sb), sec, &r);
 	while (!err && m->nr < sec->head.nr) {
 		err = entry_make(m, sec, &r);
+		if (fatal_signal_pending(current))
+			err = err ?: -EINTR;
 		cond_resched();
 	}
 	if (!err && (r.at != r.end || m->dir->i_nlink != 2ULL + m->nr_dirs))
@@ -700,21 +704,18 @@ out:
 }
 
 /*
- * The entries are accounted for, see shmem_lu_accounted(). Reclaim in this task may free
- * nothing of the file system meanwhile: that would count as one of them. The rights and
- * quotas of the task that happens to look do not matter.
+ * The entries are accounted for, see shmem_lu_accounted(). The rights and quotas of the
+ * task that happens to look do not matter.
  */
 static int dir_load_as_kernel(struct inode *dir)
 {
 	struct shmem_sb_info *sbinfo = dir->i_sb->s_fs_info;
-	unsigned int flags = memalloc_nofs_save();
 	int err;
 
 	WRITE_ONCE(sbinfo->lu_maker, current);
 	scoped_with_kernel_creds()
 		err = dir_load(dir);
 	WRITE_ONCE(sbinfo->lu_maker, NULL);
-	memalloc_nofs_restore(flags);
 	return err;
 }
 
@@ -723,7 +724,8 @@ static int dir_load_as_kernel(struct inode *dir)
  * @dir: The directory's inode.
  *
  * Context: Process context, may sleep; its i_rwsem held, shared is enough.
- * Return: 0; -EUCLEAN if the book is damaged there; -ENOMEM: not now.
+ * Return: 0; -EUCLEAN if the book is damaged there; -ENOMEM: not now; -EINTR if the task
+ *         is being killed.
  */
 int shmem_lu_dir_load(struct inode *dir)
 {

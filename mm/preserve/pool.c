@@ -562,7 +562,8 @@ static unsigned long frames_alloc(const struct preserve_request *rq, bool more)
 					rq->nodemask) {
 		if (zone_to_nid(zone) == last)
 			continue;
-		if (cpusets_enabled() &&
+		/* Metadata serves the kernel, whoever asks for it. */
+		if (!rq->metadata && cpusets_enabled() &&
 		    !cpuset_zone_allowed(zone, rq->gfp | __GFP_HARDWALL))
 			continue;
 		last = zone_to_nid(zone);
