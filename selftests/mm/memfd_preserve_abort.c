@@ -82,7 +82,7 @@ static __u64 make_stale(int fd)
 }
 
 /* The second file fails; the first one is frozen by then. */
-static void aborted(int good, int bad)
+static void abort_kexec(int good, int bad)
 {
 	int err;
 
@@ -118,7 +118,7 @@ static void before(void)
 		"preserve");
 	require(!preserve_session_add_fd(bad_session, bad, TOKEN_BAD),
 		"preserve");
-	aborted(good, bad);
+	abort_kexec(good, bad);
 	fault_setup();
 	make_stale(bad);
 	/* An idle block would help it over one failed allocation. */

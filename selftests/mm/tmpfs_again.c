@@ -379,7 +379,7 @@ static void with_more_memory(int session)
 			break;
 		nr++;
 	}
-	strcpy(memory_max, "0");
+	snprintf(memory_max, sizeof(memory_max), "0");
 	check(nr > 1, "a tree with quotas comes after %u tries", nr);
 	check(tree_comes(session, TOKEN_MANY, "/many"), "its file");
 	check(many_good() == NR_MANY, "all of its files and links: %u", many_good());
