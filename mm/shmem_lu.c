@@ -123,8 +123,8 @@ struct folio *__shmem_lu_alloc_folio(struct shmem_inode_info *info, gfp_t gfp,
  * @expected: The swap entry whose place it takes, or NULL.
  *
  * What fills a hole in a tree that is preserved is -EPERM. A folio that was allocated
- * before its file entered the pool is -EEXIST: the caller looks again, and takes one of
- * the pool.
+ * before its file entered the pool is -EEXIST: a fault or write looks again, and takes
+ * one of the pool; see shmem_lu_mfill_error() for userfaultfd.
  *
  * Context: xa_lock of i_pages held, interrupts off.
  * Return: True if it may.
@@ -138,14 +138,14 @@ bool shmem_lu_may_add(struct xa_state *xas, struct folio *folio,
 		return true;
 	if (!shmem_lu_may_change(mapping->host))
 		xas_set_err(xas, -EPERM);
-	else if (shmem_lu_mapping(mapping) && !preserve_pool_block(&folio->page))
+	else if (shmem_lu_late(mapping, folio))
 		xas_set_err(xas, -EEXIST);
 	return !xas_error(xas);
 }
 
 /*
  * Without a struct preserve_file: a plain file that was empty when its tree was
- * preserved, and has not thawed yet. A folio that was allocated before comes late.
+ * preserved, and has not thawed yet.
  */
 void __shmem_lu_folio_added(struct address_space *mapping, struct folio *folio)
 {
@@ -567,6 +567,7 @@ bool shmem_lu_again(int err)
 	case -ENOSPC:
 	case -EDQUOT:
 	case -ENFILE:
+	case -EMFILE:
 	case -EPERM:
 	case -EACCES:
 	case -EBUSY:

@@ -10,6 +10,7 @@
 #include <linux/errno.h>
 #include <linux/nodemask.h>
 #include <linux/pagemap.h>
+#include <linux/preserve.h>
 #include <linux/shmem_fs.h>
 #include <linux/types.h>
 
@@ -355,6 +356,33 @@ static inline void shmem_lu_policies_load(struct shmem_inode_info *info,
 {
 }
 #endif
+
+/**
+ * shmem_lu_late - Was a folio allocated before its file entered the pool?
+ * @mapping: The file's.
+ * @folio:   The folio, not in the page cache.
+ *
+ * Return: True if it was, and may not come any more.
+ */
+static inline bool shmem_lu_late(const struct address_space *mapping,
+				 struct folio *folio)
+{
+	return shmem_lu_mapping(mapping) && !preserve_pool_block(&folio->page);
+}
+
+/**
+ * shmem_lu_mfill_error - What is userfaultfd told when a folio cannot come?
+ * @mapping: The file's.
+ * @folio:   The folio.
+ * @err:     The error, or 0.
+ *
+ * Return: @err; -EAGAIN for -EEXIST where no folio is, and another one can come.
+ */
+static inline int shmem_lu_mfill_error(const struct address_space *mapping,
+				       struct folio *folio, int err)
+{
+	return err == -EEXIST && shmem_lu_late(mapping, folio) ? -EAGAIN : err;
+}
 
 /**
  * shmem_lu_folio_added - Keep the file map: a folio has come.

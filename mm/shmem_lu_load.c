@@ -4,8 +4,8 @@
  *
  * A retrieved directory has operations of its own: its look-up and its reading first
  * make all of its entries if nobody has looked into it yet. Everything else that can
- * be done in a directory looks a name up first; only who removes the directory itself
- * has to ask shmem_lu_dir_empty().
+ * be done in a directory looks a name up first; only what removes the directory itself, or
+ * changes how it compares names, asks shmem_lu_dir_empty().
  *
  * All entries are made before the first can be seen, so a failure leaves the
  * directory as it was, and the next look-up tries again. What a damaged book may have
@@ -318,7 +318,7 @@ static void inode_unmake(struct inode *inode)
 
 /*
  * Makes the inode that @in says; @r stands at its extras, @pos is where it is in the
- * book. It has no name yet: iput() undoes it, and what is in the book stays.
+ * book. It has no name yet: inode_unmake() undoes it, and what is in the book stays.
  */
 static struct inode *inode_make(struct super_block *sb, u64 pos,
 				const struct preserve_tree_inode *in,

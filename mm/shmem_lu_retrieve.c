@@ -226,9 +226,15 @@ static int mount_make(struct incoming *in)
 
 /* --- what LUO calls --- */
 
+/* With a mount, all that was handed over has been found good. */
+static bool tree_again(const struct incoming *in, int err)
+{
+	return in->mnt || shmem_lu_again(err);
+}
+
 static int tree_failed(struct incoming *in, int err)
 {
-	bool again = shmem_lu_again(err);
+	bool again = tree_again(in, err);
 
 	pr_err_ratelimited("%s: tree is not retrieved (%pe)%s\n",
 			   in->opened ? in->book->ser.source : "tmpfs", ERR_PTR(err),
@@ -269,7 +275,7 @@ int shmem_lu_tree_retrieve(struct liveupdate_file_op_args *args)
 	file = tree_get(in);
 	if (IS_ERR(file)) {
 		err = PTR_ERR(file);
-		args->again = shmem_lu_again(err);
+		args->again = tree_again(in, err);
 		return tree_failed(in, err);
 	}
 	args->file = file;

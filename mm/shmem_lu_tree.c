@@ -73,7 +73,7 @@ bool shmem_lu_may_change(const struct inode *inode)
 
 /**
  * shmem_lu_dir_empty - Is a directory empty, or no directory?
- * @dentry: Of what is to be removed; it is locked.
+ * @dentry: Of what is to be removed, or to compare names in another way; it is locked.
  *
  * Context: Process context.
  * Return: True if it is.
