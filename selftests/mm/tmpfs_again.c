@@ -28,6 +28,7 @@
 #include "memory.h"
 #include "stage.h"
 #include "tree.h"
+#include "writer.h"
 
 #define FULL		"/sys/fs/cgroup/full"
 #define NAMESPACES	"/proc/sys/user/max_mnt_namespaces"
@@ -55,16 +56,6 @@ static const char * const tree_dirs[] = {
 	[TOKEN_MANY] = "/many", [TOKEN_EMPTY] = "/empty",
 };
 
-static char *path_of(const char *dir, const char *name)
-{
-	static char paths[4][PATH_MAX];
-	static unsigned int next;
-	char *path = paths[next++ % 4];
-
-	snprintf(path, PATH_MAX, "%s/%s", dir, name);
-	return path;
-}
-
 /* --- before --- */
 
 static void memfd_hand_over(int session, __u64 token, __u64 size)
@@ -90,8 +81,8 @@ static void tree_new(const char *dir, const char *options)
 
 	require(fd >= 0, "mount %s", dir);
 	close(fd);
-	require(!mkdir(path_of(dir, "sub"), 0755), "%s/sub", dir);
-	file_make(path_of(dir, "sub/file"), FILE_SIZE);
+	require(!mkdir(path_in(dir, "sub"), 0755), "%s/sub", dir);
+	file_make(path_in(dir, "sub/file"), FILE_SIZE);
 }
 
 static void tree_hand_over(int session, __u64 token, const char *dir)
@@ -110,8 +101,8 @@ static void quota_tree(void)
 	tree_new(tree_dirs[TOKEN_QUOTA], "usrquota,usrquota_inode_hardlimit=12");
 	for (unsigned int i = 0; i < NR_OWNED; i++) {
 		snprintf(name, sizeof(name), "sub/%u", i);
-		file_make(path_of(tree_dirs[TOKEN_QUOTA], name), 1);
-		require(!chown(path_of(tree_dirs[TOKEN_QUOTA], name), USER, USER),
+		file_make(path_in(tree_dirs[TOKEN_QUOTA], name), 1);
+		require(!chown(path_in(tree_dirs[TOKEN_QUOTA], name), USER, USER),
 			"owner");
 	}
 }
@@ -130,20 +121,20 @@ static void full_tree(void)
 	target[LONG_LINK] = '\0';
 	for (i = 0; i < NR_DIRS; i++) {
 		snprintf(name, sizeof(name), "d%u", i);
-		require(!mkdir(path_of(dir, name), 0755), "%s", name);
+		require(!mkdir(path_in(dir, name), 0755), "%s", name);
 		snprintf(name, sizeof(name), "d%u/link", i);
-		require(!symlink(target, path_of(dir, name)), "%s", name);
+		require(!symlink(target, path_in(dir, name)), "%s", name);
 	}
-	for (i = 0; !mkdir(path_of(dir, "x"), 0755); i++) {
+	for (i = 0; !mkdir(path_in(dir, "x"), 0755); i++) {
 		snprintf(name, sizeof(name), "e%u", i);
-		require(!rename(path_of(dir, "x"), path_of(dir, name)), "%s", name);
+		require(!rename(path_in(dir, "x"), path_in(dir, name)), "%s", name);
 	}
 	require(errno == ENOSPC, "no inode is left: %s", strerror(errno));
-	fd = open(path_of(dir, "sub/file"), O_WRONLY | O_APPEND | O_CLOEXEC);
+	fd = open(path_in(dir, "sub/file"), O_WRONLY | O_APPEND | O_CLOEXEC);
 	while (write(fd, target, LONG_LINK) == LONG_LINK)
 		;
 	close(fd);
-	require(!chmod(path_of(dir, "sub/file"), 0666), "mode");
+	require(!chmod(path_in(dir, "sub/file"), 0666), "mode");
 	require(!statvfs(dir, &st) && !st.f_bfree && !st.f_ffree, "%s is full", dir);
 }
 
@@ -156,12 +147,12 @@ static void many_tree(void)
 	tree_new(dir, "preserve,usrquota");
 	for (unsigned int i = 0; i < NR_MANY; i++) {
 		snprintf(name, sizeof(name), "sub/%u", i);
-		file_make(path_of(dir, name), KIB(4));
-		require(!setxattr(path_of(dir, name), "user.a", name, 8, 0), "attribute");
+		file_make(path_in(dir, name), KIB(4));
+		require(!setxattr(path_in(dir, name), "user.a", name, 8, 0), "attribute");
 		snprintf(other, sizeof(other), "d%u", i % 10);
-		mkdir(path_of(dir, other), 0755);
+		mkdir(path_in(dir, other), 0755);
 		snprintf(other, sizeof(other), "d%u/%u", i % 10, i);
-		require(!link(path_of(dir, name), path_of(dir, other)), "%s", other);
+		require(!link(path_in(dir, name), path_in(dir, other)), "%s", other);
 	}
 }
 
@@ -298,7 +289,7 @@ static bool tree_comes(int session, __u64 token, const char *dir)
 	close(fd);
 	require(!err, "attach %s: %d", dir, err);
 	return token == TOKEN_FULL || token == TOKEN_EMPTY ||
-	       file_good(path_of(dir, "sub/file"), FILE_SIZE);
+	       file_good(path_in(dir, "sub/file"), FILE_SIZE);
 }
 
 static void without_right(int session)
@@ -336,19 +327,6 @@ static void without_namespaces(int session)
 	check(tree_comes(session, TOKEN_EMPTY, "/empty"), "and one of which nothing is left");
 }
 
-/* Walks over all files hold inodes and file systems for a moment. */
-static pid_t walker_start(void)
-{
-	pid_t pid;
-
-	fflush(stdout);
-	pid = fork();
-	require(pid >= 0, "fork");
-	while (!pid)
-		text_write("/sys/kernel/mm/preserve/compact", "1");
-	return pid;
-}
-
 static unsigned int many_good(void)
 {
 	unsigned int good = 0;
@@ -357,11 +335,11 @@ static unsigned int many_good(void)
 
 	for (unsigned int i = 0; i < NR_MANY; i++) {
 		snprintf(name, sizeof(name), "sub/%u", i);
-		if (stat(path_of("/many", name), &st) || st.st_nlink != 2 ||
-		    !file_good(path_of("/many", name), KIB(4)))
+		if (stat(path_in("/many", name), &st) || st.st_nlink != 2 ||
+		    !file_good(path_in("/many", name), KIB(4)))
 			continue;
 		snprintf(name, sizeof(name), "d%u/%u", i % 10, i);
-		good += !stat(path_of("/many", name), &other) &&
+		good += !stat(path_in("/many", name), &other) &&
 			st.st_ino == other.st_ino;
 	}
 	return good;
@@ -370,7 +348,8 @@ static unsigned int many_good(void)
 /* With a little more memory each time it fails a little later. */
 static void with_more_memory(int session)
 {
-	pid_t walker = walker_start();
+	/* Walks over all files hold inodes and file systems for a moment. */
+	pid_t walker = writer_loop("/sys/kernel/mm/preserve/compact", "1");
 	unsigned int nr = 0;
 
 	for (__u64 max = 0; max < MIB(16); max += LIMIT_STEP) {
@@ -383,8 +362,7 @@ static void with_more_memory(int session)
 	check(nr > 1, "a tree with quotas comes after %u tries", nr);
 	check(tree_comes(session, TOKEN_MANY, "/many"), "its file");
 	check(many_good() == NR_MANY, "all of its files and links: %u", many_good());
-	kill(walker, SIGKILL);
-	waitpid(walker, NULL, 0);
+	writer_loop_stop(walker);
 }
 
 static void without_quota(int session)
@@ -399,7 +377,7 @@ static void without_quota(int session)
 	require(tree_comes(session, TOKEN_QUOTA, "/quota"), "it");
 	for (unsigned int i = 0; i < NR_OWNED; i++) {
 		snprintf(name, sizeof(name), "sub/%u", i);
-		nr += !stat(path_of("/quota", name), &st) && st.st_uid == USER;
+		nr += !stat(path_in("/quota", name), &st) && st.st_uid == USER;
 	}
 	check(nr == NR_OWNED, "his files are there: %u", nr);
 }
@@ -422,12 +400,12 @@ static void without_commit(int session)
 /* Takes what becomes free of a file system; says when it has begun. */
 static void hog(const char *dir, int ready)
 {
-	int fd = open(path_of(dir, "sub/file"), O_WRONLY | O_APPEND);
+	int fd = open(path_in(dir, "sub/file"), O_WRONLY | O_APPEND);
 	char byte = 1;
 
 	require(fd >= 0 && !setgid(USER) && !setuid(USER), "become a user");
 	for (unsigned int round = 0;; round++) {
-		mknod(path_of(dir, "hog"), S_IFREG | 0644, 0);
+		mknod(path_in(dir, "hog"), S_IFREG | 0644, 0);
 		if (write(fd, &byte, 1) > 0)
 			_exit(1);
 		if (round == 1)
@@ -452,7 +430,7 @@ static void full_to_the_brim(int session)
 	require(read(ready[0], target, 1) == 1, "a user writes");
 	for (i = 0; i < NR_DIRS; i++) {
 		snprintf(name, sizeof(name), "d%u/link", i);
-		good += readlink(path_of("/full", name), target, sizeof(target)) ==
+		good += readlink(path_in("/full", name), target, sizeof(target)) ==
 			LONG_LINK;
 	}
 	kill(pid, SIGKILL);

@@ -12,14 +12,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -28,6 +26,7 @@
 #include "memory.h"
 #include "stage.h"
 #include "tree.h"
+#include "writer.h"
 
 #define SESSION		"faults"
 #define MAX_NTH		2000
@@ -38,16 +37,6 @@
 #define LONG_LINK	300	/* takes a page */
 
 enum { TOKEN_BIG = 1000 };
-
-static char *path_of(const char *dir, const char *name)
-{
-	static char paths[4][PATH_MAX];
-	static unsigned int next;
-	char *path = paths[next++ % 4];
-
-	snprintf(path, PATH_MAX, "%s/%s", dir, name);
-	return path;
-}
 
 static void make_file(const char *path)
 {
@@ -68,16 +57,16 @@ static void make_tree(const char *dir, const char *options)
 	target[LONG_LINK] = '\0';
 	require(fd >= 0, "mount %s", dir);
 	close(fd);
-	require(!mkdir(path_of(dir, "sub"), 0755) &&
-		!mkdir(path_of(dir, "sub/below"), 0755), "directories");
-	make_file(path_of(dir, "sub/file"));
-	make_file(path_of(dir, "sub/other"));
-	require(!link(path_of(dir, "sub/file"), path_of(dir, "sub/name")) &&
-		!link(path_of(dir, "sub/file"), path_of(dir, "sub/below/name")) &&
-		!symlink("short", path_of(dir, "sub/short")) &&
-		!symlink(target, path_of(dir, "sub/long")) &&
-		!mkfifo(path_of(dir, "sub/pipe"), 0600), "one of each kind");
-	require(!setxattr(path_of(dir, "sub/other"), "user.one", target, 200, 0),
+	require(!mkdir(path_in(dir, "sub"), 0755) &&
+		!mkdir(path_in(dir, "sub/below"), 0755), "directories");
+	make_file(path_in(dir, "sub/file"));
+	make_file(path_in(dir, "sub/other"));
+	require(!link(path_in(dir, "sub/file"), path_in(dir, "sub/name")) &&
+		!link(path_in(dir, "sub/file"), path_in(dir, "sub/below/name")) &&
+		!symlink("short", path_in(dir, "sub/short")) &&
+		!symlink(target, path_in(dir, "sub/long")) &&
+		!mkfifo(path_in(dir, "sub/pipe"), 0600), "one of each kind");
+	require(!setxattr(path_in(dir, "sub/other"), "user.one", target, 200, 0),
 		"an attribute");
 }
 
@@ -159,8 +148,8 @@ static void preserve_faults(const char *dir, const char *options)
 	check(nth < MAX_NTH && failed, "preserving %s: %u allocations, %u errors",
 	      dir, nth - 1, failed);
 	check(same_tree(&was, dir), "it is as it was");
-	make_file(path_of(dir, "sub/new"));
-	check(!unlink(path_of(dir, "sub/new")), "and is not frozen");
+	make_file(path_in(dir, "sub/new"));
+	check(!unlink(path_in(dir, "sub/new")), "and is not frozen");
 	tree_text_free(&was.list);
 	close(fd);
 	require(!umount(dir), "unmount %s", dir);
@@ -261,7 +250,7 @@ static unsigned int look_up_faults(const char *dir, const char *name)
 	require(!statvfs(dir, &was.st), "space of %s", dir);
 	for (nth = 1; nth < MAX_NTH; nth++) {
 		fault_arm(nth);
-		err = lstat(path_of(dir, name), &st) ? errno : 0;
+		err = lstat(path_in(dir, name), &st) ? errno : 0;
 		hit = fault_disarm();
 		require(!err || (hit && err == ENOMEM),
 			"look up %s in %s, allocation %u: %s", name, dir, nth,
@@ -319,9 +308,9 @@ static void cut_faults(const char *path, unsigned int nth)
 
 static void whole(const char *dir)
 {
-	require(entries_of(path_of(dir, "sub")) == 2 + 7, "entries of %s: %d", dir,
-		entries_of(path_of(dir, "sub")));
-	require(entries_of(path_of(dir, "sub/below")) == 2 + 1, "and below");
+	require(entries_of(path_in(dir, "sub")) == 2 + 7, "entries of %s: %d", dir,
+		entries_of(path_in(dir, "sub")));
+	require(entries_of(path_in(dir, "sub/below")) == 2 + 1, "and below");
 }
 
 /* Half of the trees only: the others are for unmounting untouched. */
@@ -334,8 +323,8 @@ static unsigned int use(const char *dir, unsigned int i)
 	if (i % 4 < 2)
 		return faults;
 	faults += look_up_faults(dir, "sub/file");
-	faults += touch_faults(path_of(dir, "sub/file"));
-	cut_faults(path_of(dir, "sub/other"), i);
+	faults += touch_faults(path_in(dir, "sub/file"));
+	cut_faults(path_in(dir, "sub/other"), i);
 	whole(dir);
 	return faults;
 }
@@ -380,19 +369,6 @@ static bool attach_faults(int fd, const char *dir, unsigned int nth)
 	return hit;
 }
 
-/* A walk over all inodes may be the last to hold one that could not be made. */
-static pid_t dropper_start(void)
-{
-	pid_t pid;
-
-	fflush(stdout);
-	pid = fork();
-	require(pid >= 0, "fork");
-	while (!pid)
-		text_write("/proc/sys/vm/drop_caches", "5");
-	return pid;
-}
-
 static void after(void)
 {
 	unsigned int hits = 0, faults = 0, attach = 0, i;
@@ -403,7 +379,8 @@ static void after(void)
 	require(!text_write("/sys/kernel/mm/preserve/restore_pace", "0"),
 		"only on demand");
 	fault_setup();
-	dropper = dropper_start();
+	/* A walk over all inodes may be the last to hold one that could not be made. */
+	dropper = writer_loop("/proc/sys/vm/drop_caches", "5");
 	for (i = 0; i < NR_TREES; i++) {
 		snprintf(dir, sizeof(dir), "/tree%u", i);
 		fd = retrieve_faults(session, i, &hits);
@@ -411,8 +388,7 @@ static void after(void)
 		close(fd);
 		faults += use(dir, i);
 	}
-	kill(dropper, SIGKILL);
-	waitpid(dropper, NULL, 0);
+	writer_loop_stop(dropper);
 	check(hits > 4, "retrieving: %u failures of %u trees, all of which come",
 	      hits, NR_TREES);
 	check(attach, "attaching: %u allocations", attach);

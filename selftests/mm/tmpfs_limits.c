@@ -48,16 +48,6 @@ static const struct {
 	[MEMCG]		= { "/memcg", "preserve,size=16m" },
 };
 
-static char *path_of(const char *dir, const char *name)
-{
-	static char paths[4][PATH_MAX];
-	static unsigned int next;
-	char *path = paths[next++ % 4];
-
-	snprintf(path, PATH_MAX, "%s/%s", dir, name);
-	return path;
-}
-
 static __u64 seed(unsigned int d, unsigned int f)
 {
 	return d * 100 + f;
@@ -99,7 +89,7 @@ static bool half_good(const char *dir, unsigned int from, unsigned int to)
 
 	for (d = from; d < to; d++)
 		for (f = 0; f < NR_FILES; f++)
-			if (check_file(path_of(dir, name_of(d, f)), seed(d, f),
+			if (check_file(path_in(dir, name_of(d, f)), seed(d, f),
 				       FILE_SIZE))
 				return false;
 	return true;
@@ -112,20 +102,20 @@ static void make_tree(const char *dir)
 
 	for (d = 0; d < NR_DIRS; d++) {
 		snprintf(name, sizeof(name), "dir%u", d);
-		require(!mkdir(path_of(dir, name), 0755), "make %s", name);
+		require(!mkdir(path_in(dir, name), 0755), "make %s", name);
 		for (f = 0; f < NR_FILES; f++)
-			require(!write_file(path_of(dir, name_of(d, f)),
+			require(!write_file(path_in(dir, name_of(d, f)),
 					    seed(d, f), FILE_SIZE), "write");
 	}
-	require(!mkdir(path_of(dir, "empty"), 0755) &&
-		!mkdir(path_of(dir, "empty2"), 0755), "empty directories");
+	require(!mkdir(path_in(dir, "empty"), 0755) &&
+		!mkdir(path_in(dir, "empty2"), 0755), "empty directories");
 }
 
 static void fill_blocks(void)
 {
 	int err;
 
-	err = write_file(path_of("/blocks", "all"), 1, MIB(4));
+	err = write_file(path_in("/blocks", "all"), 1, MIB(4));
 	require(err == -ENOSPC, "fill a file system: %d", err);
 }
 
@@ -137,7 +127,7 @@ static void fill_inodes(void)
 
 	for (i = 0; !err; i++) {
 		snprintf(name, sizeof(name), "more%u", i);
-		err = write_file(path_of("/inodes", name), 0, 1);
+		err = write_file(path_in("/inodes", name), 0, 1);
 	}
 	require(err == -ENOSPC, "use all inodes: %d", err);
 }

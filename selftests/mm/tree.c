@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/fs.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -49,6 +50,16 @@ int tree_mount(const char *dir, const char *options)
 	if (mount("tree", dir, "tmpfs", MS_NOATIME, options))
 		return -errno;
 	return tree_open(dir);
+}
+
+char *path_in(const char *dir, const char *name)
+{
+	static char paths[4][PATH_MAX];
+	static unsigned int next;
+	char *path = paths[next++ % 4];
+
+	snprintf(path, PATH_MAX, "%s/%s", dir, name);
+	return path;
 }
 
 int tree_attach(int mnt, const char *dir)

@@ -25,6 +25,9 @@ struct tree_text {
 /* Mounts a tmpfs at @dir, which it makes. Gives a descriptor of its root. */
 int tree_mount(const char *dir, const char *options);
 
+/* "@dir/@name", until the fourth call from now. */
+char *path_in(const char *dir, const char *name);
+
 /* A descriptor of a directory, as a tree is preserved by; not of a mount. */
 int tree_open(const char *dir);
 

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "memory.h"
 #include "place.h"
 #include "stage.h"
 
@@ -127,4 +128,22 @@ bool writer_left(int fd, size_t length)
 	}
 	munmap((void *)words, length);
 	return good;
+}
+
+pid_t writer_loop(const char *path, const char *text)
+{
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	require(pid >= 0, "fork");
+	while (!pid)
+		text_write(path, text);
+	return pid;
+}
+
+void writer_loop_stop(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
 }

@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 struct writer;
 
@@ -26,5 +27,9 @@ bool writer_stop(struct writer *writer);
 
 /* Is this what a writer leaves, after one round at least? */
 bool writer_left(int fd, size_t length);
+
+/* A child that writes @text to a file over and over, until writer_loop_stop(). */
+pid_t writer_loop(const char *path, const char *text);
+void writer_loop_stop(pid_t pid);
 
 #endif /* WRITER_H */
