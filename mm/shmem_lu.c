@@ -17,7 +17,8 @@
  * wants to fill a hole after that waits.
  *
  * Retrieving makes a memfd with the same content, holes, size, position, seals,
- * status flags, mode, owner and name. It is an MFD_PRESERVE memfd again, its map
+ * status flags, mode, owner, name, times, inode flags, extended attributes and ACLs,
+ * which cannot be changed while it is preserved. It is an MFD_PRESERVE memfd again, its map
  * is the one that was handed over, and it can be preserved anew. Its folios are
  * made when they are needed (shmem_lu_demand.c).
  *
@@ -25,6 +26,7 @@
  */
 #define pr_fmt(fmt) "preserve: memfd: " fmt
 
+#include <linux/cred.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/highmem.h>
@@ -43,9 +45,6 @@
 #include "internal.h"
 #include "shmem_lu.h"
 #include "shmem_lu_tree.h"
-
-/* Status flags that cross; the access mode of a memfd is always O_RDWR. */
-#define SHMEM_LU_F_FLAGS	(O_APPEND | O_NONBLOCK | O_NOATIME)
 
 /* Seals this version knows. An unknown one would be lost: refuse it. */
 #define SHMEM_LU_SEALS		(F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | \
@@ -381,32 +380,97 @@ static unsigned long shmem_lu_get_id(struct file *file)
 	return (unsigned long)file_inode(file);
 }
 
+static void time_note(struct preserve_time_ser *ser, struct timespec64 t)
+{
+	ser->sec = t.tv_sec;
+	ser->nsec = t.tv_nsec;
+}
+
+static struct timespec64 time_of(const struct preserve_time_ser *ser)
+{
+	return (struct timespec64) { .tv_sec = ser->sec, .tv_nsec = ser->nsec };
+}
+
+static struct preserve_tree_writer extras_writer(struct preserve_file_ser *rec)
+{
+	return (struct preserve_tree_writer) {
+		.buf = rec->extras, .size = sizeof(rec->extras), .fixed = true,
+		.len = rec->extras_len,
+	};
+}
+
 /* What cannot change any more once the file is preserved. Inode locked. */
-static void record_fill(struct preserve_file_ser *rec, struct file *file,
-			u32 kind, unsigned int seals)
+static int record_fill(struct preserve_file_ser *rec, struct file *file, u32 kind)
 {
 	const char *name = file_dentry(file)->d_name.name;
+	struct preserve_tree_writer w = extras_writer(rec);
 	struct inode *inode = file_inode(file);
+	u64 space = 0;
+	u32 nr = 0;
+	int err;
 
 	rec->kind = kind;
 	rec->i_size = i_size_read(inode);
-	rec->seals = seals;
 	strscpy(rec->name, name, sizeof(rec->name));
 	rec->name_len = strlen(rec->name);
+	err = shmem_lu_labels_note(inode, &w, &nr, &space);
+	rec->extras_len = w.len;
+	if (err == -E2BIG)
+		pr_err_ratelimited("%s: not preserved: its extended attributes and ACLs take more than %zu bytes\n",
+				   rec->name, sizeof(rec->extras));
+	return err;
 }
 
-/* What can change until the kexec. */
+/* Policies come last: where they begin, everything else has ended. */
+static u32 policies_at(const struct preserve_file_ser *rec)
+{
+	struct preserve_tree_reader r = {
+		.at = rec->extras, .end = rec->extras + rec->extras_len,
+	};
+	struct preserve_tree_extra extra = {};
+	const u8 *at = r.at;
+
+	while (r.at < r.end && preserve_tree_get_extra(&r, &extra) &&
+	       extra.kind != PRESERVE_EXTRA_POLICY)
+		at = r.at;
+	return at - rec->extras;
+}
+
+static int policies_update(struct preserve_file_ser *rec, struct inode *inode)
+{
+	struct preserve_tree_writer w;
+	u32 nr = 0;
+	int err;
+
+	rec->extras_len = policies_at(rec);
+	w = extras_writer(rec);
+	err = shmem_lu_policies_note(inode, &w, &nr);
+	rec->extras_len = w.len;
+	memset(rec->extras + w.len, 0, sizeof(rec->extras) - w.len);
+	return err;
+}
+
+/*
+ * What can change until the kexec. Returns -E2BIG if there are more memory policies than
+ * there is room for: those that there is are noted.
+ */
 static int record_update(struct preserve_file_ser *rec, struct file *file)
 {
 	struct inode *inode = file_inode(file);
 
 	rec->pos = file->f_pos;
-	rec->f_flags = file->f_flags & SHMEM_LU_F_FLAGS;
+	rec->f_flags = file->f_flags & PRESERVE_F_FLAGS;
 	rec->seals = memfd_get_seals(file);
 	rec->mode = inode->i_mode & 07777;
 	rec->uid = from_kuid(&init_user_ns, inode->i_uid);
 	rec->gid = from_kgid(&init_user_ns, inode->i_gid);
-	return shmem_lu_policies_save(SHMEM_I(inode), rec);
+	rec->fsflags = SHMEM_I(inode)->fsflags;
+	rec->write_hint = inode->i_write_hint;
+	time_note(&rec->times[PRESERVE_FILE_MTIME], inode_get_mtime(inode));
+	time_note(&rec->times[PRESERVE_FILE_CTIME], inode_get_ctime(inode));
+	time_note(&rec->times[PRESERVE_FILE_ATIME], inode_get_atime(inode));
+	time_note(&rec->times[PRESERVE_FILE_BTIME], SHMEM_I(inode)->i_crtime);
+	return policies_update(rec, inode);
 }
 
 /**
@@ -453,8 +517,8 @@ int shmem_lu_file_preserve(struct file *file, u32 kind, u64 *handle)
 		err = PTR_ERR(rec);
 		goto unfreeze;
 	}
-	record_fill(rec, file, kind, seals);
-	err = record_update(rec, file);
+	err = record_fill(rec, file, kind);
+	err = err ?: record_update(rec, file);
 	if (!err)
 		err = preserve_file_seal(pf);
 	if (err)
@@ -520,37 +584,77 @@ void shmem_lu_file_unfreeze(struct file *file)
 	preserve_file_unseal(inode_pf(file_inode(file)));
 }
 
-static struct file *file_from_record(const struct preserve_file_ser *rec)
+static int extras_give(struct inode *inode, const struct preserve_file_ser *rec)
 {
-	struct inode *inode;
-	struct file *file;
+	struct preserve_tree_reader r = {
+		.at = rec->extras, .end = rec->extras + rec->extras_len,
+	};
+	int err = 0;
+
+	scoped_with_kernel_creds()
+		while (!err && r.at < r.end)
+			err = shmem_lu_extra_load(inode, &r);
+	return err;
+}
+
+/* The inode's state, but for seals, which come with rules of their own. */
+static int inode_give(struct inode *inode, const struct preserve_file_ser *rec)
+{
+	struct shmem_inode_info *info = SHMEM_I(inode);
 	int err;
 
 	/* An unknown one would be lost. */
+	if (rec->fsflags & ~SHMEM_FL_USER_VISIBLE || rec->fsflags & FS_CASEFOLD_FL)
+		return -EPROTO;
+	inode->i_uid = make_kuid(&init_user_ns, rec->uid);
+	inode->i_gid = make_kgid(&init_user_ns, rec->gid);
+	inode->i_write_hint = rec->write_hint;
+	i_size_write(inode, rec->i_size);
+	err = extras_give(inode, rec);
+	/* After the ACLs, which may have changed the mode on their way. */
+	inode->i_mode = (inode->i_mode & S_IFMT) | rec->mode;
+	info->fsflags = rec->fsflags;
+	shmem_lu_inode_flags(inode);
+	inode_set_mtime_to_ts(inode, time_of(&rec->times[PRESERVE_FILE_MTIME]));
+	inode_set_ctime_to_ts(inode, time_of(&rec->times[PRESERVE_FILE_CTIME]));
+	inode_set_atime_to_ts(inode, time_of(&rec->times[PRESERVE_FILE_ATIME]));
+	info->i_crtime = time_of(&rec->times[PRESERVE_FILE_BTIME]);
+	return err;
+}
+
+static int file_give(struct file *file, const struct preserve_file_ser *rec)
+{
+	int err;
+
+	/* The mode first: F_SEAL_EXEC on an executable file brings more seals. */
+	err = inode_give(file_inode(file), rec);
+	err = err ?: memfd_add_seals(file, rec->seals);
+	if (err)
+		return err;
+	vfs_setpos(file, rec->pos, MAX_LFS_FILESIZE);
+	file->f_flags |= rec->f_flags;
+	/* As shmem_file_open() has it for the file that had the flag. */
+	if (rec->f_flags & O_DIRECT)
+		file->f_mode |= FMODE_CAN_ODIRECT;
+	file->f_iocb_flags = iocb_flags(file);
+	return 0;
+}
+
+static struct file *file_from_record(const struct preserve_file_ser *rec)
+{
+	struct file *file;
+	int err;
+
 	if (rec->seals & ~SHMEM_LU_SEALS)
 		return ERR_PTR(-EPROTO);
 	file = memfd_alloc_file(rec->name, MFD_ALLOW_SEALING | MFD_PRESERVE);
 	if (IS_ERR(file))
 		return file;
-
-	/* The mode first: F_SEAL_EXEC on an executable file brings more seals. */
-	inode = file_inode(file);
-	inode->i_mode = (inode->i_mode & S_IFMT) | rec->mode;
-
-	err = memfd_add_seals(file, rec->seals);
-	if (err) {
-		fput(file);
-		return ERR_PTR(err);
-	}
-
-	inode->i_uid = make_kuid(&init_user_ns, rec->uid);
-	inode->i_gid = make_kgid(&init_user_ns, rec->gid);
-	i_size_write(inode, rec->i_size);
-	shmem_lu_policies_load(SHMEM_I(inode), rec);
-	vfs_setpos(file, rec->pos, MAX_LFS_FILESIZE);
-	file->f_flags |= rec->f_flags;
-	file->f_iocb_flags = iocb_flags(file);
-	return file;
+	err = file_give(file, rec);
+	if (!err)
+		return file;
+	fput(file);
+	return ERR_PTR(err);
 }
 
 /**
@@ -604,6 +708,8 @@ struct file *shmem_lu_file_retrieve(u64 handle, u32 kind)
 		pr_err_ratelimited("%s is not retrieved (%pe)%s\n", rec->name, file,
 				   shmem_lu_again(PTR_ERR(file)) ?
 				   "; it can be tried again" : "");
+		if (!shmem_lu_again(PTR_ERR(file)))
+			preserve_note_refused();
 		preserve_record_untake(rec, &map);
 		return file;
 	}

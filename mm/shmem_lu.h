@@ -23,8 +23,6 @@ struct iattr;
 struct mnt_idmap;
 struct posix_acl;
 struct mempolicy;
-struct preserve_file_ser;
-struct preserve_policy_ser;
 struct seq_file;
 struct shmem_inode_info;
 struct shmem_sb_info;
@@ -35,6 +33,21 @@ struct super_block;
 
 /* Room for the target of a symbolic link that takes no page, as there. */
 #define SHMEM_LU_SHORT_SYMLINK	128
+
+/* Room for the text of a memory policy, with its end. */
+#define SHMEM_LU_POLICY_TEXT	112
+
+/**
+ * struct shmem_lu_policy - The memory policy of a part of a file.
+ * @start: First page index.
+ * @end:   Page index behind the last.
+ * @text:  The policy as tmpfs's mount option mpol= has it.
+ */
+struct shmem_lu_policy {
+	u64 start;
+	u64 end;
+	char text[SHMEM_LU_POLICY_TEXT];
+};
 
 #ifdef CONFIG_NUMA
 /* mm/mempolicy.c */
@@ -60,6 +73,9 @@ void __shmem_lu_clear(struct address_space *mapping, pgoff_t start, pgoff_t end)
 bool shmem_lu_incomplete(const struct address_space *mapping);
 int shmem_lu_new_inode(struct shmem_sb_info *sbinfo, struct inode *inode);
 bool shmem_lu_may_change(const struct inode *inode);
+bool shmem_lu_may_label(const struct inode *inode);
+int shmem_lu_load_handles(struct super_block *sb);
+void shmem_lu_note_handle(const struct inode *inode);
 bool shmem_lu_may_add(struct xa_state *xas, struct folio *folio,
 		      const void *expected);
 bool shmem_lu_dir_empty(struct dentry *dentry);
@@ -186,6 +202,20 @@ static inline bool shmem_lu_may_change(const struct inode *inode)
 	return true;
 }
 
+static inline bool shmem_lu_may_label(const struct inode *inode)
+{
+	return true;
+}
+
+static inline int shmem_lu_load_handles(struct super_block *sb)
+{
+	return 0;
+}
+
+static inline void shmem_lu_note_handle(const struct inode *inode)
+{
+}
+
 static inline bool shmem_lu_may_add(struct xa_state *xas, struct folio *folio,
 				    const void *expected)
 {
@@ -298,6 +328,8 @@ static inline bool shmem_lu_reserved(const struct shmem_sb_info *sbinfo,
 }
 
 /* mm/shmem.c */
+unsigned long shmem_default_max_blocks(void);
+unsigned long shmem_default_max_inodes(void);
 extern const struct inode_operations shmem_short_symlink_operations;
 extern const struct inode_operations shmem_symlink_inode_operations;
 struct inode *shmem_get_inode(struct mnt_idmap *idmap, struct super_block *sb,
@@ -327,32 +359,19 @@ void shmem_lu_plain_done(struct inode *inode);
 
 /* mm/shmem_lu_policy.c */
 #if defined(CONFIG_NUMA) && defined(CONFIG_TMPFS)
-int shmem_lu_policies_save(struct shmem_inode_info *info,
-			   struct preserve_file_ser *rec);
-void shmem_lu_policies_load(struct shmem_inode_info *info,
-			    const struct preserve_file_ser *rec);
+int shmem_lu_policy_next(struct shmem_inode_info *info, u64 index,
+			 struct shmem_lu_policy *part);
 void shmem_lu_policy_load(struct shmem_inode_info *info,
-			  const struct preserve_policy_ser *ps);
-bool shmem_lu_has_policies(const struct shmem_inode_info *info);
+			  const struct shmem_lu_policy *part);
 #else
-static inline void shmem_lu_policy_load(struct shmem_inode_info *info,
-					const struct preserve_policy_ser *ps)
-{
-}
-
-static inline bool shmem_lu_has_policies(const struct shmem_inode_info *info)
-{
-	return false;
-}
-
-static inline int shmem_lu_policies_save(struct shmem_inode_info *info,
-					 struct preserve_file_ser *rec)
+static inline int shmem_lu_policy_next(struct shmem_inode_info *info, u64 index,
+				       struct shmem_lu_policy *part)
 {
 	return 0;
 }
 
-static inline void shmem_lu_policies_load(struct shmem_inode_info *info,
-					  const struct preserve_file_ser *rec)
+static inline void shmem_lu_policy_load(struct shmem_inode_info *info,
+					const struct shmem_lu_policy *part)
 {
 }
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Reading the book of a tree: sections, each checked when it is read, and all runs of
- * frames that it names.
+ * frames that it names. And writing it, byte by byte.
  *
  * The book is a preserved file itself. Its pages are made when they are read first, so
  * a part of a tree that nobody looks at is not read at all.
@@ -12,9 +12,12 @@
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/memcontrol.h>
+#include <linux/highmem.h>
 #include <linux/mm.h>
+#include <linux/pagemap.h>
 #include <linux/preserve.h>
 #include <linux/sched/mm.h>
+#include <linux/shmem_fs.h>
 #include <linux/slab.h>
 
 #include "preserve/internal.h"
@@ -50,6 +53,63 @@ int shmem_lu_book_read(struct shmem_lu_book *book, void *buf, size_t len,
 	if (!len)
 		return 0;
 	return nr ?: -EUCLEAN;
+}
+
+/* Copies what belongs into one folio. Returns how much, or a negative errno. */
+static ssize_t folio_write(struct inode *inode, const void *bytes, size_t len, loff_t pos)
+{
+	struct folio *folio = NULL;
+	size_t offset;
+	int err;
+
+	err = shmem_get_folio(inode, pos >> PAGE_SHIFT, 0, &folio, SGP_WRITE);
+	if (err)
+		return err;
+	if (!folio_test_uptodate(folio)) {
+		folio_zero_range(folio, 0, folio_size(folio));
+		folio_mark_uptodate(folio);
+	}
+	offset = offset_in_folio(folio, pos);
+	len = min(len, folio_size(folio) - offset);
+	memcpy_to_folio(folio, offset, bytes, len);
+	folio_mark_dirty(folio);
+	folio_unlock(folio);
+	folio_put(folio);
+	return len;
+}
+
+/**
+ * shmem_lu_book_put - Write a part of a book.
+ * @book:  The book.
+ * @bytes: What to write.
+ * @len:   How much.
+ * @pos:   Where to; behind what was written on return.
+ *
+ * No limit and no right of the task that happens to save matters.
+ *
+ * Context: Process context. Needs no memory where something was written before.
+ * Return: 0; -ENOSPC or -ENOMEM.
+ */
+int shmem_lu_book_put(struct shmem_lu_book *book, const void *bytes, size_t len,
+		      loff_t *pos)
+{
+	struct mem_cgroup *memcg = set_active_memcg(root_mem_cgroup);
+	struct inode *inode = file_inode(book->file);
+	ssize_t nr = 0;
+
+	while (len && nr >= 0) {
+		nr = folio_write(inode, bytes, len, *pos);
+		if (nr < 0)
+			break;
+		bytes += nr;
+		len -= nr;
+		*pos += nr;
+		if (*pos > i_size_read(inode))
+			i_size_write(inode, *pos);
+		cond_resched();
+	}
+	set_active_memcg(memcg);
+	return min(nr, 0);
 }
 
 /**
@@ -123,6 +183,7 @@ void shmem_lu_book_free(struct shmem_lu_book *book)
 	if (!book)
 		return;
 	shmem_lu_book_close(book);
+	mem_cgroup_put(book->memcg);
 	kfree(book);
 }
 

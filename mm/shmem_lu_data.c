@@ -14,6 +14,7 @@
 #define pr_fmt(fmt) "preserve: tmpfs: " fmt
 
 #include <linux/fs.h>
+#include <linux/memcontrol.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/preserve.h>
@@ -101,6 +102,8 @@ void shmem_lu_data_prepare(struct inode *inode, u64 pos,
 	shmem_lu_acct(inode, nr);
 	info->alloced += nr;
 	info->swapped += nr;
+	/* What fallocate() has put behind the end stays when the file's end is split. */
+	info->fallocend = in->end > DIV_ROUND_UP(in->size, PAGE_SIZE) ? in->end : 0;
 	info->lu_pos = pos;
 	atomic_long_inc(&sbinfo->lu_in->refs);
 	set_bit(AS_PRESERVE, &inode->i_mapping->flags);
@@ -248,15 +251,9 @@ static int data_load(struct inode *inode)
 	return 0;
 }
 
-/**
- * shmem_lu_data_load - Give a file of a tree its data, if the book has it still.
- * @inode: Any shmem file's.
- *
- * Context: Process context, no folio of the file locked.
- * Return: 0; -ENOMEM: not now; -EIO: what the book says is damaged.
- */
-int shmem_lu_data_load(struct inode *inode)
+static int data_load_once(struct inode *inode, bool sure)
 {
+	struct mem_cgroup *memcg;
 	struct shmem_inode_info *info = SHMEM_I(inode);
 	struct shmem_lu_book *book = shmem_lu_in(inode->i_sb);
 	bool loaded = false;
@@ -265,10 +262,15 @@ int shmem_lu_data_load(struct inode *inode)
 	/* Pairs with the release below: nothing left means that all is there. */
 	if (!S_ISREG(inode->i_mode) || !smp_load_acquire(&info->lu_pos))
 		return 0;
-	mutex_lock(&book->lock);
-	/* Somebody may have been quicker. */
+	if (sure)
+		mutex_lock(&book->lock);
+	else if (mutex_lock_killable(&book->lock))
+		return -EINTR;
+	/* Another task may have been quicker. */
 	if (info->lu_pos) {
+		memcg = set_active_memcg(book->memcg);
 		err = data_load(inode);
+		set_active_memcg(memcg);
 		loaded = !err;
 	}
 	if (loaded)
@@ -276,11 +278,24 @@ int shmem_lu_data_load(struct inode *inode)
 		smp_store_release(&info->lu_pos, 0);
 	mutex_unlock(&book->lock);
 	if (loaded)
-		shmem_lu_book_put(inode->i_sb);
+		shmem_lu_book_release(inode->i_sb);
 	else if (err == -EIO)
 		pr_err_ratelimited("%s: data of inode %llu is damaged and refused\n",
 				   book->ser.source, (u64)inode->i_ino);
 	return err;
+}
+
+/**
+ * shmem_lu_data_load - Give a file of a tree its data, if the book has it still.
+ * @inode: Any shmem file's.
+ *
+ * Context: Process context, no folio of the file locked.
+ * Return: 0; -ENOMEM: not now; -EINTR: the task is being killed; -EIO: what the book
+ *         says is damaged.
+ */
+int shmem_lu_data_load(struct inode *inode)
+{
+	return data_load_once(inode, false);
 }
 
 /**
@@ -296,7 +311,7 @@ int shmem_lu_data_load_sure(struct inode *inode)
 {
 	int err;
 
-	while ((err = shmem_lu_data_load(inode)) == -ENOMEM)
+	while ((err = data_load_once(inode, true)) == -ENOMEM)
 		memalloc_retry_wait(GFP_KERNEL);
 	return err;
 }
@@ -355,6 +370,6 @@ unsigned long shmem_lu_data_drop(struct inode *inode)
 		data_gone(inode);
 		WRITE_ONCE(info->lu_pos, 0);
 	}
-	shmem_lu_book_put(inode->i_sb);
+	shmem_lu_book_release(inode->i_sb);
 	return nr;
 }

@@ -9,25 +9,24 @@
  *
  * All entries are made before the first can be seen, so a failure leaves the
  * directory as it was, and the next look-up tries again. What a damaged book may have
- * refuses the directory: EUCLEAN, and at once the next time. Of a name that is there
- * twice the second is left out.
+ * refuses the directory: EUCLEAN, and at once the next time. Such a directory can be
+ * removed, and crosses the next kexec as one that is refused. Of a name that is there
+ * twice the second is left out, and so is one whose link is damaged.
  */
 #define pr_fmt(fmt) "preserve: tmpfs: " fmt
 
 #include <linux/cred.h>
 #include <linux/dcache.h>
 #include <linux/fs.h>
+#include <linux/iversion.h>
 #include <linux/kdev_t.h>
+#include <linux/memcontrol.h>
 #include <linux/mempolicy.h>
 #include <linux/mm.h>
 #include <linux/namei.h>
-#include <linux/posix_acl.h>
-#include <linux/posix_acl_xattr.h>
 #include <linux/quotaops.h>
 #include <linux/sched/signal.h>
-#include <linux/security.h>
 #include <linux/slab.h>
-#include <linux/xattr.h>
 
 #include "internal.h"
 #include "preserve/internal.h"
@@ -37,9 +36,12 @@
 /* Flags of an inode that its fsflags give. */
 #define FSFLAG_BITS	(S_NOATIME | S_APPEND | S_IMMUTABLE | S_CASEFOLD)
 
-/* What the book's list of directories holds. */
-#define DIR_MADE	1	/* has an inode */
+/* What the book's list of directories holds in place of an inode. */
+#define DIR_MADE	1	/* its entries are there, or it is gone */
 #define DIR_REFUSED	2	/* its section is damaged */
+
+/* There: it is an inode, whose entries are to be made. */
+#define DIR_LAZY	XA_MARK_0
 
 /* An unknown one would be lost on the next way. */
 #define KNOWN_SEALS	(F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | \
@@ -92,16 +94,22 @@ static int inode_own(struct inode *inode, const struct preserve_tree_inode *in)
 
 static int inode_fill(struct inode *inode, const struct preserve_tree_inode *in)
 {
+	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
 	struct shmem_inode_info *info = SHMEM_I(inode);
 
 	inode->i_ino = in->ino;
 	inode->i_generation = in->generation;
+	/* As shmem_encode_fh() does; the last kernel may have given a handle of it away. */
+	if (sbinfo->lu_handles && inode_unhashed(inode))
+		__insert_inode_hash(inode, in->ino + in->generation);
 	inode->i_mode = in->mode;
 	set_nlink(inode, in->nlink);
 	inode_set_mtime_to_ts(inode, in->mtime);
 	inode_set_ctime_to_ts(inode, in->ctime);
 	inode_set_atime_to_ts(inode, in->atime);
 	info->i_crtime = in->btime;
+	inode_set_iversion_raw(inode, in->version);
+	inode->i_write_hint = in->write_hint;
 	info->seals = in->seals;
 	info->fsflags = in->fsflags;
 	if (in->fsflags & ~SHMEM_FL_USER_VISIBLE || in->seals & ~KNOWN_SEALS ||
@@ -166,10 +174,10 @@ static int dir_fill(struct inode *inode, const struct preserve_tree_inode *in)
 	if (!in->dir)
 		return in->nlink == 2 ? 0 : -EUCLEAN;
 	/* There is one way to each directory. */
-	err = xa_insert(&sbinfo->lu_in->dirs, in->dir - 1,
-			xa_mk_value(DIR_MADE), GFP_KERNEL);
+	err = xa_insert(&sbinfo->lu_in->dirs, in->dir - 1, inode, GFP_KERNEL);
 	if (err)
 		return err == -EBUSY ? -EUCLEAN : err;
+	xa_set_mark(&sbinfo->lu_in->dirs, in->dir - 1, DIR_LAZY);
 	info->lu_pos = in->dir;
 	inode->i_op = &lazy_dir_iops;
 	inode->i_fop = &lazy_dir_fops;
@@ -178,98 +186,13 @@ static int dir_fill(struct inode *inode, const struct preserve_tree_inode *in)
 	return 0;
 }
 
-static int xattr_load(struct inode *inode, const char *name,
-		      const struct preserve_tree_extra *extra)
-{
-	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
-	int err;
-
-	CLASS(simple_xattr, xattr)(extra->value, extra->value_len);
-
-	if (IS_ERR_OR_NULL(xattr))
-		return -ENOMEM;
-	xattr->name = kstrdup(name, GFP_KERNEL_ACCOUNT);
-	if (!xattr->name)
-		return -ENOMEM;
-	err = simple_xattr_add(&sbinfo->xa_cache, &SHMEM_I(inode)->xattrs, xattr);
-	if (!err)
-		retain_and_null_ptr(xattr);
-	/* A security module that keeps its label elsewhere hears of it. */
-	if (!err && strstarts(name, XATTR_SECURITY_PREFIX))
-		security_inode_setsecurity(inode,
-					   name + XATTR_SECURITY_PREFIX_LEN,
-					   extra->value, extra->value_len, 0);
-	return err == -EEXIST ? -EUCLEAN : err;
-}
-
-static int acl_load(struct inode *inode, const char *name,
-		    const struct preserve_tree_extra *extra)
-{
-	struct posix_acl *acl;
-	int type;
-
-	if (!strcmp(name, XATTR_NAME_POSIX_ACL_ACCESS))
-		type = ACL_TYPE_ACCESS;
-	else if (!strcmp(name, XATTR_NAME_POSIX_ACL_DEFAULT))
-		type = ACL_TYPE_DEFAULT;
-	else
-		return -EUCLEAN;
-	if (!IS_POSIXACL(inode))
-		return -EOPNOTSUPP;
-	acl = posix_acl_from_xattr(&init_user_ns, extra->value, extra->value_len);
-	if (IS_ERR_OR_NULL(acl))
-		return PTR_ERR(acl) == -ENOMEM ? -ENOMEM : -EUCLEAN;
-	if (posix_acl_valid(&init_user_ns, acl)) {
-		posix_acl_release(acl);
-		return -EUCLEAN;
-	}
-	set_cached_acl(inode, type, acl);
-	posix_acl_release(acl);
-	return 0;
-}
-
-static int policy_load(struct inode *inode, const char *text,
-		       const struct preserve_tree_extra *extra)
-{
-	struct preserve_policy_ser ps = {};
-
-	if (!S_ISREG(inode->i_mode) || extra->value_len != 2 * sizeof(u64) ||
-	    extra->name_len >= sizeof(ps.text))
-		return -EUCLEAN;
-	memcpy(&ps.start, extra->value, sizeof(ps.start));
-	memcpy(&ps.end, extra->value + sizeof(ps.start), sizeof(ps.end));
-	strscpy(ps.text, text, sizeof(ps.text));
-	if (ps.end <= ps.start || ps.end > (MAX_LFS_FILESIZE >> PAGE_SHIFT) + 1)
-		return -EUCLEAN;
-	shmem_lu_policy_load(SHMEM_I(inode), &ps);
-	return 0;
-}
-
-static int extra_load(struct inode *inode, const struct preserve_tree_extra *extra)
-{
-	char name[XATTR_NAME_MAX + 1];
-
-	memcpy(name, extra->name, extra->name_len);
-	name[extra->name_len] = '\0';
-	switch (extra->kind) {
-	case PRESERVE_EXTRA_XATTR:
-		return xattr_load(inode, name, extra);
-	case PRESERVE_EXTRA_ACL:
-		return acl_load(inode, name, extra);
-	default:
-		return policy_load(inode, name, extra);
-	}
-}
-
 static int extras_load(struct inode *inode, struct preserve_tree_reader *r,
 		       u32 nr)
 {
-	struct preserve_tree_extra extra;
 	int err = 0;
 
 	while (nr-- && !err)
-		err = preserve_tree_get_extra(r, &extra) ?
-		      extra_load(inode, &extra) : -EUCLEAN;
+		err = shmem_lu_extra_load(inode, r);
 	return err;
 }
 
@@ -468,12 +391,12 @@ static void links_end(struct super_block *sb, bool made)
 }
 
 /**
- * shmem_lu_book_put - Something of the book has been made, or is gone.
+ * shmem_lu_book_release - Something of the book has been made, or is gone.
  * @sb: The file system.
  *
  * Context: Process context; the book's lock not held.
  */
-void shmem_lu_book_put(struct super_block *sb)
+void shmem_lu_book_release(struct super_block *sb)
 {
 	struct shmem_lu_book *book = shmem_lu_in(sb);
 
@@ -486,7 +409,7 @@ static void dir_put(struct super_block *sb, bool made)
 {
 	if (atomic_long_dec_and_test(&shmem_lu_in(sb)->nr_dirs))
 		links_end(sb, made);
-	shmem_lu_book_put(sb);
+	shmem_lu_book_release(sb);
 }
 
 /* --- directories --- */
@@ -554,6 +477,14 @@ static bool links_ok(const struct preserve_tree_entry *entry)
 	       entry->inode.nlink == 1;
 }
 
+/* Damage of a link costs the names that it has, not the directories that they are in. */
+static void link_refuse(struct making *m, const struct preserve_tree_entry *entry)
+{
+	pr_err_ratelimited("%s: %.*s is refused: its inode is damaged\n",
+			   shmem_lu_in(m->dir->i_sb)->ser.source,
+			   (int)entry->name_len, entry->name);
+}
+
 static int entry_make(struct making *m, const struct shmem_lu_section *sec,
 		      struct preserve_tree_reader *r)
 {
@@ -570,6 +501,10 @@ static int entry_make(struct making *m, const struct shmem_lu_section *sec,
 		inode = inode_make(m->dir->i_sb,
 				   sec->pos + (entry.start - sec->bytes),
 				   &entry.inode, r);
+	if (entry.link && inode == ERR_PTR(-EUCLEAN)) {
+		link_refuse(m, &entry);
+		return 0;
+	}
 	if (IS_ERR(inode))
 		return PTR_ERR(inode);
 	dentry = entry_alloc(m->parent, &entry);
@@ -632,9 +567,10 @@ static int dir_make(struct making *m, const struct shmem_lu_section *sec)
 	unsigned long next = info->dir_offsets.next_offset;
 	struct preserve_tree_reader r;
 	int err = 0;
+	u32 i;
 
 	shmem_lu_section_reader(shmem_lu_in(m->dir->i_sb), sec, &r);
-	while (!err && m->nr < sec->head.nr) {
+	for (i = 0; !err && i < sec->head.nr; i++) {
 		err = entry_make(m, sec, &r);
 		if (fatal_signal_pending(current))
 			err = err ?: -EINTR;
@@ -651,12 +587,19 @@ static int dir_make(struct making *m, const struct shmem_lu_section *sec)
 	return err;
 }
 
+/* In place of its inode: this needs no memory. */
+static void dir_note(struct shmem_lu_book *book, u64 no, unsigned long what)
+{
+	xa_store(&book->dirs, no, xa_mk_value(what), GFP_KERNEL);
+	xa_clear_mark(&book->dirs, no, DIR_LAZY);
+}
+
 static bool dir_refused(struct shmem_lu_book *book, u64 no)
 {
 	return xa_load(&book->dirs, no) == xa_mk_value(DIR_REFUSED);
 }
 
-/* It does not get better: one message, and nobody reads it again. */
+/* It does not get better: one message, and it is not read again. */
 static void dir_refuse(struct inode *dir)
 {
 	struct shmem_lu_book *book = shmem_lu_in(dir->i_sb);
@@ -664,7 +607,7 @@ static void dir_refuse(struct inode *dir)
 
 	if (dir_refused(book, no))
 		return;
-	xa_store(&book->dirs, no, xa_mk_value(DIR_REFUSED), GFP_KERNEL);
+	dir_note(book, no, DIR_REFUSED);
 	pr_err_ratelimited("%s: directory with inode %llu is refused\n",
 			   book->ser.source, (u64)dir->i_ino);
 }
@@ -683,9 +626,10 @@ static int dir_load(struct inode *dir)
 				   SHMEM_I(dir)->lu_pos - 1, &sec);
 	if (err)
 		return err;
-	/* Each entry takes a byte at least. */
+	/* Each entry takes a byte at least, and kvmalloc() has a limit. */
 	err = -EUCLEAN;
-	if (sec.head.nr > sec.head.length)
+	if (sec.head.nr > sec.head.length ||
+	    struct_size(m, made, sec.head.nr) > INT_MAX)
 		goto out;
 	err = -ENOMEM;
 	m = kvmalloc(struct_size(m, made, sec.head.nr), GFP_KERNEL);
@@ -705,17 +649,19 @@ out:
 
 /*
  * The entries are accounted for, see shmem_lu_accounted(). The rights and quotas of the
- * task that happens to look do not matter.
+ * task that happens to look do not matter, and its memory cgroup does not pay.
  */
 static int dir_load_as_kernel(struct inode *dir)
 {
 	struct shmem_sb_info *sbinfo = dir->i_sb->s_fs_info;
+	struct mem_cgroup *memcg = set_active_memcg(sbinfo->lu_in->memcg);
 	int err;
 
 	WRITE_ONCE(sbinfo->lu_maker, current);
 	scoped_with_kernel_creds()
 		err = dir_load(dir);
 	WRITE_ONCE(sbinfo->lu_maker, NULL);
+	set_active_memcg(memcg);
 	return err;
 }
 
@@ -737,7 +683,8 @@ int shmem_lu_dir_load(struct inode *dir)
 	/* Pairs with the release below: its entries are there, then. */
 	if (!smp_load_acquire(&info->lu_pos))
 		return 0;
-	mutex_lock(&book->lock);
+	if (mutex_lock_killable(&book->lock))
+		return -EINTR;
 	if (info->lu_pos) {
 		err = dir_load_as_kernel(dir);
 		made = !err;
@@ -746,6 +693,7 @@ int shmem_lu_dir_load(struct inode *dir)
 	}
 	if (made) {
 		WRITE_ONCE(dir->i_fop, &simple_offset_dir_operations);
+		dir_note(book, info->lu_pos - 1, DIR_MADE);
 		/* After the entries have become visible. */
 		smp_store_release(&info->lu_pos, 0);
 	}
@@ -817,29 +765,30 @@ int shmem_lu_root_load(struct super_block *sb)
 	return err;
 }
 
-/* The next directory that nobody has looked into, with a reference. */
-static struct inode *next_lazy(struct super_block *sb)
+/* A directory that nobody has looked into, with a reference; NULL if there is none. */
+static struct inode *next_lazy(struct shmem_lu_book *book)
 {
 	struct inode *inode;
+	unsigned long no = 0;
 
-	spin_lock(&sb->s_inode_list_lock);
-	list_for_each_entry(inode, &sb->s_inodes, i_sb_list) {
-		if (S_ISDIR(inode->i_mode) && READ_ONCE(SHMEM_I(inode)->lu_pos) &&
-		    igrab(inode)) {
-			spin_unlock(&sb->s_inode_list_lock);
-			return inode;
-		}
-	}
-	spin_unlock(&sb->s_inode_list_lock);
-	return NULL;
+	/* A directory that goes away leaves the list under this lock. */
+	xa_lock(&book->dirs);
+	do {
+		inode = xa_find(&book->dirs, &no, ULONG_MAX, DIR_LAZY);
+		no++;
+	} while (inode && (xa_is_value(inode) || !igrab(inode)));
+	xa_unlock(&book->dirs);
+	return inode;
 }
 
 /**
  * shmem_lu_tree_load - Make all directories and inodes that are left in the book.
  * @sb: The file system.
  *
+ * Damaged directories are refused, each with a message, and cost no others.
+ *
  * Context: Process context.
- * Return: 0, or the first error of shmem_lu_dir_load().
+ * Return: 0, or the first other error of shmem_lu_dir_load().
  */
 int shmem_lu_tree_load(struct super_block *sb)
 {
@@ -847,19 +796,38 @@ int shmem_lu_tree_load(struct super_block *sb)
 	struct inode *dir;
 	int err = 0;
 
-	while (!err && book && atomic_long_read(&book->nr_dirs)) {
-		/* New inodes come at the list's head: it is found at once. */
-		dir = next_lazy(sb);
-		if (!dir)
-			break;
+	while (!err && book && (dir = next_lazy(book))) {
 		inode_lock(dir);
 		err = shmem_lu_dir_load(dir);
 		inode_unlock(dir);
 		iput(dir);
+		if (err == -EUCLEAN)
+			err = 0;
 		if (fatal_signal_pending(current))
 			err = err ?: -EINTR;
+		cond_resched();
 	}
 	return err;
+}
+
+/**
+ * shmem_lu_load_handles - A file handle is about to be looked for.
+ * @sb: A tmpfs.
+ *
+ * Its inode may be in a directory that nobody has looked into: if the last kernel has
+ * given a handle away, all inodes are made.
+ *
+ * Context: Process context, no directory of the file system locked.
+ * Return: 0, or the error of shmem_lu_tree_load().
+ */
+int shmem_lu_load_handles(struct super_block *sb)
+{
+	struct shmem_lu_book *book = shmem_lu_in(sb);
+
+	if (!book || !(book->ser.flags & PRESERVE_TREE_HANDLES) ||
+	    !atomic_long_read(&book->nr_dirs))
+		return 0;
+	return shmem_lu_tree_load(sb);
 }
 
 /* Frees the data of a directory's files; notes the directories below it. */
@@ -882,7 +850,7 @@ static void dir_release(struct shmem_lu_book *book, u64 no, struct xarray *below
 				xa_store(below, entry.inode.dir - 1,
 					 xa_mk_value(1), GFP_KERNEL | __GFP_NOFAIL);
 		}
-		for (nr = entry.inode.nr_extras; nr; nr--)
+		for (nr = entry.inode.nr_extras; nr && !r.bad; nr--)
 			preserve_tree_get_extra(&r, &extra);
 	}
 	shmem_lu_section_put(&sec);
@@ -897,12 +865,15 @@ static void dir_release(struct shmem_lu_book *book, u64 no, struct xarray *below
 void shmem_lu_dir_forget(struct inode *dir)
 {
 	struct shmem_lu_book *book = shmem_lu_in(dir->i_sb);
+	u64 own = SHMEM_I(dir)->lu_pos - 1;
 	struct xarray below;
 	unsigned long no;
 	void *entry;
 
 	xa_init(&below);
-	xa_store(&below, SHMEM_I(dir)->lu_pos - 1, xa_mk_value(1),
+	if (!dir_refused(book, own))
+		dir_note(book, own, DIR_MADE);
+	xa_store(&below, own, xa_mk_value(1),
 		 GFP_KERNEL | __GFP_NOFAIL);
 	while (!book->making && !xa_empty(&below)) {
 		xa_for_each(&below, no, entry) {

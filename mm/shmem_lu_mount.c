@@ -15,6 +15,8 @@
 #include <linux/mount.h>
 #include <linux/nsproxy.h>
 #include <linux/quotaops.h>
+#include <linux/security.h>
+#include <linux/seq_file.h>
 #include <linux/shmem_fs.h>
 #include <linux/unicode.h>
 
@@ -37,6 +39,7 @@ static const struct {
 	{ SB_SYNCHRONOUS, PRESERVE_TREE_SYNC },
 	{ SB_DIRSYNC, PRESERVE_TREE_DIRSYNC },
 	{ SB_LAZYTIME, PRESERVE_TREE_LAZYTIME },
+	{ SB_I_VERSION, PRESERVE_TREE_I_VERSION },
 };
 
 /* By SHMEM_HUGE_*, as mm/shmem.c numbers them. */
@@ -59,6 +62,10 @@ static u64 flags_of(struct super_block *sb)
 	flags = (sbinfo->full_inums ? PRESERVE_TREE_INODE64 : 0) |
 		(sbinfo->noswap ? PRESERVE_TREE_NOSWAP : 0) |
 		(sbinfo->lu_pool ? PRESERVE_TREE_POOL : 0) |
+		(sbinfo->max_blocks == shmem_default_max_blocks() ?
+		 PRESERVE_TREE_DEFAULT_SIZE : 0) |
+		(sbinfo->max_inodes == shmem_default_max_inodes() ?
+		 PRESERVE_TREE_DEFAULT_INODES : 0) |
 		(sb_has_quota_active(sb, USRQUOTA) ? PRESERVE_TREE_USRQUOTA : 0) |
 		(sb_has_quota_active(sb, GRPQUOTA) ? PRESERVE_TREE_GRPQUOTA : 0);
 	for (i = 0; i < ARRAY_SIZE(sb_flags); i++)
@@ -82,6 +89,71 @@ static void encoding_save(struct super_block *sb, struct preserve_tree_ser *ser)
 }
 #endif
 
+/* Is there an option of a security module? "seclabel" is none, but shown by one. */
+static bool has_security_options(struct super_block *sb)
+{
+	char text[32] = "";
+	struct seq_file m = { .buf = text, .size = sizeof(text) - 1 };
+
+	security_sb_show_options(&m, sb);
+	return m.count && strcmp(text, ",seclabel");
+}
+
+static bool quotas_off(struct super_block *sb, int type)
+{
+	return sb_has_quota_loaded(sb, type) && !sb_has_quota_limits_enabled(sb, type);
+}
+
+/**
+ * shmem_lu_options_refused - Is there an option that cannot cross?
+ * @sb:  The file system.
+ * @mnt: The mount that it is to be preserved by.
+ *
+ * Context: Process context.
+ * Return: Why it is refused, or NULL.
+ */
+const char *shmem_lu_options_refused(struct super_block *sb, struct vfsmount *mnt)
+{
+	const char *source = real_mount(mnt)->mnt_devname;
+
+	if (source && strlen(source) >= PRESERVE_TREE_MAX_SOURCE)
+		return "the mount's source is too long";
+	if (quotas_off(sb, USRQUOTA) || quotas_off(sb, GRPQUOTA))
+		return "quotas are counted, and switched off";
+	if (has_security_options(sb))
+		return "mount options of a security module do not cross";
+	return NULL;
+}
+
+/* What changes without a look at whether the tree is preserved. */
+static void late_options_save(struct super_block *sb, struct vfsmount *mnt,
+			      struct preserve_tree_ser *ser)
+{
+	struct shmem_sb_info *sbinfo = sb->s_fs_info;
+
+	ser->mnt_flags = READ_ONCE(mnt->mnt_flags) & MNT_OPTIONS;
+	if (READ_ONCE(sbinfo->lu_handles))
+		ser->flags |= PRESERVE_TREE_HANDLES;
+}
+
+/**
+ * shmem_lu_options_changed - Note again what may have changed since.
+ * @sb:  The file system.
+ * @mnt: The mount that it is preserved by.
+ * @ser: The beginning of its book.
+ *
+ * Return: True if something has.
+ */
+bool shmem_lu_options_changed(struct super_block *sb, struct vfsmount *mnt,
+			      struct preserve_tree_ser *ser)
+{
+	u32 mnt_flags = ser->mnt_flags;
+	u64 flags = ser->flags;
+
+	late_options_save(sb, mnt, ser);
+	return ser->mnt_flags != mnt_flags || ser->flags != flags;
+}
+
 /**
  * shmem_lu_options_save - Note a file system's options and limits.
  * @sb:  The file system.
@@ -95,13 +167,14 @@ void shmem_lu_options_save(struct super_block *sb, struct vfsmount *mnt,
 	struct mempolicy *mpol;
 
 	ser->flags = flags_of(sb);
+	late_options_save(sb, mnt, ser);
+	ser->dev = MINOR(sb->s_dev);
 	ser->max_blocks = sbinfo->max_blocks;
 	ser->max_inodes = sbinfo->max_inodes;
 	ser->mode = sbinfo->mode & 07777;
 	ser->uid = from_kuid(&init_user_ns, sbinfo->uid);
 	ser->gid = from_kgid(&init_user_ns, sbinfo->gid);
 	ser->huge = sbinfo->huge;
-	ser->mnt_flags = mnt->mnt_flags & MNT_OPTIONS;
 	ser->quota_limits[0] = sbinfo->qlimits.usrquota_bhardlimit;
 	ser->quota_limits[1] = sbinfo->qlimits.usrquota_ihardlimit;
 	ser->quota_limits[2] = sbinfo->qlimits.grpquota_bhardlimit;
@@ -179,14 +252,27 @@ static int give_encoding(struct fs_context *fc,
 				ser->flags & PRESERVE_TREE_STRICT);
 }
 
+/* A limit that nobody gave is the one of this machine, if what is in use allows it. */
+static int give_limits(struct fs_context *fc, const struct preserve_tree_ser *ser)
+{
+	int err = 0;
+
+	if (!(ser->flags & PRESERVE_TREE_DEFAULT_SIZE) ||
+	    ser->used_blocks > shmem_default_max_blocks())
+		err = give(fc, "nr_blocks", "%llu", ser->max_blocks);
+	if (!(ser->flags & PRESERVE_TREE_DEFAULT_INODES) ||
+	    ser->used_ispace > (u64)shmem_default_max_inodes() * SHMEM_LU_INODE_SPACE)
+		err = err ?: give(fc, "nr_inodes", "%llu", ser->max_inodes);
+	return err;
+}
+
 static int give_options(struct fs_context *fc,
 			const struct preserve_tree_ser *ser)
 {
 	int err;
 
 	err = give(fc, "source", "%s", ser->source);
-	err = err ?: give(fc, "nr_blocks", "%llu", ser->max_blocks);
-	err = err ?: give(fc, "nr_inodes", "%llu", ser->max_inodes);
+	err = err ?: give_limits(fc, ser);
 	err = err ?: give(fc, "mode", "%o", ser->mode);
 	err = err ?: give(fc, "uid", "%u", ser->uid);
 	err = err ?: give(fc, "gid", "%u", ser->gid);
@@ -194,7 +280,7 @@ static int give_options(struct fs_context *fc,
 				   "inode64" : "inode32", true);
 	err = err ?: give_flag(fc, "noswap", ser->flags & PRESERVE_TREE_NOSWAP);
 	err = err ?: give_flag(fc, "preserve", ser->flags & PRESERVE_TREE_POOL);
-	if (!err && ser->huge && ser->huge < ARRAY_SIZE(huge_names))
+	if (!err && ser->huge < ARRAY_SIZE(huge_names))
 		err = give(fc, "huge", "%s", huge_names[ser->huge]);
 	err = err ?: give_quotas(fc, ser);
 	err = err ?: give_encoding(fc, ser);
@@ -223,6 +309,8 @@ struct fs_context *shmem_lu_super_make(const struct preserve_tree_ser *ser)
 	put_filesystem(type);
 	if (IS_ERR(fc))
 		return fc;
+	/* If it is free here. */
+	fc->anon_minor = ser->dev;
 	err = give_options(fc, ser) ?: vfs_get_tree(fc);
 	if (err) {
 		put_fs_context(fc);
@@ -287,8 +375,85 @@ struct file *shmem_lu_mount_open(struct vfsmount *mnt)
 
 #ifdef CONFIG_TMPFS_QUOTA
 
+static int frozen_set_info(struct super_block *sb, int type, struct qc_info *info)
+{
+	return -EPERM;
+}
+
+static int frozen_set_dqblk(struct super_block *sb, struct kqid id, struct qc_dqblk *dq)
+{
+	return -EPERM;
+}
+
+static int frozen_enable(struct super_block *sb, unsigned int flags)
+{
+	return -EPERM;
+}
+
+/* The operations of quotactl(2) while a tree is preserved. */
+static const struct quotactl_ops frozen_qcops = {
+	.get_dqblk	= dquot_get_dqblk,
+	.get_nextdqblk	= dquot_get_next_dqblk,
+	.get_state	= dquot_get_state,
+	.set_info	= frozen_set_info,
+	.set_dqblk	= frozen_set_dqblk,
+	.quota_enable	= frozen_enable,
+	.quota_disable	= frozen_enable,
+};
+
 /**
- * shmem_lu_quotas_load - Set the quota limits that the book has.
+ * shmem_lu_quotas_freeze - Refuse changes of quotas, or allow them again.
+ * @sb:     The file system.
+ * @frozen: Whether.
+ *
+ * Context: s_umount held for writing.
+ */
+void shmem_lu_quotas_freeze(struct super_block *sb, bool frozen)
+{
+	if (sb->dq_op)
+		sb->s_qcop = frozen ? &frozen_qcops : &dquot_quotactl_sysfile_ops;
+}
+
+static int limits_load(struct super_block *sb, u64 type, u64 id,
+		       struct preserve_tree_reader *r)
+{
+	struct qc_dqblk dq = {
+		.d_fieldmask = QC_SPC_HARD | QC_INO_HARD | QC_SPC_SOFT | QC_INO_SOFT |
+			       QC_SPC_TIMER | QC_INO_TIMER,
+	};
+
+	dq.d_spc_hardlimit = preserve_tree_get(r);
+	dq.d_ino_hardlimit = preserve_tree_get(r);
+	dq.d_spc_softlimit = preserve_tree_get(r);
+	dq.d_ino_softlimit = preserve_tree_get(r);
+	dq.d_spc_timer = preserve_tree_get(r);
+	dq.d_ino_timer = preserve_tree_get(r);
+	if (r->bad || id >= U32_MAX)
+		return -EUCLEAN;
+	return dquot_set_dqblk(sb, make_kqid(&init_user_ns, type, id), &dq);
+}
+
+static int grace_load(struct super_block *sb, u64 type, struct preserve_tree_reader *r)
+{
+	struct qc_info info = { .i_fieldmask = QC_SPC_TIMER | QC_INO_TIMER };
+
+	info.i_spc_timelimit = preserve_tree_get(r);
+	info.i_ino_timelimit = preserve_tree_get(r);
+	return r->bad ? -EUCLEAN : dquot_set_dqinfo(sb, type, &info);
+}
+
+static int quota_load(struct super_block *sb, struct preserve_tree_reader *r)
+{
+	u64 kind = preserve_tree_get(r), id = preserve_tree_get(r);
+	u64 type = kind >= PRESERVE_QUOTA_GRACE ? kind - PRESERVE_QUOTA_GRACE : kind;
+
+	if (r->bad || type > GRPQUOTA || !sb_has_quota_active(sb, type))
+		return -EUCLEAN;
+	return kind == type ? limits_load(sb, type, id, r) : grace_load(sb, type, r);
+}
+
+/**
+ * shmem_lu_quotas_load - Set the limits and times of quotas that the book has.
  * @sb:   The file system; all of its inodes are there.
  * @book: Its book.
  *
@@ -299,8 +464,6 @@ int shmem_lu_quotas_load(struct super_block *sb, struct shmem_lu_book *book)
 {
 	struct preserve_tree_reader r;
 	struct shmem_lu_section sec;
-	struct qc_dqblk dq;
-	u64 type, id;
 	u32 i;
 	int err;
 
@@ -310,26 +473,17 @@ int shmem_lu_quotas_load(struct super_block *sb, struct shmem_lu_book *book)
 	if (err)
 		return err;
 	shmem_lu_section_reader(book, &sec, &r);
-	for (i = 0; i < sec.head.nr && !err; i++) {
-		type = preserve_tree_get(&r);
-		id = preserve_tree_get(&r);
-		memset(&dq, 0, sizeof(dq));
-		dq.d_fieldmask = QC_SPC_HARD | QC_INO_HARD | QC_SPC_SOFT |
-				 QC_INO_SOFT;
-		dq.d_spc_hardlimit = preserve_tree_get(&r);
-		dq.d_ino_hardlimit = preserve_tree_get(&r);
-		dq.d_spc_softlimit = preserve_tree_get(&r);
-		dq.d_ino_softlimit = preserve_tree_get(&r);
-		err = -EUCLEAN;
-		if (!r.bad && type <= GRPQUOTA && id < U32_MAX)
-			err = dquot_set_dqblk(sb, make_kqid(&init_user_ns, type,
-							    id), &dq);
-	}
+	for (i = 0; i < sec.head.nr && !err; i++)
+		err = quota_load(sb, &r);
 	shmem_lu_section_put(&sec);
 	return err;
 }
 
 #else
+
+void shmem_lu_quotas_freeze(struct super_block *sb, bool frozen)
+{
+}
 
 int shmem_lu_quotas_load(struct super_block *sb, struct shmem_lu_book *book)
 {

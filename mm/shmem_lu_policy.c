@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Memory policies of a preserved tmpfs file: from its shared policy tree into the
- * record, as text, and back.
+ * Memory policies of a preserved tmpfs file: from its shared policy tree to text, and
+ * back.
  */
 #define pr_fmt(fmt) "preserve: memfd: " fmt
 
-#include <linux/kho/abi/preserve.h>
 #include <linux/mempolicy.h>
 #include <linux/mm.h>
 #include <linux/shmem_fs.h>
@@ -15,54 +14,54 @@
 
 #if defined(CONFIG_NUMA) && defined(CONFIG_TMPFS)
 
+/* The first part with a policy that ends behind @index. Context: its lock held. */
+static const struct sp_node *policy_find(const struct shared_policy *sp, u64 index)
+{
+	const struct sp_node *n, *found = NULL;
+	struct rb_node *rb = sp->root.rb_node;
+
+	while (rb) {
+		n = rb_entry(rb, struct sp_node, nd);
+		if (n->end > index) {
+			found = n;
+			rb = rb->rb_left;
+		} else {
+			rb = rb->rb_right;
+		}
+	}
+	return found;
+}
+
 /**
- * shmem_lu_policies_save - Note a file's memory policies in its record.
- * @info: The file's inode.
- * @rec:  The record.
+ * shmem_lu_policy_next - The next part of a file that has a memory policy.
+ * @info:  The file's inode.
+ * @index: Page index to go on from.
+ * @part:  The part, and its policy as text.
  *
  * Context: Any but interrupt.
- * Return: 0; -E2BIG if there are more than a record can hold, or a longer one:
- *         the record then has those that fit.
+ * Return: 1; 0 if there is none; -E2BIG for a policy with a longer text.
  */
-int shmem_lu_policies_save(struct shmem_inode_info *info,
-			   struct preserve_file_ser *rec)
+int shmem_lu_policy_next(struct shmem_inode_info *info, u64 index,
+			 struct shmem_lu_policy *part)
 {
 	struct shared_policy *sp = &info->policy;
-	unsigned int nr = 0;
-	struct rb_node *rb;
-	int err = 0;
+	const struct sp_node *n;
 
-	read_lock(&sp->lock);
-	for (rb = rb_first(&sp->root); rb; rb = rb_next(rb)) {
-		const struct sp_node *n = rb_entry(rb, struct sp_node, nd);
-		struct preserve_policy_ser *ps = &rec->policies[nr];
-
-		if (nr == PRESERVE_FILE_MAX_POLICIES) {
-			err = -E2BIG;
-			break;
-		}
-		memset(ps, 0, sizeof(*ps));
-		ps->start = n->start;
-		ps->end = n->end;
-		mpol_to_str(ps->text, sizeof(ps->text), n->policy);
-		/* It cuts off what does not fit. */
-		if (strlen(ps->text) >= sizeof(ps->text) - 1)
-			err = -E2BIG;
-		else
-			nr++;
-	}
-	read_unlock(&sp->lock);
-
-	rec->nr_policies = nr;
-	memset(&rec->policies[nr], 0,
-	       (PRESERVE_FILE_MAX_POLICIES - nr) * sizeof(rec->policies[0]));
-	return err;
+	guard(read_lock)(&sp->lock);
+	n = policy_find(sp, index);
+	if (!n)
+		return 0;
+	part->start = n->start;
+	part->end = n->end;
+	mpol_to_str(part->text, sizeof(part->text), n->policy);
+	/* It cuts off what does not fit. */
+	return strlen(part->text) < sizeof(part->text) - 1 ? 1 : -E2BIG;
 }
 
 /* A policy made from its text, for the present nodes; NULL if none is left. */
 static struct mempolicy *policy_from_text(const char *text)
 {
-	char copy[PRESERVE_POLICY_MAX_TEXT];
+	char copy[SHMEM_LU_POLICY_TEXT];
 	struct shared_policy whole;
 	struct mempolicy *mpol, *own;
 
@@ -77,77 +76,43 @@ static struct mempolicy *policy_from_text(const char *text)
 }
 
 static int policy_set(struct shmem_inode_info *info,
-		      const struct preserve_policy_ser *ps)
+		      const struct shmem_lu_policy *part)
 {
 	struct vm_area_struct vma;
 	struct mempolicy *mpol;
 	int err;
 
-	mpol = policy_from_text(ps->text);
+	mpol = policy_from_text(part->text);
 	if (!mpol)
 		return -EINVAL;
 	vma_init(&vma, NULL);
 	vma.vm_start = 0;
-	vma.vm_end = (ps->end - ps->start) << PAGE_SHIFT;
-	vma.vm_pgoff = ps->start;
+	vma.vm_end = (part->end - part->start) << PAGE_SHIFT;
+	vma.vm_pgoff = part->start;
 	err = mpol_set_shared_policy(&info->policy, &vma, mpol);
 	mpol_put(mpol);
 	return err;
 }
 
 /**
- * shmem_lu_policies_load - Give a file the memory policies of its record.
+ * shmem_lu_policy_load - Give a part of a file its memory policy.
  * @info: The file's inode, new.
- * @rec:  The record, checked.
+ * @part: The policy, checked.
  *
  * A policy that this machine cannot follow, because its nodes are gone, is
  * dropped with a message: it says where to allocate, nothing of the content.
  *
  * Context: Process context.
  */
-void shmem_lu_policies_load(struct shmem_inode_info *info,
-			    const struct preserve_file_ser *rec)
-{
-	unsigned int i;
-	int err;
-
-	for (i = 0; i < rec->nr_policies; i++) {
-		err = policy_set(info, &rec->policies[i]);
-		if (err)
-			pr_warn_ratelimited("%s: memory policy %s of pages %llu to %llu cannot be followed here (%pe)\n",
-					    rec->name, rec->policies[i].text,
-					    rec->policies[i].start,
-					    rec->policies[i].end - 1,
-					    ERR_PTR(err));
-	}
-}
-
-/**
- * shmem_lu_policy_load - Give a part of a file its memory policy.
- * @info: The file's inode, new.
- * @ps:   The policy, checked.
- *
- * Context: As shmem_lu_policies_load(), which it is for trees.
- */
 void shmem_lu_policy_load(struct shmem_inode_info *info,
-			  const struct preserve_policy_ser *ps)
+			  const struct shmem_lu_policy *part)
 {
-	int err = policy_set(info, ps);
+	int err = policy_set(info, part);
 
 	if (err)
-		pr_warn_ratelimited("memory policy %s of a file in a tree cannot be followed here (%pe)\n",
-				    ps->text, ERR_PTR(err));
-}
-
-/**
- * shmem_lu_has_policies - Does a file have memory policies?
- * @info: The file's inode.
- *
- * Return: True if it has.
- */
-bool shmem_lu_has_policies(const struct shmem_inode_info *info)
-{
-	return !RB_EMPTY_ROOT(&info->policy.root);
+		pr_warn_ratelimited("memory policy %s of pages %llu to %llu of a file cannot be followed here (%pe)\n",
+				    part->text, part->start, part->end - 1,
+				    ERR_PTR(err));
 }
 
 #endif /* CONFIG_NUMA && CONFIG_TMPFS */

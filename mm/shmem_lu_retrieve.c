@@ -121,6 +121,8 @@ static int book_take(struct incoming *in)
 		in->book = shmem_lu_book_new();
 	if (!in->book)
 		return -ENOMEM;
+	if (!in->book->memcg)
+		in->book->memcg = get_mem_cgroup_from_mm(current->mm);
 	if (in->book->file)
 		return 0;
 	file = shmem_lu_file_retrieve(in->handle, PRESERVE_FILE_TREE);
@@ -178,6 +180,7 @@ static int super_fill(struct super_block *sb, struct shmem_lu_book *book)
 	int err;
 
 	sbinfo->lu_in = book;
+	sbinfo->lu_handles = book->ser.flags & PRESERVE_TREE_HANDLES;
 	err = limits_charge(sb, &book->ser);
 	err = err ?: shmem_lu_root_load(sb);
 	if (!err && book->ser.flags & (PRESERVE_TREE_USRQUOTA |
@@ -219,7 +222,7 @@ static int mount_make(struct incoming *in)
 	}
 	in->mnt = mnt;
 	book->making = false;
-	shmem_lu_book_put(mnt->mnt_sb);
+	shmem_lu_book_release(mnt->mnt_sb);
 	put_fs_context(fc);
 	return 0;
 }
@@ -239,6 +242,9 @@ static int tree_failed(struct incoming *in, int err)
 	pr_err_ratelimited("%s: tree is not retrieved (%pe)%s\n",
 			   in->opened ? in->book->ser.source : "tmpfs", ERR_PTR(err),
 			   again ? "; it can be tried again" : "");
+	/* A record that is refused has been counted. */
+	if (!again && in->book && in->book->file)
+		preserve_note_refused();
 	if (again)
 		incoming_keep(in);
 	else

@@ -3,10 +3,9 @@
  * Writing the book of a tree: freezes a tmpfs directory by directory, and notes what
  * it comes upon.
  *
- * Directories are done in the order of their numbers. One that has a number is
- * immutable: nothing can come into it or leave it, what is renamed meanwhile is so
- * among those that have none. Attributes are noted under the inode's lock, with
- * changes refused from the beginning on (shmem_lu_may_change()).
+ * Directories are done in the order of their numbers. No name comes or goes any more:
+ * changes are refused from the beginning on (shmem_lu_may_change()), and the caller has
+ * waited for those under way. Attributes are noted under the inode's lock.
  *
  * The frames of a section's files are claimed once it is in the book. On failure they
  * are unclaimed, and the caller thaws the file system.
@@ -15,12 +14,11 @@
 
 #include <linux/dcache.h>
 #include <linux/fs.h>
+#include <linux/iversion.h>
 #include <linux/kdev_t.h>
 #include <linux/mempolicy.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
-#include <linux/posix_acl.h>
-#include <linux/posix_acl_xattr.h>
 #include <linux/preserve.h>
 #include <linux/quotaops.h>
 #include <linux/sched/mm.h>
@@ -28,7 +26,6 @@
 #include <linux/slab.h>
 #include <linux/swap.h>
 #include <linux/timekeeping.h>
-#include <linux/xattr.h>
 
 #include "internal.h"
 #include "preserve/internal.h"
@@ -52,6 +49,7 @@
  * @inodes:  Numbers of links by the inode's address.
  * @names:   By the number of a link: how many of its names are to come.
  * @nlink:   Of the inode that was noted last.
+ * @damaged: A directory is damaged: links may have names in there.
  * @dir_at:  Where sections of directories are.
  * @link_at: Where those of links are.
  * @name:    What is being saved, for messages.
@@ -66,6 +64,7 @@ struct saving {
 	struct xarray inodes;
 	struct xarray names;
 	u32 nlink;
+	bool damaged;
 	struct preserve_tree_writer dir_at;
 	struct preserve_tree_writer link_at;
 	const struct dentry *name;
@@ -78,19 +77,13 @@ static int refuse(const struct saving *s, int err, const char *why)
 	return err;
 }
 
-static int book_put(struct saving *s, const void *bytes, size_t len)
+/*
+ * A directory that was damaged when it came crosses as one: an entry in no bytes can
+ * not be read.
+ */
+static bool section_refused(const struct preserve_section_ser *sec)
 {
-	ssize_t nr;
-
-	while (len) {
-		nr = kernel_write(s->book->file, bytes, min_t(size_t, len, SZ_1G),
-				  &s->pos);
-		if (nr <= 0)
-			return nr ?: -ENOSPC;
-		bytes += nr;
-		len -= nr;
-	}
-	return 0;
+	return sec->kind == PRESERVE_SECTION_DIR && sec->nr && !sec->length;
 }
 
 /* Ends the section at hand, and claims the frames that it names. */
@@ -110,8 +103,8 @@ static int section_end(struct saving *s, u32 kind, u64 no)
 	if (kind != PRESERVE_SECTION_QUOTA)
 		table = kind == PRESERVE_SECTION_DIR ? &s->dir_at : &s->link_at;
 	preserve_section_seal(&sec.head, s->w.buf, at);
-	err = book_put(s, &sec.head, sizeof(sec.head));
-	err = err ?: book_put(s, s->w.buf, s->w.len);
+	err = shmem_lu_book_put(s->book, &sec.head, sizeof(sec.head), &s->pos);
+	err = err ?: shmem_lu_book_put(s->book, s->w.buf, s->w.len, &s->pos);
 	if (err)
 		return err;
 	if (table) {
@@ -119,7 +112,8 @@ static int section_end(struct saving *s, u32 kind, u64 no)
 		preserve_tree_put_bytes(table, &at, sizeof(at));
 		if (table->err)
 			return table->err;
-		err = shmem_lu_section_runs(s->book, &sec, shmem_lu_claim);
+		err = section_refused(&sec.head) ? 0 :
+		      shmem_lu_section_runs(s->book, &sec, shmem_lu_claim);
 		if (err)
 			return err;
 	}
@@ -325,6 +319,8 @@ static void inode_note(struct inode *inode, struct preserve_tree_inode *in)
 	struct shmem_inode_info *info = SHMEM_I(inode);
 
 	memset(in, 0, sizeof(*in));
+	in->version = inode_peek_iversion_raw(inode);
+	in->write_hint = inode->i_write_hint;
 	in->mode = inode->i_mode;
 	in->uid = from_kuid(&init_user_ns, inode->i_uid);
 	in->gid = from_kgid(&init_user_ns, inode->i_gid);
@@ -342,85 +338,18 @@ static void inode_note(struct inode *inode, struct preserve_tree_inode *in)
 	in->size = i_size_read(inode);
 }
 
-static int xattrs_note(struct saving *s, struct inode *inode,
-		       struct preserve_tree_writer *w, u32 *nr)
-{
-	struct shmem_sb_info *sbinfo = s->sb->s_fs_info;
-	struct simple_xattr *xattr;
-
-	/* The inode is locked: nobody else changes the list. */
-	list_for_each_entry(xattr, &SHMEM_I(inode)->xattrs, node) {
-		preserve_tree_put(w, PRESERVE_EXTRA_XATTR);
-		preserve_tree_put_text(w, xattr->name, strlen(xattr->name));
-		preserve_tree_put_text(w, xattr->value, xattr->size);
-		if (sbinfo->max_inodes)
-			s->book->ser.used_ispace +=
-				simple_xattr_space(xattr->name, xattr->size);
-		++*nr;
-	}
-	return w->err;
-}
-
-static int acl_note(struct inode *inode, int type,
-		    struct preserve_tree_writer *w, u32 *nr)
-{
-	struct posix_acl *acl = get_cached_acl(inode, type);
-	const char *name = posix_acl_xattr_name(type);
-	size_t size;
-	void *value;
-
-	if (IS_ERR_OR_NULL(acl) || is_uncached_acl(acl))
-		return 0;
-	value = posix_acl_to_xattr(&init_user_ns, acl, &size, GFP_KERNEL);
-	posix_acl_release(acl);
-	if (!value)
-		return -ENOMEM;
-	preserve_tree_put(w, PRESERVE_EXTRA_ACL);
-	preserve_tree_put_text(w, name, strlen(name));
-	preserve_tree_put_text(w, value, size);
-	kfree(value);
-	++*nr;
-	return w->err;
-}
-
-static int policies_note(struct saving *s, struct inode *inode,
-			 struct preserve_tree_writer *w, u32 *nr)
-{
-	struct preserve_file_ser *rec;
-	int err = 0;
-	u32 i;
-
-	if (!S_ISREG(inode->i_mode) || !shmem_lu_has_policies(SHMEM_I(inode)))
-		return 0;
-	rec = kzalloc_obj(*rec);
-	if (!rec)
-		return -ENOMEM;
-	if (shmem_lu_policies_save(SHMEM_I(inode), rec))
-		err = refuse(s, -E2BIG, "too many memory policies, or too long ones");
-	for (i = 0; i < rec->nr_policies && !err; i++) {
-		const struct preserve_policy_ser *ps = &rec->policies[i];
-
-		preserve_tree_put(w, PRESERVE_EXTRA_POLICY);
-		preserve_tree_put_text(w, ps->text, strlen(ps->text));
-		preserve_tree_put_text(w, ps, 2 * sizeof(u64));
-		++*nr;
-	}
-	kfree(rec);
-	return err ?: w->err;
-}
-
 /* What only few inodes have, apart, because the inode says first how many there are. */
 static int extras_note(struct saving *s, struct inode *inode,
 		       struct preserve_tree_writer *w, u32 *nr)
 {
-	int err = xattrs_note(s, inode, w, nr);
+	struct shmem_sb_info *sbinfo = s->sb->s_fs_info;
+	u64 space = 0;
+	int err = shmem_lu_labels_note(inode, w, nr, &space);
 
-	err = err ?: acl_note(inode, ACL_TYPE_ACCESS, w, nr);
-	err = err ?: acl_note(inode, ACL_TYPE_DEFAULT, w, nr);
-	err = err ?: policies_note(s, inode, w, nr);
-	if (!err && *nr > PRESERVE_EXTRAS_MAX)
-		err = refuse(s, -E2BIG, "too many extended attributes");
-	return err;
+	if (sbinfo->max_inodes)
+		s->book->ser.used_ispace += space;
+	err = err ?: shmem_lu_policies_note(inode, w, nr);
+	return err == -E2BIG ? refuse(s, err, "a memory policy is too long") : err;
 }
 
 /* A directory's number, which it gets here. Returns 0, or a negative errno. */
@@ -553,7 +482,7 @@ static int links_check(struct saving *s)
 	void *left;
 
 	xa_for_each(&s->names, no, left)
-		if (xa_to_value(left))
+		if (xa_to_value(left) && !s->damaged)
 			return refuse(s, -EBUSY, "names of files change");
 	return 0;
 }
@@ -608,6 +537,13 @@ static struct dentry *next_entry(struct dentry *parent, struct dentry *last)
 	return found;
 }
 
+static int dir_refused_save(struct saving *s, u64 no)
+{
+	s->damaged = true;
+	s->nr = 1;
+	return section_end(s, PRESERVE_SECTION_DIR, no);
+}
+
 /* The entries, oldest first: reading them puts the youngest first. */
 static int dir_save(struct saving *s, struct dentry *parent, u64 no)
 {
@@ -618,6 +554,8 @@ static int dir_save(struct saving *s, struct dentry *parent, u64 no)
 	inode_lock_shared(d_inode(parent));
 	err = shmem_lu_dir_load(d_inode(parent));
 	inode_unlock_shared(d_inode(parent));
+	if (err == -EUCLEAN)
+		return dir_refused_save(s, no);
 	while (!err && (dentry = next_entry(parent, dentry))) {
 		/* Nobody can take it away: no need for the reference. */
 		dput(dentry);
@@ -673,6 +611,17 @@ static int root_save(struct saving *s)
 
 #ifdef CONFIG_TMPFS_QUOTA
 
+static void grace_put(struct saving *s, int type)
+{
+	const struct mem_dqinfo *info = &sb_dqopt(s->sb)->info[type];
+
+	preserve_tree_put(&s->w, PRESERVE_QUOTA_GRACE + type);
+	preserve_tree_put(&s->w, 0);
+	preserve_tree_put(&s->w, info->dqi_bgrace);
+	preserve_tree_put(&s->w, info->dqi_igrace);
+	s->nr++;
+}
+
 static int quotas_of(struct saving *s, int type)
 {
 	struct kqid id = make_kqid(&init_user_ns, type, 0);
@@ -681,6 +630,7 @@ static int quotas_of(struct saving *s, int type)
 
 	if (!sb_has_quota_active(s->sb, type))
 		return 0;
+	grace_put(s, type);
 	while (!(err = dquot_get_next_dqblk(s->sb, &id, &dq))) {
 		preserve_tree_put(&s->w, type);
 		preserve_tree_put(&s->w, from_kqid(&init_user_ns, id));
@@ -688,6 +638,8 @@ static int quotas_of(struct saving *s, int type)
 		preserve_tree_put(&s->w, dq.d_ino_hardlimit);
 		preserve_tree_put(&s->w, dq.d_spc_softlimit);
 		preserve_tree_put(&s->w, dq.d_ino_softlimit);
+		preserve_tree_put(&s->w, dq.d_spc_timer);
+		preserve_tree_put(&s->w, dq.d_ino_timer);
 		s->nr++;
 		if (from_kqid(&init_user_ns, id) >= U32_MAX - 1)
 			break;
@@ -736,23 +688,26 @@ static void limits_save(struct saving *s, struct vfsmount *mnt)
 						   SHMEM_LU_INODE_SPACE));
 }
 
+/* The beginning, which vouches for itself. */
+static int start_save(struct shmem_lu_book *book)
+{
+	loff_t pos = 0;
+
+	preserve_tree_seal(&book->ser);
+	return shmem_lu_book_put(book, &book->ser, sizeof(book->ser), &pos);
+}
+
 static int tables_save(struct saving *s)
 {
-	struct preserve_tree_ser *ser = &s->book->ser;
+	struct shmem_lu_book *book = s->book;
 	int err = s->dir_at.err ?: s->link_at.err;
 
-	ser->dirs = s->pos;
-	err = err ?: book_put(s, s->dir_at.buf, s->dir_at.len);
-	ser->links = s->pos;
-	err = err ?: book_put(s, s->link_at.buf, s->link_at.len);
-	ser->length = s->pos;
-	preserve_tree_seal(ser);
-	if (err)
-		return err;
-	s->pos = 0;
-	err = book_put(s, ser, sizeof(*ser));
-	s->pos = ser->length;
-	return err;
+	book->ser.dirs = s->pos;
+	err = err ?: shmem_lu_book_put(book, s->dir_at.buf, s->dir_at.len, &s->pos);
+	book->ser.links = s->pos;
+	err = err ?: shmem_lu_book_put(book, s->link_at.buf, s->link_at.len, &s->pos);
+	book->ser.length = s->pos;
+	return err ?: start_save(book);
 }
 
 /* Undoes the claims of sections, by a table that is in no book yet. */
@@ -787,8 +742,29 @@ static void book_undo(struct saving *s)
 }
 
 /**
+ * shmem_lu_book_update - Note what has changed since a book was written.
+ * @sb:   The file system: file handles may have been given away.
+ * @mnt:  The mount that the tree is preserved by: its flags may have changed.
+ * @book: The book.
+ *
+ * Context: Process context, in the reboot path.
+ */
+void shmem_lu_book_update(struct super_block *sb, struct vfsmount *mnt,
+			  struct shmem_lu_book *book)
+{
+	int err;
+
+	if (!shmem_lu_options_changed(sb, mnt, &book->ser))
+		return;
+	err = start_save(book);
+	if (err)
+		pr_warn("%s: flags of the mount cross as they were when it was preserved (%pe)\n",
+			book->ser.source, ERR_PTR(err));
+}
+
+/**
  * shmem_lu_book_write - Freeze a tmpfs and write its book.
- * @sb:   The file system; lu_out is set, so that nobody changes attributes any more.
+ * @sb:   The file system; lu_out is set, and all that was changing it has ended.
  * @mnt:  The mount that it is preserved by.
  * @book: The book: its file is empty, owned by the caller.
  *

@@ -72,19 +72,52 @@ bool shmem_lu_may_change(const struct inode *inode)
 }
 
 /**
+ * shmem_lu_may_label - May extended attributes and ACLs of this inode change?
+ * @inode: A shmem inode, locked.
+ *
+ * They are noted when it is preserved.
+ *
+ * Return: False if it is preserved, by itself or in a tree.
+ */
+bool shmem_lu_may_label(const struct inode *inode)
+{
+	const struct preserve_file *pf = SHMEM_I((struct inode *)inode)->preserve;
+
+	return shmem_lu_may_change(inode) &&
+	       !(S_ISREG(inode->i_mode) && pf && pf->record);
+}
+
+/**
+ * shmem_lu_note_handle - A file handle of an inode is given away.
+ * @inode: A shmem inode.
+ *
+ * Context: Any.
+ */
+void shmem_lu_note_handle(const struct inode *inode)
+{
+	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
+
+	if (!READ_ONCE(sbinfo->lu_handles))
+		WRITE_ONCE(sbinfo->lu_handles, true);
+}
+
+/**
  * shmem_lu_dir_empty - Is a directory empty, or no directory?
  * @dentry: Of what is to be removed, or to compare names in another way; it is locked.
  *
  * Context: Process context.
+ * One that is damaged has nothing that could be had any more: it may go.
+ *
  * Return: True if it is.
  */
 bool shmem_lu_dir_empty(struct dentry *dentry)
 {
 	struct inode *inode = d_inode(dentry);
+	int err = 0;
 
-	if (inode && S_ISDIR(inode->i_mode) && shmem_lu_dir_load(inode))
-		return false;
-	return simple_empty(dentry);
+	if (inode && S_ISDIR(inode->i_mode))
+		err = shmem_lu_dir_load(inode);
+	return (!err || err == -EUCLEAN) && simple_empty(dentry);
 }
 
 /**
@@ -100,7 +133,7 @@ bool shmem_lu_dir_empty(struct dentry *dentry)
 int shmem_lu_set_acl(struct mnt_idmap *idmap, struct dentry *dentry,
 		     struct posix_acl *acl, int type)
 {
-	if (!shmem_lu_may_change(d_inode(dentry)))
+	if (!shmem_lu_may_label(d_inode(dentry)))
 		return -EPERM;
 	return simple_set_acl(idmap, dentry, acl, type);
 }
@@ -144,6 +177,7 @@ static int refuse(const struct file *file, int err, const char *why)
 static int tree_suits(const struct file *file)
 {
 	struct super_block *sb = file_inode(file)->i_sb;
+	const char *why;
 
 	if (!capable(CAP_SYS_ADMIN))
 		return -EPERM;
@@ -157,7 +191,8 @@ static int tree_suits(const struct file *file)
 	if (sb->s_user_ns != &init_user_ns)
 		return refuse(file, -EOPNOTSUPP,
 			      "the mount belongs to another user namespace");
-	return 0;
+	why = shmem_lu_options_refused(sb, file->f_path.mnt);
+	return why ? refuse(file, -EOPNOTSUPP, why) : 0;
 }
 
 /* Who waits to fill a hole holds the inode's lock. */
@@ -194,7 +229,24 @@ static void inode_thaw(struct inode *inode)
 		shmem_lu_plain_done(inode);
 }
 
-static void tree_thaw(struct super_block *sb)
+static void inode_release(struct inode *inode)
+{
+	inode_unseal(inode);
+	inode_lock(inode);
+	inode_thaw(inode);
+	inode_unlock(inode);
+}
+
+/* What changes the names in a directory holds its lock from its look at lu_out on. */
+static void inode_wait(struct inode *inode)
+{
+	if (!S_ISDIR(inode->i_mode))
+		return;
+	inode_lock(inode);
+	inode_unlock(inode);
+}
+
+static void for_each_inode(struct super_block *sb, void (*fn)(struct inode *inode))
 {
 	struct inode *inode, *last = NULL;
 
@@ -205,10 +257,7 @@ static void tree_thaw(struct super_block *sb)
 		spin_unlock(&sb->s_inode_list_lock);
 		iput(last);
 		last = inode;
-		inode_unseal(inode);
-		inode_lock(inode);
-		inode_thaw(inode);
-		inode_unlock(inode);
+		fn(inode);
 		cond_resched();
 		spin_lock(&sb->s_inode_list_lock);
 	}
@@ -216,13 +265,39 @@ static void tree_thaw(struct super_block *sb)
 	iput(last);
 }
 
-static void tree_undo(struct super_block *sb, struct shmem_lu_book *book)
+/*
+ * From now on the tree stands still. Remounting and quotactl(2) hold s_umount from their
+ * look at lu_out, or at the operations, to the end.
+ */
+static int tree_freeze_changes(struct super_block *sb, struct shmem_lu_book *book)
 {
 	struct shmem_sb_info *sbinfo = sb->s_fs_info;
 
+	scoped_guard(rwsem_write, &sb->s_umount) {
+		if (sbinfo->lu_out)
+			return -EBUSY;
+		WRITE_ONCE(sbinfo->lu_out, book);
+		shmem_lu_quotas_freeze(sb, true);
+	}
+	for_each_inode(sb, inode_wait);
+	return 0;
+}
+
+static void tree_thaw(struct super_block *sb)
+{
+	struct shmem_sb_info *sbinfo = sb->s_fs_info;
+
+	scoped_guard(rwsem_write, &sb->s_umount) {
+		/* Before the thaw: who makes data meanwhile seals it no more. */
+		WRITE_ONCE(sbinfo->lu_out, NULL);
+		shmem_lu_quotas_freeze(sb, false);
+	}
+	for_each_inode(sb, inode_release);
+}
+
+static void tree_undo(struct super_block *sb, struct shmem_lu_book *book)
+{
 	shmem_lu_book_runs(book, shmem_lu_unclaim);
-	/* Before the thaw: who makes data meanwhile seals it no more. */
-	WRITE_ONCE(sbinfo->lu_out, NULL);
 	tree_thaw(sb);
 	shmem_lu_book_free(book);
 }
@@ -258,7 +333,6 @@ static int tree_write(struct super_block *sb, struct vfsmount *mnt,
 static int tree_preserve(struct liveupdate_file_op_args *args)
 {
 	struct super_block *sb = file_inode(args->file)->i_sb;
-	struct shmem_sb_info *sbinfo = sb->s_fs_info;
 	struct shmem_lu_book *book;
 	int err = tree_suits(args->file);
 
@@ -267,9 +341,10 @@ static int tree_preserve(struct liveupdate_file_op_args *args)
 	book = book_new();
 	if (IS_ERR(book))
 		return PTR_ERR(book);
-	if (cmpxchg(&sbinfo->lu_out, NULL, book)) {
+	err = tree_freeze_changes(sb, book);
+	if (err) {
 		shmem_lu_book_free(book);
-		return -EBUSY;
+		return err;
 	}
 	err = tree_write(sb, args->file->f_path.mnt, book,
 			 &args->serialized_data);
@@ -293,6 +368,8 @@ static int tree_freeze(struct liveupdate_file_op_args *args)
 {
 	struct shmem_lu_book *book = args->private_data;
 
+	shmem_lu_book_update(file_inode(args->file)->i_sb,
+			     args->file->f_path.mnt, book);
 	shmem_lu_file_freeze(book->file);
 	return 0;
 }

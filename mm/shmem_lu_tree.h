@@ -5,6 +5,7 @@
  *	shmem_lu_tree.c   LUO's handler: freezing and thawing a tree
  *	shmem_lu_retrieve.c  from a handle to a mount, step by step
  *	shmem_lu_save.c   writing the book
+ *	shmem_lu_extras.c what only few inodes have, there and back
  *	shmem_lu_book.c   reading it: sections, and all runs of frames in it
  *	shmem_lu_load.c   making directories and inodes of it, when they are needed
  *	shmem_lu_data.c   giving a file of a tree its memory
@@ -36,6 +37,7 @@ struct file;
 struct fs_context;
 struct inode;
 struct liveupdate_file_op_args;
+struct mem_cgroup;
 struct super_block;
 struct vfsmount;
 
@@ -44,14 +46,17 @@ struct vfsmount;
  * @file:    The book's own file. Owned.
  * @ser:     Its beginning, checked.
  * @lock:    Covers the making of what is in it.
- * @dirs:    Of lu_in, by number: a value entry for each directory that has an inode,
- *           which says whether it is refused. There is one way to each. Under @lock,
- *           like the next two.
+ * @dirs:    Of lu_in, by number, for each directory that has an inode: that inode, while
+ *           its entries are to be made (no reference: the directory's eviction takes it
+ *           out, under the array's lock); a value that says whether it is refused, after
+ *           that. There is one way to each. Under @lock, like the next two.
  * @links:   Of lu_in, by number: the inode of a link, with a reference, while some of
  *           its names may come; a value entry when none can.
  * @names:   Of lu_in, by number of the link: how many names are to come, a value.
  * @nr_dirs: Of lu_in: directories that nobody has looked into. When there are none
  *           no name is to come any more.
+ * @memcg:   Of lu_in: of the task that retrieved the tree; what is made of it is charged
+ *           there. Owned.
  * @refs:    Of lu_in: those and the files without their data. With the last one the
  *           file goes.
  * @making:  Of lu_in: the file system is not done. If it goes away, what goes with it
@@ -69,6 +74,7 @@ struct shmem_lu_book {
 	struct xarray names;
 	atomic_long_t nr_dirs;
 	atomic_long_t refs;
+	struct mem_cgroup *memcg;
 	bool making;
 	struct completion gone;
 };
@@ -104,6 +110,8 @@ void shmem_lu_book_close(struct shmem_lu_book *book);
 void shmem_lu_book_free(struct shmem_lu_book *book);
 int shmem_lu_book_read(struct shmem_lu_book *book, void *buf, size_t len,
 		       loff_t pos);
+int shmem_lu_book_put(struct shmem_lu_book *book, const void *bytes, size_t len,
+		      loff_t *pos);
 int shmem_lu_section_read(struct shmem_lu_book *book, u64 pos, u32 kind, u64 no,
 			  struct shmem_lu_section *sec);
 int shmem_lu_section_get(struct shmem_lu_book *book, u32 kind, u64 no,
@@ -124,12 +132,18 @@ int shmem_lu_frames_release(unsigned long pfn, unsigned long nr);
 int shmem_lu_claim(unsigned long pfn, unsigned long nr);
 int shmem_lu_unclaim(unsigned long pfn, unsigned long nr);
 
+/* shmem_lu_extras.c */
+int shmem_lu_labels_note(struct inode *inode, struct preserve_tree_writer *w, u32 *nr,
+			 u64 *space);
+int shmem_lu_policies_note(struct inode *inode, struct preserve_tree_writer *w, u32 *nr);
+int shmem_lu_extra_load(struct inode *inode, struct preserve_tree_reader *r);
+
 /* shmem_lu_load.c */
 int shmem_lu_root_load(struct super_block *sb);
 int shmem_lu_dir_load(struct inode *dir);
 int shmem_lu_tree_load(struct super_block *sb);
 void shmem_lu_inode_flags(struct inode *inode);
-void shmem_lu_book_put(struct super_block *sb);
+void shmem_lu_book_release(struct super_block *sb);
 
 /* shmem_lu_data.c */
 void shmem_lu_data_prepare(struct inode *inode, u64 pos,
@@ -141,14 +155,20 @@ unsigned long shmem_lu_data_drop(struct inode *inode);
 /* shmem_lu_save.c */
 int shmem_lu_book_write(struct super_block *sb, struct vfsmount *mnt,
 			struct shmem_lu_book *book);
+void shmem_lu_book_update(struct super_block *sb, struct vfsmount *mnt,
+			  struct shmem_lu_book *book);
 
 /* shmem_lu_mount.c */
+const char *shmem_lu_options_refused(struct super_block *sb, struct vfsmount *mnt);
 void shmem_lu_options_save(struct super_block *sb, struct vfsmount *mnt,
 			   struct preserve_tree_ser *ser);
+bool shmem_lu_options_changed(struct super_block *sb, struct vfsmount *mnt,
+			      struct preserve_tree_ser *ser);
 struct fs_context *shmem_lu_super_make(const struct preserve_tree_ser *ser);
 struct vfsmount *shmem_lu_mount(struct fs_context *fc,
 				const struct preserve_tree_ser *ser);
 int shmem_lu_quotas_load(struct super_block *sb, struct shmem_lu_book *book);
+void shmem_lu_quotas_freeze(struct super_block *sb, bool frozen);
 struct file *shmem_lu_mount_open(struct vfsmount *mnt);
 
 /* shmem_lu_retrieve.c */

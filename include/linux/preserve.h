@@ -10,6 +10,7 @@
 #define _LINUX_PRESERVE_H
 
 #include <linux/bits.h>
+#include <linux/fcntl.h>
 #include <linux/gfp_types.h>
 #include <linux/jump_label.h>
 #include <linux/kho/abi/preserve.h>
@@ -180,6 +181,9 @@ static inline bool preserve_file_incomplete(const struct preserve_file *pf)
 	return smp_load_acquire(&pf->nr_unrestored);
 }
 
+/* Status flags of an open file that a record carries. */
+#define PRESERVE_F_FLAGS	(O_APPEND | O_NONBLOCK | O_NOATIME | O_DIRECT | O_SYNC)
+
 bool preserve_ready(void);
 bool preserve_available(void);
 
@@ -237,6 +241,7 @@ struct preserve_file_ser *preserve_record_take(u64 phys, u32 kind,
 					       struct prmap *map);
 void preserve_record_untake(struct preserve_file_ser *rec, struct prmap *map);
 void preserve_record_free(struct preserve_file_ser *rec);
+void preserve_note_refused(void);
 void preserve_file_restore(struct preserve_file *pf, struct prmap *map);
 void preserve_file_begin(struct preserve_file *pf, preserve_insert_fn *insert);
 void preserve_file_restored(struct preserve_file *pf, u64 nr);

@@ -12,12 +12,11 @@
 #include <linux/kho/abi/preserve.h>
 #include <linux/mm.h>
 #include <linux/pageblock-flags.h>
+#include <linux/rw_hint.h>
+#include <linux/time64.h>
 #include <linux/xxhash.h>
 
 #include "internal.h"
-
-/* What fcntl(F_SETFL) can set on a memory file, and so a record can carry. */
-#define RECORD_F_FLAGS	(O_APPEND | O_NONBLOCK | O_NOATIME)
 
 static u64 header_sum(const struct preserve_header_ser *hdr)
 {
@@ -92,24 +91,14 @@ void preserve_record_seal(struct preserve_file_ser *rec)
 	rec->csum = record_sum(rec);
 }
 
-static const char *record_policies_bad(const struct preserve_file_ser *rec)
+static bool record_times_ok(const struct preserve_file_ser *rec)
 {
-	u64 end = 0;
-	u32 i;
+	unsigned int i;
 
-	if (rec->nr_policies > PRESERVE_FILE_MAX_POLICIES)
-		return "too many memory policies";
-	for (i = 0; i < rec->nr_policies; i++) {
-		const struct preserve_policy_ser *ps = &rec->policies[i];
-
-		if (ps->start < end || ps->end <= ps->start ||
-		    ps->end > (MAX_LFS_FILESIZE >> PAGE_SHIFT) + 1)
-			return "memory policies overlap or are out of range";
-		if (strnlen(ps->text, sizeof(ps->text)) == sizeof(ps->text))
-			return "memory policy without an end";
-		end = ps->end;
-	}
-	return NULL;
+	for (i = 0; i < PRESERVE_FILE_TIMES; i++)
+		if (rec->times[i].nsec >= NSEC_PER_SEC)
+			return false;
+	return true;
 }
 
 static const char *record_fields_bad(const struct preserve_file_ser *rec)
@@ -118,7 +107,7 @@ static const char *record_fields_bad(const struct preserve_file_ser *rec)
 		return "file size out of range";
 	if (rec->pos > MAX_LFS_FILESIZE)
 		return "file position out of range";
-	if (rec->f_flags & ~RECORD_F_FLAGS)
+	if (rec->f_flags & ~PRESERVE_F_FLAGS)
 		return "file flags unknown";
 	if (rec->mode & ~07777)
 		return "mode out of range";
@@ -127,7 +116,13 @@ static const char *record_fields_bad(const struct preserve_file_ser *rec)
 		return "name broken";
 	if (rec->uid == (u32)-1 || rec->gid == (u32)-1)
 		return "owner out of range";
-	return record_policies_bad(rec);
+	if (!record_times_ok(rec))
+		return "time out of range";
+	if (rec->write_hint > WRITE_LIFE_EXTREME)
+		return "write hint unknown";
+	if (rec->extras_len > sizeof(rec->extras))
+		return "extras out of bounds";
+	return NULL;
 }
 
 /**
@@ -136,7 +131,7 @@ static const char *record_fields_bad(const struct preserve_file_ser *rec)
  * @kind:   The kind that the caller restores.
  * @reason: Says why not, on error.
  *
- * Seals belong to the backend, which knows them.
+ * Seals, flags of the inode and extras belong to the backend, which knows them.
  *
  * Return: 0; -EPROTO for another version or kind; -EBADMSG for damage.
  */

@@ -8,8 +8,10 @@
 #include <linux/fcntl.h>
 #include <linux/fs.h>
 #include <linux/limits.h>
+#include <linux/rw_hint.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include <linux/time64.h>
 
 #include "internal.h"
 
@@ -113,21 +115,15 @@ static void record_refuses_##_name(struct kunit *test)			\
 REFUSES(size, rec->i_size = (u64)MAX_LFS_FILESIZE + 1,
 	"file size out of range")
 REFUSES(pos, rec->pos = U64_MAX, "file position out of range")
-REFUSES(f_flags, rec->f_flags |= O_DIRECT, "file flags unknown")
+REFUSES(f_flags, rec->f_flags |= O_PATH, "file flags unknown")
 REFUSES(mode, rec->mode |= S_IFDIR, "mode out of range")
 REFUSES(name_len, rec->name_len++, "name broken")
 REFUSES(name_end, memset(rec->name, 'n', sizeof(rec->name)), "name broken")
 REFUSES(uid, rec->uid = (u32)-1, "owner out of range")
 REFUSES(gid, rec->gid = (u32)-1, "owner out of range")
-REFUSES(policy_nr, rec->nr_policies = PRESERVE_FILE_MAX_POLICIES + 1,
-	"too many memory policies")
-REFUSES(policy_range, rec->nr_policies = 1,
-	"memory policies overlap or are out of range")
-REFUSES(policy_text, {
-	rec->nr_policies = 1;
-	rec->policies[0].end = 1;
-	memset(rec->policies[0].text, 'p', PRESERVE_POLICY_MAX_TEXT);
-}, "memory policy without an end")
+REFUSES(nsec, rec->times[PRESERVE_FILE_BTIME].nsec = NSEC_PER_SEC, "time out of range")
+REFUSES(write_hint, rec->write_hint = WRITE_LIFE_EXTREME + 1, "write hint unknown")
+REFUSES(extras, rec->extras_len = PRESERVE_FILE_EXTRAS + 1, "extras out of bounds")
 
 static struct preserve_header_ser *good_header(struct kunit *test)
 {
@@ -185,9 +181,9 @@ static struct kunit_case record_cases[] = {
 	KUNIT_CASE(record_refuses_name_end),
 	KUNIT_CASE(record_refuses_uid),
 	KUNIT_CASE(record_refuses_gid),
-	KUNIT_CASE(record_refuses_policy_nr),
-	KUNIT_CASE(record_refuses_policy_range),
-	KUNIT_CASE(record_refuses_policy_text),
+	KUNIT_CASE(record_refuses_nsec),
+	KUNIT_CASE(record_refuses_write_hint),
+	KUNIT_CASE(record_refuses_extras),
 	KUNIT_CASE(header_checks),
 	{}
 };

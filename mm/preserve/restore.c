@@ -184,6 +184,16 @@ static int record_accept(u64 phys, struct preserve_file_ser *rec, u32 kind,
 }
 
 /**
+ * preserve_note_refused - A backend refuses for good what a record describes.
+ *
+ * Context: Any. preserve_record_take() counts what it refuses itself.
+ */
+void preserve_note_refused(void)
+{
+	atomic_long_inc(&preserve_nr_refused);
+}
+
+/**
  * preserve_record_take - Accept a handed-over record.
  * @phys: LUO's data handle: the record's physical address, not trusted.
  * @kind: PRESERVE_FILE_*.
@@ -210,7 +220,7 @@ struct preserve_file_ser *preserve_record_take(u64 phys, u32 kind,
 	return rec;
 
 refuse:
-	atomic_long_inc(&preserve_nr_refused);
+	preserve_note_refused();
 	trace_preserve_restore(phys, 0, 0, err);
 	pr_err_ratelimited("record at %#llx refused: %s (%pe); its memory stays set aside until the next kexec\n",
 			   phys, reason, ERR_PTR(err));

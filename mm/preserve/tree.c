@@ -8,8 +8,10 @@
  */
 #include <linux/errno.h>
 #include <linux/fs.h>
+#include <linux/kdev_t.h>
 #include <linux/limits.h>
 #include <linux/mm.h>
+#include <linux/rw_hint.h>
 #include <linux/overflow.h>
 #include <linux/slab.h>
 #include <linux/stat.h>
@@ -36,6 +38,10 @@ static u8 *writer_room(struct preserve_tree_writer *w, size_t nr)
 		return NULL;
 	if (w->size - w->len >= nr)
 		return w->buf + w->len;
+	if (w->fixed) {
+		w->err = -E2BIG;
+		return NULL;
+	}
 	if (nr > PRESERVE_TREE_MAX_SECTION - w->len) {
 		w->err = -EFBIG;
 		return NULL;
@@ -115,6 +121,10 @@ static u32 parts_of(const struct preserve_tree_inode *in)
 {
 	u32 parts = in->nr_extras ? PRESERVE_INODE_EXTRAS : 0;
 
+	if (in->version)
+		parts |= PRESERVE_INODE_VERSION;
+	if (in->write_hint)
+		parts |= PRESERVE_INODE_HINT;
 	if (in->uid)
 		parts |= PRESERVE_INODE_UID;
 	if (in->gid)
@@ -162,6 +172,10 @@ void preserve_tree_put_inode(struct preserve_tree_writer *w,
 		preserve_tree_put(w, in->fsflags);
 	if (parts & PRESERVE_INODE_SEALS)
 		preserve_tree_put(w, in->seals);
+	if (parts & PRESERVE_INODE_VERSION)
+		preserve_tree_put(w, in->version);
+	if (parts & PRESERVE_INODE_HINT)
+		preserve_tree_put(w, in->write_hint);
 	put_time(w, &in->mtime, w->epoch);
 	if (parts & PRESERVE_INODE_CTIME)
 		put_time(w, &in->ctime, in->mtime.tv_sec);
@@ -349,6 +363,7 @@ static void get_runs(struct preserve_tree_reader *r,
 	in->runs = r->at;
 	for (i = 0; i < in->nr_runs && preserve_tree_get_run(r, &at, &run); i++)
 		pages += run.nr;
+	in->end = at.index;
 	if (pages != in->nr_pages || in->size > MAX_LFS_FILESIZE ||
 	    at.index > (MAX_LFS_FILESIZE >> PAGE_SHIFT) + 1)
 		r->bad = true;
@@ -358,7 +373,7 @@ static bool type_ok(const struct preserve_tree_inode *in)
 {
 	if (in->mode & ~(S_IFMT | 07777) || in->uid == (u32)-1 ||
 	    in->gid == (u32)-1 || !in->ino || !in->nlink ||
-	    in->parts & ~PRESERVE_INODE_PARTS)
+	    in->parts & ~PRESERVE_INODE_PARTS || in->write_hint > WRITE_LIFE_EXTREME)
 		return false;
 	switch (in->mode & S_IFMT) {
 	case S_IFDIR:
@@ -400,6 +415,8 @@ bool preserve_tree_get_inode(struct preserve_tree_reader *r,
 	in->rdev = parts & PRESERVE_INODE_RDEV ? get_u32(r) : 0;
 	in->fsflags = parts & PRESERVE_INODE_FSFLAGS ? get_u32(r) : 0;
 	in->seals = parts & PRESERVE_INODE_SEALS ? get_u32(r) : F_SEAL_SEAL;
+	in->version = parts & PRESERVE_INODE_VERSION ? preserve_tree_get(r) : 0;
+	in->write_hint = parts & PRESERVE_INODE_HINT ? get_u32(r) : 0;
 	get_times(r, in);
 	if (S_ISREG(in->mode)) {
 		get_runs(r, in);
@@ -418,7 +435,7 @@ bool preserve_tree_get_inode(struct preserve_tree_reader *r,
 	}
 	if (parts & PRESERVE_INODE_EXTRAS)
 		in->nr_extras = get_u32(r);
-	if (in->nr_extras > PRESERVE_EXTRAS_MAX || !type_ok(in))
+	if (!type_ok(in))
 		r->bad = true;
 	return !r->bad;
 }
@@ -524,6 +541,8 @@ static const char *tree_fields_bad(const struct preserve_tree_ser *tree)
 	if (tree->max_inodes > U32_MAX * 1024ULL ||
 	    tree->nr_inodes > tree->length)
 		return "number of inodes out of bounds";
+	if (tree->dev >= 1U << MINORBITS || tree->reserved)
+		return "device number out of range";
 	if (tree->uid == (u32)-1 || tree->gid == (u32)-1)
 		return "owner out of range";
 	if (strnlen(tree->policy, sizeof(tree->policy)) == sizeof(tree->policy) ||

@@ -19,6 +19,7 @@
  * @len:   How many.
  * @size:  Room for so many.
  * @err:   The first error; nothing is added after it.
+ * @fixed: @buf cannot grow: what it has no room for is -E2BIG.
  * @epoch: What times are relative to.
  */
 struct preserve_tree_writer {
@@ -26,6 +27,7 @@ struct preserve_tree_writer {
 	size_t len;
 	size_t size;
 	int err;
+	bool fixed;
 	s64 epoch;
 };
 
@@ -53,6 +55,8 @@ struct preserve_tree_reader {
  * @rdev:       Of a device, as new_encode_dev() has it.
  * @fsflags:    FS_*_FL.
  * @seals:      F_SEAL_*.
+ * @write_hint: WRITE_LIFE_*.
+ * @version:    i_version.
  * @ino:        Inode number.
  * @generation: i_generation.
  * @mtime:      Times.
@@ -62,6 +66,7 @@ struct preserve_tree_reader {
  * @size:       Of a file or directory, bytes.
  * @nr_pages:   Of a file: pages that it has.
  * @nr_runs:    In so many runs.
+ * @end:        Page index behind the last, of what is read.
  * @runs:       Where these are in the bytes that are read.
  * @dir:        Of a directory: its number plus one, or 0 for an empty one.
  * @next:       Of a directory: next position.
@@ -78,6 +83,8 @@ struct preserve_tree_inode {
 	u32 rdev;
 	u32 fsflags;
 	u32 seals;
+	u32 write_hint;
+	u64 version;
 	u64 ino;
 	u32 generation;
 	struct timespec64 mtime;
@@ -87,6 +94,7 @@ struct preserve_tree_inode {
 	u64 size;
 	u64 nr_pages;
 	u64 nr_runs;
+	u64 end;
 	const u8 *runs;
 	u64 dir;
 	u64 next;

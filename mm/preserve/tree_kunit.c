@@ -11,6 +11,7 @@
 #include <linux/fs.h>
 #include <linux/limits.h>
 #include <linux/prandom.h>
+#include <linux/rw_hint.h>
 #include <linux/slab.h>
 #include <linux/stat.h>
 #include <linux/string.h>
@@ -166,6 +167,8 @@ static void expect_inode(struct kunit *test, const struct preserve_tree_inode *a
 	KUNIT_EXPECT_EQ(test, a->rdev, b->rdev);
 	KUNIT_EXPECT_EQ(test, a->fsflags, b->fsflags);
 	KUNIT_EXPECT_EQ(test, a->seals, b->seals);
+	KUNIT_EXPECT_EQ(test, a->version, b->version);
+	KUNIT_EXPECT_EQ(test, a->write_hint, b->write_hint);
 	KUNIT_EXPECT_EQ(test, a->ino, b->ino);
 	KUNIT_EXPECT_EQ(test, a->generation, b->generation);
 	expect_time(test, &a->mtime, &b->mtime);
@@ -213,7 +216,9 @@ static struct preserve_tree_inode extreme(u32 type)
 	in.ctime = (struct timespec64) { .tv_sec = S64_MIN, .tv_nsec = 1 };
 	in.atime = (struct timespec64) { .tv_sec = 0, .tv_nsec = 0 };
 	in.btime = (struct timespec64) { .tv_sec = -1, .tv_nsec = 999999999 };
-	in.nr_extras = PRESERVE_EXTRAS_MAX;
+	in.nr_extras = U32_MAX;
+	in.version = U64_MAX;
+	in.write_hint = WRITE_LIFE_EXTREME;
 	return in;
 }
 
@@ -401,7 +406,7 @@ static void check_inode(struct kunit *test, const struct preserve_tree_inode *in
 	KUNIT_EXPECT_NE(test, 0, in->nlink);
 	KUNIT_EXPECT_LT(test, in->mtime.tv_nsec, NSEC_PER_SEC);
 	KUNIT_EXPECT_LE(test, in->size, MAX_LFS_FILESIZE);
-	KUNIT_EXPECT_LE(test, in->nr_extras, PRESERVE_EXTRAS_MAX);
+	KUNIT_EXPECT_LE(test, in->write_hint, WRITE_LIFE_EXTREME);
 	if (S_ISREG(in->mode))
 		check_runs(test, in, end);
 	if (S_ISLNK(in->mode)) {
@@ -578,7 +583,7 @@ REFUSES(pages, S_IFREG, in.nr_pages++)
 REFUSES(no_run, S_IFREG, in.nr_runs = 0)
 REFUSES(dir_size, S_IFDIR, in.size = (u64)LONG_MAX + 1)
 REFUSES(dir_next, S_IFDIR, in.next = (u64)LONG_MAX + 1)
-REFUSES(extras, S_IFREG, in.nr_extras = PRESERVE_EXTRAS_MAX + 1)
+REFUSES(write_hint, S_IFREG, in.write_hint = WRITE_LIFE_EXTREME + 1)
 
 static void inode_refuses_parts(struct kunit *test)
 {
@@ -844,7 +849,7 @@ static struct kunit_case tree_cases[] = {
 	KUNIT_CASE(inode_refuses_no_run),
 	KUNIT_CASE(inode_refuses_dir_size),
 	KUNIT_CASE(inode_refuses_dir_next),
-	KUNIT_CASE(inode_refuses_extras),
+	KUNIT_CASE(inode_refuses_write_hint),
 	KUNIT_CASE(inode_refuses_parts),
 	KUNIT_CASE(inode_refuses_target),
 	KUNIT_CASE(run_refusals),

@@ -13,7 +13,7 @@
 
 #define PART_NLINK	0x004
 #define PARTS_OWNER	0x003
-#define PARTS_NUMBERS	0x038	/* device, flags, seals */
+#define PARTS_NUMBERS	0xc38	/* device, flags, seals, change counter, write hint */
 #define PARTS_TIMES	0x1c0
 
 static struct section *section_at(struct book *book, __u64 table, unsigned int no)

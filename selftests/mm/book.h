@@ -41,6 +41,8 @@ struct book {
 	__u32 mnt_flags;
 	__u64 quota_limits[4];
 	__u8 uuid[16];
+	__u32 dev;
+	__u32 reserved;
 	char policy[112];
 	char source[128];
 	__u64 csum;

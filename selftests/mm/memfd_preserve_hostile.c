@@ -44,10 +44,10 @@ struct root {
 	__u64 sum;
 };
 
-struct policy {
-	__u64 start;
-	__u64 end;
-	char text[112];
+struct point {
+	__s64 sec;
+	__u32 nsec;
+	__u32 reserved;
 };
 
 struct record {
@@ -63,10 +63,13 @@ struct record {
 	__u32 uid;
 	__u32 gid;
 	__u32 name_len;
-	__u32 nr_policies;
+	__u32 fsflags;
 	struct root map;
+	struct point times[4];
+	__u32 write_hint;
+	__u32 extras_len;
 	char name[256];
-	struct policy policies[24];
+	__u8 extras[3400];
 	__u64 csum;
 };
 
@@ -140,17 +143,22 @@ static void hurt_size(const struct victim *victim)
 	reseal_record(victim);
 }
 
-static void hurt_policies(const struct victim *victim)
+static void hurt_extras(const struct victim *victim)
 {
-	victim->rec->nr_policies = 25;
+	victim->rec->extras_len = sizeof(victim->rec->extras) + 1;
 	reseal_record(victim);
 }
 
-static void hurt_policy_text(const struct victim *victim)
+static void hurt_extra_bytes(const struct victim *victim)
 {
-	victim->rec->nr_policies = 1;
-	victim->rec->policies[0].end = 1;
-	memset(victim->rec->policies[0].text, 'x', 112);
+	victim->rec->extras_len = 9;
+	memset(victim->rec->extras, 0xff, 9);
+	reseal_record(victim);
+}
+
+static void hurt_fsflags(const struct victim *victim)
+{
+	victim->rec->fsflags = ~0U;
 	reseal_record(victim);
 }
 
@@ -239,8 +247,9 @@ static const struct attack {
 	{ "record-sum",	hurt_record_sum,	-EBADMSG },
 	{ "name",	hurt_name,		-EBADMSG },
 	{ "size",	hurt_size,		-EBADMSG },
-	{ "policies",	hurt_policies,		-EBADMSG },
-	{ "policy-text", hurt_policy_text,	-EBADMSG },
+	{ "extras",	hurt_extras,		-EBADMSG },
+	{ "extra-bytes", hurt_extra_bytes,	-EUCLEAN },
+	{ "fsflags",	hurt_fsflags,		-EPROTO },
 	{ "root-sum",	hurt_root_sum,		-EBADMSG },
 	{ "map-version", hurt_map_version,	-EPROTO },
 	{ "leaf-sum",	hurt_leaf_sum,		-EBADMSG },

@@ -25,6 +25,7 @@
 #include "stage.h"
 #include "tree.h"
 
+#define AGAIN		"again"
 #define SESSION		"hostile"
 #define TOKEN_OTHER	1000
 #define OTHER_SIZE	MIB(1)
@@ -312,8 +313,8 @@ static const struct attack {
 	{ "root-sum",	hurt_root_sum,		EUCLEAN, 0, {} },
 	{ "root-dir",	hurt_root_dir,		EUCLEAN, 0, {} },
 	{ "dir-sum",	hurt_dir_sum,		0, EUCLEAN, { "/first" } },
-	{ "link-sum",	hurt_link_sum,		0, EUCLEAN,
-						{ "/first", "/second" } },
+	{ "link-sum",	hurt_link_sum,		0, ENOENT,
+						{ "/first/name", "/second/name" } },
 	{ "swapped",	hurt_swapped,		0, EUCLEAN,
 						{ "/first", "/second" } },
 	{ "slash",	hurt_slash,		0, EUCLEAN, { "/first" } },
@@ -323,7 +324,7 @@ static const struct attack {
 	{ "root-loop",	hurt_root_loop,		0, EUCLEAN, { "/first" } },
 	{ "dir-twice",	hurt_dir_twice,		0, EUCLEAN, { "/first" } },
 	{ "no-dir",	hurt_no_dir,		0, EUCLEAN, { "/first/inner" } },
-	{ "names-many",	hurt_names_many,	0, EUCLEAN, { "/second" } },
+	{ "names-many",	hurt_names_many,	0, ENOENT, { "/second/name" } },
 	{ "names-few",	hurt_names_few,		0, 0, {} },
 	{ "dir-links",	hurt_dir_links,		0, EUCLEAN, { "/first" } },
 	{ "file-links",	hurt_file_links,	0, EUCLEAN, { "/first" } },
@@ -551,6 +552,16 @@ static void look(int session, unsigned int i)
 	      attacks[i].name);
 }
 
+/* A damaged tree crosses again, damage and all, and what is damaged can be removed. */
+static unsigned int damaged(void)
+{
+	unsigned int i = 0;
+
+	while (strcmp(attacks[i].name, "dir-sum"))
+		i++;
+	return i;
+}
+
 static void unmount_all(void)
 {
 	__s64 used = pool_counter("used");
@@ -563,10 +574,34 @@ static void unmount_all(void)
 	      (long long)used);
 	for (i = 1; i < NR_ATTACKS; i++) {
 		at(dir, i, "");
-		if (!attacks[i].whole)
+		if (!attacks[i].whole && i != damaged())
 			require(!umount(dir), "unmount %s", dir);
 	}
 	check(true, "all trees are unmounted");
+}
+
+static void damaged_preserve(void)
+{
+	int session = stage_session_create(AGAIN), fd = tree_open("/dir-sum"), err;
+
+	err = preserve_session_add_fd(session, fd, 1);
+	check(!err, "a damaged tree is preserved again: %d", err);
+	close(fd);
+	check(!rmdir("/swapped/first") && !rmdir("/dir-links/first"),
+	      "a damaged directory is removed: %s", strerror(errno));
+}
+
+static void damaged_look(void)
+{
+	int session = stage_session_retrieve(AGAIN);
+	int fd = preserve_session_get_fd(session, 1);
+
+	check(fd >= 0 && !tree_attach(fd, "/dir-sum"), "it is retrieved: %d", fd);
+	close(fd);
+	check(!wrong_paths(damaged()), "what was refused is refused, the rest is there");
+	check(!rmdir("/dir-sum/first"), "what is damaged is removed: %s", strerror(errno));
+	stage_session_finish(session);
+	check(!umount("/dir-sum"), "it is unmounted");
 }
 
 static void after(void)
@@ -585,11 +620,13 @@ static void after(void)
 	names_check();
 	names_remove();
 	stage_session_finish(session);
+	damaged_preserve();
 	unmount_all();
 }
 
 static void afterwards(void)
 {
+	damaged_look();
 	check(!pool_counter("unclaimed"), "nothing is set aside: %lld",
 	      (long long)pool_counter("unclaimed"));
 	check(pool_counter("used") <= (__s64)KIB(64), "nothing is leaked: %lld",

@@ -160,7 +160,7 @@ struct preserve_bitmaps_ser {
 static_assert(sizeof(struct preserve_bitmaps_ser) == 24);
 
 #define PRESERVE_FILE_MAGIC		0x4543455256535250ULL /* "PRSVRECE" */
-#define PRESERVE_FILE_VERSION		2
+#define PRESERVE_FILE_VERSION		3
 
 /* The kinds of file that a record can describe. */
 #define PRESERVE_FILE_MEMFD		1
@@ -172,21 +172,27 @@ static_assert(sizeof(struct preserve_bitmaps_ser) == 24);
 /* Longest name of a file, in bytes. */
 #define PRESERVE_FILE_MAX_NAME		NAME_MAX
 
-/* The most memory policies of one file, and the longest text of one. */
-#define PRESERVE_FILE_MAX_POLICIES	24
-#define PRESERVE_POLICY_MAX_TEXT	112
+/* Room for what only few files have. */
+#define PRESERVE_FILE_EXTRAS		3400
 
 /**
- * struct preserve_policy_ser - The memory policy of a part of a file.
- * @start: First page index.
- * @end:   Page index behind the last.
- * @text:  The policy as tmpfs's mount option mpol= has it, ends with a zero byte.
+ * struct preserve_time_ser - A point in time.
+ * @sec:  Seconds since 1970.
+ * @nsec: Nanoseconds, less than a second.
+ * @reserved: 0.
  */
-struct preserve_policy_ser {
-	__u64 start;
-	__u64 end;
-	char text[PRESERVE_POLICY_MAX_TEXT];
+struct preserve_time_ser {
+	__s64 sec;
+	__u32 nsec;
+	__u32 reserved;
 };
+
+/* Which time of a file stands where in preserve_file_ser.times. */
+#define PRESERVE_FILE_MTIME		0
+#define PRESERVE_FILE_CTIME		1
+#define PRESERVE_FILE_ATIME		2
+#define PRESERVE_FILE_BTIME		3
+#define PRESERVE_FILE_TIMES		4
 
 /**
  * struct preserve_file_ser - One preserved file.
@@ -194,7 +200,8 @@ struct preserve_policy_ser {
  * @version:  %PRESERVE_FILE_VERSION.
  * @size:     sizeof(struct preserve_file_ser).
  * @kind:     PRESERVE_FILE_*, perhaps with %PRESERVE_FILE_GIVEN_UP.
- * @f_flags:  The open file's status flags, of those that fcntl(F_SETFL) sets.
+ * @f_flags:  The open file's status flags that cross: O_APPEND, O_NONBLOCK, O_NOATIME,
+ *            O_DIRECT, O_SYNC, O_DSYNC.
  * @i_size:   File size, bytes.
  * @pos:      File position, bytes.
  * @seals:    F_SEAL_* as F_GET_SEALS shows them.
@@ -202,10 +209,14 @@ struct preserve_policy_ser {
  * @uid:      Owner, in the initial user namespace.
  * @gid:      Group, in the initial user namespace.
  * @name_len: Length of @name, bytes, without its end.
- * @nr_policies: Entries of @policies in use.
+ * @fsflags:  FS_*_FL as FS_IOC_GETFLAGS shows them.
  * @map:      The file map: kind %PRMAP_FILE, page index to frame.
+ * @times:    Of the last modification, change and access, and of birth.
+ * @write_hint: As F_GET_RW_HINT shows it.
+ * @extras_len: Bytes of @extras in use.
  * @name:     The file's name, ends with a zero byte.
- * @policies: Memory policies, in the order of their parts, which do not overlap.
+ * @extras:   Extended attributes, ACLs and memory policies, each as a tree's book
+ *            (<linux/kho/abi/preserve_tree.h>) has it.
  * @csum:     xxh64, seed 0, of all bytes before this field.
  */
 struct preserve_file_ser {
@@ -221,20 +232,24 @@ struct preserve_file_ser {
 	__u32 uid;
 	__u32 gid;
 	__u32 name_len;
-	__u32 nr_policies;
+	__u32 fsflags;
 	struct prmap_root_ser map;
+	struct preserve_time_ser times[PRESERVE_FILE_TIMES];
+	__u32 write_hint;
+	__u32 extras_len;
 	char name[PRESERVE_FILE_MAX_NAME + 1];
-	struct preserve_policy_ser policies[PRESERVE_FILE_MAX_POLICIES];
+	__u8 extras[PRESERVE_FILE_EXTRAS];
 	__u64 csum;
 };
 
 static_assert(offsetof(struct preserve_file_ser, map) == 64);
 static_assert(offsetof(struct preserve_file_ser, csum) ==
-	      64 + sizeof(struct prmap_root_ser) + PRESERVE_FILE_MAX_NAME + 1 +
-	      PRESERVE_FILE_MAX_POLICIES * sizeof(struct preserve_policy_ser));
+	      64 + sizeof(struct prmap_root_ser) +
+	      PRESERVE_FILE_TIMES * sizeof(struct preserve_time_ser) + 8 +
+	      PRESERVE_FILE_MAX_NAME + 1 + PRESERVE_FILE_EXTRAS);
 static_assert(sizeof(struct preserve_file_ser) <= 4096);
 
 /* LUO's name for the handler of memfds made with MFD_PRESERVE. */
-#define PRESERVE_MEMFD_COMPATIBLE	"preserve-memfd-v1"
+#define PRESERVE_MEMFD_COMPATIBLE	"preserve-memfd-v2"
 
 #endif /* _LINUX_KHO_ABI_PRESERVE_H */

@@ -23,6 +23,7 @@
  *
  * - a directory: its entries, oldest first. Directories are numbered, the root is
  *   0; a table at @dirs says where each one is. Each has one entry that names it.
+ *   One entry in no bytes: the directory was damaged when it was handed on.
  * - a link: one inode that has several names. They are numbered, too, with their
  *   table at @links.
  * - what the whole file system has besides: see &struct preserve_tree_ser.
@@ -36,8 +37,8 @@
  *
  * inode:
  *	which of the optional parts there are (PRESERVE_INODE_*), mode, inode number,
- *	generation, the optional ones of: owner, group, links, device, flags, seals;
- *	times (below); then by type
+ *	generation, the optional ones of: owner, group, links, device, flags, seals,
+ *	change counter, write hint; times (below); then by type
  *	file: size, pages, number of runs, runs (below)
  *	symbolic link: its target
  *	directory: its number plus one, or 0 if it is empty, size, next position;
@@ -55,7 +56,7 @@
  */
 
 #define PRESERVE_TREE_MAGIC		0x4545525456525350ULL /* "PSRVTREE" */
-#define PRESERVE_TREE_VERSION		1
+#define PRESERVE_TREE_VERSION		2
 
 /* Longest text of the default memory policy, and longest name of the source. */
 #define PRESERVE_TREE_MAX_POLICY	112
@@ -72,7 +73,11 @@
 #define PRESERVE_TREE_SYNC		0x80
 #define PRESERVE_TREE_DIRSYNC		0x100
 #define PRESERVE_TREE_LAZYTIME		0x200
-#define PRESERVE_TREE_FLAGS		0x3ff	/* all of them */
+#define PRESERVE_TREE_I_VERSION		0x400
+#define PRESERVE_TREE_DEFAULT_SIZE	0x800	/* the limit of pages was not given */
+#define PRESERVE_TREE_DEFAULT_INODES	0x1000	/* nor that of inodes */
+#define PRESERVE_TREE_HANDLES		0x2000	/* file handles may exist */
+#define PRESERVE_TREE_FLAGS		0x3fff	/* all of them */
 
 /* The greatest section that is accepted, in bytes. */
 #define PRESERVE_TREE_MAX_SECTION	0x40000000U
@@ -87,8 +92,11 @@
  * @nr_dirs:    Its entries; 0 if the root is empty.
  * @links:      The same of links.
  * @nr_links:   Its entries; the first is the root directory's inode.
- * @quotas:     Section of quota limits, 0 for none: entries of kind (0 user, 1
- *              group), ID, bytes, inodes, soft bytes, soft inodes.
+ * @quotas:     Section of quotas, 0 for none: entries of kind and ID; of kind 0 (a
+ *              user) and 1 (a group) then bytes, inodes, soft bytes, soft inodes, and
+ *              when the grace for bytes and inodes ends, seconds since 1970 or 0; of
+ *              kind 2 and 3, ID 0, the grace times of users and groups for bytes and
+ *              inodes, in seconds.
  * @nr_inodes:  Inodes besides the root.
  * @used_blocks: Pages of all files.
  * @used_ispace: Bytes of inode space in use; 0 without a limit.
@@ -105,6 +113,8 @@
  * @mnt_flags:  MNT_* of the mount, of those that mount(2) sets.
  * @quota_limits: Default limits: user bytes, user inodes, group bytes, group inodes.
  * @uuid:       Of the file system.
+ * @dev:        Minor number of its device, as stat() shows it.
+ * @reserved:   0.
  * @policy:     The default memory policy as the mount option has it, or empty.
  * @source:     The mount's source, ends with a zero byte.
  * @csum:       xxh64, seed 0, of all bytes before this field.
@@ -135,6 +145,8 @@ struct preserve_tree_ser {
 	__u32 mnt_flags;
 	__u64 quota_limits[4];
 	__u8 uuid[16];
+	__u32 dev;
+	__u32 reserved;
 	char policy[PRESERVE_TREE_MAX_POLICY];
 	char source[PRESERVE_TREE_MAX_SOURCE];
 	__u64 csum;
@@ -143,8 +155,8 @@ struct preserve_tree_ser {
 static_assert(offsetof(struct preserve_tree_ser, mode) == 128);
 static_assert(offsetof(struct preserve_tree_ser, quota_limits) == 152);
 static_assert(offsetof(struct preserve_tree_ser, uuid) == 184);
-static_assert(offsetof(struct preserve_tree_ser, csum) == 440);
-static_assert(sizeof(struct preserve_tree_ser) == 448);
+static_assert(offsetof(struct preserve_tree_ser, csum) == 448);
+static_assert(sizeof(struct preserve_tree_ser) == 456);
 
 #define PRESERVE_SECTION_MAGIC		0x54434553U	/* "SECT" */
 
@@ -187,14 +199,18 @@ static_assert(sizeof(struct preserve_section_ser) == 32);
 #define PRESERVE_INODE_ATIME		0x080
 #define PRESERVE_INODE_BTIME		0x100
 #define PRESERVE_INODE_EXTRAS		0x200
-#define PRESERVE_INODE_PARTS		0x3ff
+#define PRESERVE_INODE_VERSION		0x400	/* i_version, as the inode has it */
+#define PRESERVE_INODE_HINT		0x800	/* WRITE_LIFE_* */
+#define PRESERVE_INODE_PARTS		0xfff
 
 #define PRESERVE_EXTRA_XATTR		1	/* full name, value */
 #define PRESERVE_EXTRA_ACL		2	/* the same, in the form of an xattr */
 #define PRESERVE_EXTRA_POLICY		3	/* text; first page, behind the last */
-#define PRESERVE_EXTRAS_MAX		4096
+
+/* Entries of the section of quotas: limits of USRQUOTA, GRPQUOTA, or, so much more: */
+#define PRESERVE_QUOTA_GRACE		2	/* grace times */
 
 /* LUO's name for the handler of tmpfs trees. */
-#define PRESERVE_TREE_COMPATIBLE	"preserve-tmpfs-v1"
+#define PRESERVE_TREE_COMPATIBLE	"preserve-tmpfs-v2"
 
 #endif /* _LINUX_KHO_ABI_PRESERVE_TREE_H */

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What only few inodes have, noted for the next kernel and given back there: extended
+ * attributes, ACLs, memory policies. Trees and single files have it in the same form.
+ */
+#define pr_fmt(fmt) "preserve: tmpfs: " fmt
+
+#include <linux/fs.h>
+#include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
+#include <linux/security.h>
+#include <linux/shmem_fs.h>
+#include <linux/slab.h>
+#include <linux/xattr.h>
+
+#include "shmem_lu.h"
+#include "shmem_lu_tree.h"
+
+/* --- noting --- */
+
+static int xattrs_note(struct inode *inode, struct preserve_tree_writer *w, u32 *nr,
+		       u64 *space)
+{
+	struct simple_xattr *xattr;
+
+	/* The inode is locked: nobody else changes the list. */
+	list_for_each_entry(xattr, &SHMEM_I(inode)->xattrs, node) {
+		preserve_tree_put(w, PRESERVE_EXTRA_XATTR);
+		preserve_tree_put_text(w, xattr->name, strlen(xattr->name));
+		preserve_tree_put_text(w, xattr->value, xattr->size);
+		*space += simple_xattr_space(xattr->name, xattr->size);
+		++*nr;
+	}
+	return w->err;
+}
+
+static int acl_note(struct inode *inode, int type, struct preserve_tree_writer *w,
+		    u32 *nr)
+{
+	struct posix_acl *acl = get_cached_acl(inode, type);
+	const char *name = posix_acl_xattr_name(type);
+	size_t size;
+	void *value;
+
+	if (IS_ERR_OR_NULL(acl) || is_uncached_acl(acl))
+		return 0;
+	value = posix_acl_to_xattr(&init_user_ns, acl, &size, GFP_KERNEL);
+	posix_acl_release(acl);
+	if (!value)
+		return -ENOMEM;
+	preserve_tree_put(w, PRESERVE_EXTRA_ACL);
+	preserve_tree_put_text(w, name, strlen(name));
+	preserve_tree_put_text(w, value, size);
+	kfree(value);
+	++*nr;
+	return w->err;
+}
+
+/**
+ * shmem_lu_labels_note - Note an inode's extended attributes and ACLs.
+ * @inode: The inode, locked; from now on shmem_lu_may_label() refuses changes.
+ * @w:     Where to.
+ * @nr:    Counted up by what was noted.
+ * @space: Counted up by what they take of a limit of inodes, in bytes.
+ *
+ * Context: Process context.
+ * Return: 0; -ENOMEM; -E2BIG or -EFBIG if @w has no more room.
+ */
+int shmem_lu_labels_note(struct inode *inode, struct preserve_tree_writer *w, u32 *nr,
+			 u64 *space)
+{
+	int err = xattrs_note(inode, w, nr, space);
+
+	err = err ?: acl_note(inode, ACL_TYPE_ACCESS, w, nr);
+	return err ?: acl_note(inode, ACL_TYPE_DEFAULT, w, nr);
+}
+
+/**
+ * shmem_lu_policies_note - Note a file's memory policies.
+ * @inode: An inode; only regular files have some.
+ * @w:     Where to. If there is no room for a policy, it has those that fit.
+ * @nr:    Counted up by what was noted.
+ *
+ * Context: Process context.
+ * Return: 0; -ENOMEM; -E2BIG or -EFBIG if @w has no more room, or a policy's text is
+ *         too long.
+ */
+int shmem_lu_policies_note(struct inode *inode, struct preserve_tree_writer *w, u32 *nr)
+{
+	struct shmem_lu_policy part;
+	u64 index = 0;
+	size_t len;
+	int more;
+
+	if (!S_ISREG(inode->i_mode))
+		return 0;
+	while ((more = shmem_lu_policy_next(SHMEM_I(inode), index, &part)) > 0) {
+		len = w->len;
+		preserve_tree_put(w, PRESERVE_EXTRA_POLICY);
+		preserve_tree_put_text(w, part.text, strlen(part.text));
+		preserve_tree_put_text(w, &part, offsetof(struct shmem_lu_policy, text));
+		if (w->err) {
+			w->len = len;
+			return w->err;
+		}
+		index = part.end;
+		++*nr;
+		cond_resched();
+	}
+	return more;
+}
+
+/* --- giving back --- */
+
+static int xattr_load(struct inode *inode, const char *name,
+		      const struct preserve_tree_extra *extra)
+{
+	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
+	int err;
+
+	CLASS(simple_xattr, xattr)(extra->value, extra->value_len);
+
+	if (IS_ERR_OR_NULL(xattr))
+		return -ENOMEM;
+	xattr->name = kstrdup(name, GFP_KERNEL_ACCOUNT);
+	if (!xattr->name)
+		return -ENOMEM;
+	err = simple_xattr_add(&sbinfo->xa_cache, &SHMEM_I(inode)->xattrs, xattr);
+	if (!err)
+		retain_and_null_ptr(xattr);
+	/* A security module that keeps its label elsewhere hears of it. */
+	if (!err && strstarts(name, XATTR_SECURITY_PREFIX))
+		security_inode_setsecurity(inode,
+					   name + XATTR_SECURITY_PREFIX_LEN,
+					   extra->value, extra->value_len, 0);
+	return err == -EEXIST ? -EUCLEAN : err;
+}
+
+static int acl_load(struct inode *inode, const char *name,
+		    const struct preserve_tree_extra *extra)
+{
+	struct posix_acl *acl;
+	int type;
+
+	if (!strcmp(name, XATTR_NAME_POSIX_ACL_ACCESS))
+		type = ACL_TYPE_ACCESS;
+	else if (!strcmp(name, XATTR_NAME_POSIX_ACL_DEFAULT))
+		type = ACL_TYPE_DEFAULT;
+	else
+		return -EUCLEAN;
+	if (!IS_POSIXACL(inode))
+		return -EOPNOTSUPP;
+	acl = posix_acl_from_xattr(&init_user_ns, extra->value, extra->value_len);
+	if (IS_ERR_OR_NULL(acl))
+		return PTR_ERR(acl) == -ENOMEM ? -ENOMEM : -EUCLEAN;
+	if (posix_acl_valid(&init_user_ns, acl)) {
+		posix_acl_release(acl);
+		return -EUCLEAN;
+	}
+	set_cached_acl(inode, type, acl);
+	posix_acl_release(acl);
+	return 0;
+}
+
+static int policy_load(struct inode *inode, const char *text,
+		       const struct preserve_tree_extra *extra)
+{
+	struct shmem_lu_policy part = {};
+
+	if (!S_ISREG(inode->i_mode) ||
+	    extra->value_len != offsetof(struct shmem_lu_policy, text) ||
+	    extra->name_len >= sizeof(part.text))
+		return -EUCLEAN;
+	memcpy(&part, extra->value, extra->value_len);
+	strscpy(part.text, text, sizeof(part.text));
+	if (part.end <= part.start ||
+	    part.end > (MAX_LFS_FILESIZE >> PAGE_SHIFT) + 1)
+		return -EUCLEAN;
+	shmem_lu_policy_load(SHMEM_I(inode), &part);
+	return 0;
+}
+
+/**
+ * shmem_lu_extra_load - Read an inode's next extra, and give it to the inode.
+ * @inode: The inode, new, nobody knows it.
+ * @r:     The reader.
+ *
+ * Context: Process context; with the kernel's credentials.
+ * Return: 0; -EUCLEAN if it is damaged; -EOPNOTSUPP if this kernel has no such thing;
+ *         -ENOMEM.
+ */
+int shmem_lu_extra_load(struct inode *inode, struct preserve_tree_reader *r)
+{
+	struct preserve_tree_extra extra;
+	char name[XATTR_NAME_MAX + 1];
+
+	if (!preserve_tree_get_extra(r, &extra))
+		return -EUCLEAN;
+	memcpy(name, extra.name, extra.name_len);
+	name[extra.name_len] = '\0';
+	switch (extra.kind) {
+	case PRESERVE_EXTRA_XATTR:
+		return xattr_load(inode, name, &extra);
+	case PRESERVE_EXTRA_ACL:
+		return acl_load(inode, name, &extra);
+	default:
+		return policy_load(inode, name, &extra);
+	}
+}
