@@ -183,7 +183,6 @@ void shmem_lu_book_free(struct shmem_lu_book *book)
 	if (!book)
 		return;
 	shmem_lu_book_close(book);
-	mem_cgroup_put(book->memcg);
 	kfree(book);
 }
 

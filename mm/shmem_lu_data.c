@@ -268,7 +268,7 @@ static int data_load_once(struct inode *inode, bool sure)
 		return -EINTR;
 	/* Another task may have been quicker. */
 	if (info->lu_pos) {
-		memcg = set_active_memcg(book->memcg);
+		memcg = set_active_memcg(root_mem_cgroup);
 		err = data_load(inode);
 		set_active_memcg(memcg);
 		loaded = !err;

@@ -649,12 +649,13 @@ out:
 
 /*
  * The entries are accounted for, see shmem_lu_accounted(). The rights and quotas of the
- * task that happens to look do not matter, and its memory cgroup does not pay.
+ * task that happens to look do not matter, and no memory cgroup pays: what is in use already
+ * is refused for no limit.
  */
 static int dir_load_as_kernel(struct inode *dir)
 {
 	struct shmem_sb_info *sbinfo = dir->i_sb->s_fs_info;
-	struct mem_cgroup *memcg = set_active_memcg(sbinfo->lu_in->memcg);
+	struct mem_cgroup *memcg = set_active_memcg(root_mem_cgroup);
 	int err;
 
 	WRITE_ONCE(sbinfo->lu_maker, current);

@@ -121,8 +121,6 @@ static int book_take(struct incoming *in)
 		in->book = shmem_lu_book_new();
 	if (!in->book)
 		return -ENOMEM;
-	if (!in->book->memcg)
-		in->book->memcg = get_mem_cgroup_from_mm(current->mm);
 	if (in->book->file)
 		return 0;
 	file = shmem_lu_file_retrieve(in->handle, PRESERVE_FILE_TREE);

@@ -37,7 +37,6 @@ struct file;
 struct fs_context;
 struct inode;
 struct liveupdate_file_op_args;
-struct mem_cgroup;
 struct super_block;
 struct vfsmount;
 
@@ -55,8 +54,6 @@ struct vfsmount;
  * @names:   Of lu_in, by number of the link: how many names are to come, a value.
  * @nr_dirs: Of lu_in: directories that nobody has looked into. When there are none
  *           no name is to come any more.
- * @memcg:   Of lu_in: of the task that retrieved the tree; what is made of it is charged
- *           there. Owned.
  * @refs:    Of lu_in: those and the files without their data. With the last one the
  *           file goes.
  * @making:  Of lu_in: the file system is not done. If it goes away, what goes with it
@@ -74,7 +71,6 @@ struct shmem_lu_book {
 	struct xarray names;
 	atomic_long_t nr_dirs;
 	atomic_long_t refs;
-	struct mem_cgroup *memcg;
 	bool making;
 	struct completion gone;
 };
