@@ -34,6 +34,54 @@ static int xattrs_note(struct inode *inode, struct preserve_tree_writer *w, u32 
 	return w->err;
 }
 
+static bool has_xattr(struct inode *inode, const char *name)
+{
+	struct simple_xattr *xattr;
+
+	list_for_each_entry(xattr, &SHMEM_I(inode)->xattrs, node)
+		if (!strcmp(xattr->name, name))
+			return true;
+	return false;
+}
+
+static int label_note(struct inode *inode, const char *name,
+		      struct preserve_tree_writer *w, u32 *nr)
+{
+	void *value;
+	int len;
+
+	if (!strstarts(name, XATTR_SECURITY_PREFIX) || has_xattr(inode, name))
+		return 0;
+	len = security_inode_getsecurity(&nop_mnt_idmap, inode,
+					 name + XATTR_SECURITY_PREFIX_LEN, &value, true);
+	if (len < 0)
+		return len == -EOPNOTSUPP ? 0 : len;
+	preserve_tree_put(w, PRESERVE_EXTRA_LABEL);
+	preserve_tree_put_text(w, name, strlen(name));
+	preserve_tree_put_text(w, value, len);
+	kfree(value);
+	++*nr;
+	return w->err;
+}
+
+/* Labels that a security module keeps by itself: a memfd's are no extended attribute. */
+static int own_labels_note(struct inode *inode, struct preserve_tree_writer *w, u32 *nr)
+{
+	char names[XATTR_NAME_MAX + 1], *end = names, *name;
+	ssize_t left = sizeof(names);
+	int err;
+
+	err = security_inode_listsecurity(inode, &end, &left);
+	if (err < 0)
+		return err;
+	for (name = names; name < end; name += strlen(name) + 1) {
+		err = label_note(inode, name, w, nr);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
 static int acl_note(struct inode *inode, int type, struct preserve_tree_writer *w,
 		    u32 *nr)
 {
@@ -57,7 +105,7 @@ static int acl_note(struct inode *inode, int type, struct preserve_tree_writer *
 }
 
 /**
- * shmem_lu_labels_note - Note an inode's extended attributes and ACLs.
+ * shmem_lu_labels_note - Note an inode's extended attributes, labels and ACLs.
  * @inode: The inode, locked; from now on shmem_lu_may_label() refuses changes.
  * @w:     Where to.
  * @nr:    Counted up by what was noted.
@@ -71,6 +119,7 @@ int shmem_lu_labels_note(struct inode *inode, struct preserve_tree_writer *w, u3
 {
 	int err = xattrs_note(inode, w, nr, space);
 
+	err = err ?: own_labels_note(inode, w, nr);
 	err = err ?: acl_note(inode, ACL_TYPE_ACCESS, w, nr);
 	return err ?: acl_note(inode, ACL_TYPE_DEFAULT, w, nr);
 }
@@ -134,6 +183,18 @@ static int xattr_load(struct inode *inode, const char *name,
 					   name + XATTR_SECURITY_PREFIX_LEN,
 					   extra->value, extra->value_len, 0);
 	return err == -EEXIST ? -EUCLEAN : err;
+}
+
+/* Where no security module takes it, it is kept as an extended attribute. */
+static int label_load(struct inode *inode, const char *name,
+		      const struct preserve_tree_extra *extra)
+{
+	if (!strstarts(name, XATTR_SECURITY_PREFIX))
+		return -EUCLEAN;
+	if (!security_inode_setsecurity(inode, name + XATTR_SECURITY_PREFIX_LEN,
+					extra->value, extra->value_len, 0))
+		return 0;
+	return xattr_load(inode, name, extra);
 }
 
 static int acl_load(struct inode *inode, const char *name,
@@ -201,6 +262,8 @@ int shmem_lu_extra_load(struct inode *inode, struct preserve_tree_reader *r)
 	switch (extra.kind) {
 	case PRESERVE_EXTRA_XATTR:
 		return xattr_load(inode, name, &extra);
+	case PRESERVE_EXTRA_LABEL:
+		return label_load(inode, name, &extra);
 	case PRESERVE_EXTRA_ACL:
 		return acl_load(inode, name, &extra);
 	default:

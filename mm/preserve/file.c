@@ -304,8 +304,9 @@ unsigned long preserve_file_goal(struct preserve_file *pf, pgoff_t index)
 		return READ_ONCE(hint->pfn);
 
 	xa_lock_irq(pf->i_pages);
+	/* Room to grow for each of many small files would be most of the pool. */
 	if (!prmap_nr_keys(&pf->map) && !pf->i_pages->xa_head)
-		goal = PRESERVE_GOAL_NEW;
+		goal = pf->small ? 0 : PRESERVE_GOAL_NEW;
 	else if (index && !pf->stale &&
 		 !prmap_lookup(&pf->map, index - 1, &run))
 		goal = run.pfn + (index - run.index);

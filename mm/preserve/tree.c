@@ -461,7 +461,7 @@ bool preserve_tree_get_extra(struct preserve_tree_reader *r,
 	extra->name = preserve_tree_get_text(r, &extra->name_len);
 	extra->value = preserve_tree_get_text(r, &extra->value_len);
 	if (extra->kind < PRESERVE_EXTRA_XATTR ||
-	    extra->kind > PRESERVE_EXTRA_POLICY || !extra_name_ok(extra))
+	    extra->kind > PRESERVE_EXTRA_LABEL || !extra_name_ok(extra))
 		r->bad = true;
 	return !r->bad;
 }

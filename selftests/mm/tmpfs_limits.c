@@ -25,6 +25,7 @@
 #include "tree.h"
 
 #define SESSION		"limits"
+#define NR_SMALL	3000U
 #define TIGHT		"/sys/fs/cgroup/tight"
 #define NR_DIRS		4
 #define NR_FILES	5
@@ -148,11 +149,33 @@ static void preserve(int session, unsigned int i)
 	close(fd);
 }
 
+/* Many files of a page take little more of the pool than they have pages. */
+static void pack_small_files(void)
+{
+	__s64 size = pool_counter("size");
+	int fd = tree_mount("/packed", "preserve,size=64m,nr_inodes=10000");
+	unsigned int i;
+	char name[16];
+
+	require(fd >= 0, "mount");
+	close(fd);
+	for (i = 0; i < NR_SMALL; i++) {
+		snprintf(name, sizeof(name), "%u", i);
+		require(!write_file(path_in("/packed", name), i, KIB(4)), "write");
+	}
+	size = pool_counter("size") - size;
+	check(size <= (__s64)(NR_SMALL * KIB(4)), "the pool has grown by %lld bytes for %u pages",
+	      (long long)size, NR_SMALL);
+	require(!umount("/packed"), "unmount");
+}
+
 static void before(void)
 {
-	int session = stage_session_create(SESSION), fd;
+	int session, fd;
 	unsigned int i;
 
+	pack_small_files();
+	session = stage_session_create(SESSION);
 	for (i = 0; i < NR_TREES; i++) {
 		fd = tree_mount(trees[i].dir, trees[i].options);
 		require(fd >= 0, "mount %s", trees[i].dir);

@@ -206,6 +206,7 @@ static_assert(sizeof(struct preserve_section_ser) == 32);
 #define PRESERVE_EXTRA_XATTR		1	/* full name, value */
 #define PRESERVE_EXTRA_ACL		2	/* the same, in the form of an xattr */
 #define PRESERVE_EXTRA_POLICY		3	/* text; first page, behind the last */
+#define PRESERVE_EXTRA_LABEL		4	/* as XATTR, of a security module alone */
 
 /* Entries of the section of quotas: limits of USRQUOTA, GRPQUOTA, or, so much more: */
 #define PRESERVE_QUOTA_GRACE		2	/* grace times */
