@@ -246,7 +246,7 @@ static void inode_wait(struct inode *inode)
 	inode_unlock(inode);
 }
 
-static void for_each_inode(struct super_block *sb, void (*fn)(struct inode *inode))
+static void inodes_walk(struct super_block *sb, void (*fn)(struct inode *inode))
 {
 	struct inode *inode, *last = NULL;
 
@@ -279,7 +279,7 @@ static int tree_freeze_changes(struct super_block *sb, struct shmem_lu_book *boo
 		WRITE_ONCE(sbinfo->lu_out, book);
 		shmem_lu_quotas_freeze(sb, true);
 	}
-	for_each_inode(sb, inode_wait);
+	inodes_walk(sb, inode_wait);
 	return 0;
 }
 
@@ -292,7 +292,7 @@ static void tree_thaw(struct super_block *sb)
 		WRITE_ONCE(sbinfo->lu_out, NULL);
 		shmem_lu_quotas_freeze(sb, false);
 	}
-	for_each_inode(sb, inode_release);
+	inodes_walk(sb, inode_release);
 }
 
 static void tree_undo(struct super_block *sb, struct shmem_lu_book *book)

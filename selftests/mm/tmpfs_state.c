@@ -148,11 +148,12 @@ static void show_quota(struct tree_text *out, const char *dir, int type)
 
 	require(!quota(dir, Q_GETQUOTA, type, &dq) && !quota(dir, Q_GETINFO, type, &info),
 		"quotas of %s", dir);
-	show(out, "quota %d: %llu %llu %llu, %llu %llu %llu, until %llu %llu, grace %llu %llu flags %x\n",
-	     type, (unsigned long long)dq.dqb_bhardlimit,
-	     (unsigned long long)dq.dqb_bsoftlimit, (unsigned long long)dq.dqb_curspace,
-	     (unsigned long long)dq.dqb_ihardlimit, (unsigned long long)dq.dqb_isoftlimit,
-	     (unsigned long long)dq.dqb_curinodes, (unsigned long long)dq.dqb_btime,
+	show(out, "quota %d: %llu %llu %llu, %llu %llu %llu\n", type,
+	     (unsigned long long)dq.dqb_bhardlimit, (unsigned long long)dq.dqb_bsoftlimit,
+	     (unsigned long long)dq.dqb_curspace, (unsigned long long)dq.dqb_ihardlimit,
+	     (unsigned long long)dq.dqb_isoftlimit, (unsigned long long)dq.dqb_curinodes);
+	show(out, "until %llu %llu, grace %llu %llu flags %x\n",
+	     (unsigned long long)dq.dqb_btime,
 	     (unsigned long long)dq.dqb_itime, (unsigned long long)info.dqi_bgrace,
 	     (unsigned long long)info.dqi_igrace, info.dqi_flags);
 }
@@ -350,7 +351,7 @@ static int make_file(unsigned int thing)
 
 static const char * const handle_names[] = { ".", "special", "deep/er/file", "soft-a" };
 
-#define NR_HANDLES	(sizeof(handle_names) / sizeof(handle_names[0]))
+#define NR_HANDLES	STAGE_COUNT(handle_names)
 
 struct handle {
 	struct file_handle head;
