@@ -17,8 +17,9 @@
  * wants to fill a hole after that waits.
  *
  * Retrieving makes a memfd with the same content, holes, size, position, seals,
- * status flags, mode, owner, name, times, inode flags, extended attributes and ACLs,
- * which cannot be changed while it is preserved. It is an MFD_PRESERVE memfd again, its map
+ * status flags, mode, owner, name, times, inode flags, extended attributes and ACLs. Of
+ * these only the last two cannot be changed while it is preserved. It is an MFD_PRESERVE
+ * memfd again, its map
  * is the one that was handed over, and it can be preserved anew. Its folios are
  * made when they are needed (shmem_lu_demand.c).
  *
@@ -451,26 +452,30 @@ static int policies_update(struct preserve_file_ser *rec, struct inode *inode)
 }
 
 /*
- * What can change until the kexec. Returns -E2BIG if there are more memory policies than
- * there is room for: those that there is are noted.
+ * What can change until the kexec. Memory policies that there is no room for are left
+ * out: they say where new pages go, and each task that can map the file can add some.
  */
-static int record_update(struct preserve_file_ser *rec, struct file *file)
+static void record_update(struct preserve_file_ser *rec, struct file *file)
 {
 	struct inode *inode = file_inode(file);
 
 	rec->pos = file->f_pos;
 	rec->f_flags = file->f_flags & PRESERVE_F_FLAGS;
 	rec->seals = memfd_get_seals(file);
-	rec->mode = inode->i_mode & 07777;
+	/* A change of the owner clears set-ID bits behind it: the mode last. */
 	rec->uid = from_kuid(&init_user_ns, inode->i_uid);
 	rec->gid = from_kgid(&init_user_ns, inode->i_gid);
+	/* At freeze other tasks run, and the inode's lock may be held for long. */
+	smp_rmb();
+	rec->mode = READ_ONCE(inode->i_mode) & 07777;
 	rec->fsflags = SHMEM_I(inode)->fsflags;
 	rec->write_hint = inode->i_write_hint;
 	time_note(&rec->times[PRESERVE_FILE_MTIME], inode_get_mtime(inode));
 	time_note(&rec->times[PRESERVE_FILE_CTIME], inode_get_ctime(inode));
 	time_note(&rec->times[PRESERVE_FILE_ATIME], inode_get_atime(inode));
 	time_note(&rec->times[PRESERVE_FILE_BTIME], SHMEM_I(inode)->i_crtime);
-	return policies_update(rec, inode);
+	if (policies_update(rec, inode))
+		pr_warn_ratelimited("%s: not all of its memory policies cross\n", rec->name);
 }
 
 /**
@@ -518,7 +523,7 @@ int shmem_lu_file_preserve(struct file *file, u32 kind, u64 *handle)
 		goto unfreeze;
 	}
 	err = record_fill(rec, file, kind);
-	err = err ?: record_update(rec, file);
+	record_update(rec, file);
 	if (!err)
 		err = preserve_file_seal(pf);
 	if (err)
@@ -567,9 +572,7 @@ void shmem_lu_file_freeze(struct file *file)
 {
 	struct preserve_file *pf = inode_pf(file_inode(file));
 
-	if (record_update(pf->record, file))
-		pr_warn_ratelimited("%s: not all of its memory policies cross\n",
-				    pf->record->name);
+	record_update(pf->record, file);
 	preserve_file_freeze(pf);
 }
 
@@ -594,6 +597,7 @@ static int extras_give(struct inode *inode, const struct preserve_file_ser *rec)
 	scoped_with_kernel_creds()
 		while (!err && r.at < r.end)
 			err = shmem_lu_extra_load(inode, &r);
+	shmem_lu_labels_give(inode);
 	return err;
 }
 

@@ -35,7 +35,7 @@ struct super_block;
 #define SHMEM_LU_SHORT_SYMLINK	128
 
 /* Room for the text of a memory policy, with its end. */
-#define SHMEM_LU_POLICY_TEXT	112
+#define SHMEM_LU_POLICY_TEXT	256
 
 /**
  * struct shmem_lu_policy - The memory policy of a part of a file.
@@ -74,6 +74,8 @@ bool shmem_lu_incomplete(const struct address_space *mapping);
 int shmem_lu_new_inode(struct shmem_sb_info *sbinfo, struct inode *inode);
 bool shmem_lu_may_change(const struct inode *inode);
 bool shmem_lu_may_label(const struct inode *inode);
+bool shmem_lu_may_setattr(const struct inode *inode, const struct iattr *attr);
+int shmem_lu_unlink(struct inode *dir, struct dentry *dentry);
 int shmem_lu_load_handles(struct super_block *sb);
 void shmem_lu_note_handle(const struct inode *inode);
 bool shmem_lu_may_add(struct xa_state *xas, struct folio *folio,
@@ -190,6 +192,7 @@ static inline int shmem_lu_memfd_create(struct file *file)
 
 #define shmem_lu_show_fdinfo	NULL
 #define shmem_lu_set_acl	simple_set_acl
+#define shmem_lu_unlink	shmem_unlink
 
 static inline int shmem_lu_new_inode(struct shmem_sb_info *sbinfo,
 				     struct inode *inode)
@@ -203,6 +206,12 @@ static inline bool shmem_lu_may_change(const struct inode *inode)
 }
 
 static inline bool shmem_lu_may_label(const struct inode *inode)
+{
+	return true;
+}
+
+static inline bool shmem_lu_may_setattr(const struct inode *inode,
+					const struct iattr *attr)
 {
 	return true;
 }
@@ -328,6 +337,7 @@ static inline bool shmem_lu_reserved(const struct shmem_sb_info *sbinfo,
 }
 
 /* mm/shmem.c */
+int shmem_unlink(struct inode *dir, struct dentry *dentry);
 unsigned long shmem_default_max_blocks(void);
 unsigned long shmem_default_max_inodes(void);
 extern const struct inode_operations shmem_short_symlink_operations;

@@ -177,12 +177,36 @@ static int xattr_load(struct inode *inode, const char *name,
 	err = simple_xattr_add(&sbinfo->xa_cache, &SHMEM_I(inode)->xattrs, xattr);
 	if (!err)
 		retain_and_null_ptr(xattr);
-	/* A security module that keeps its label elsewhere hears of it. */
-	if (!err && strstarts(name, XATTR_SECURITY_PREFIX))
-		security_inode_setsecurity(inode,
-					   name + XATTR_SECURITY_PREFIX_LEN,
-					   extra->value, extra->value_len, 0);
 	return err == -EEXIST ? -EUCLEAN : err;
+}
+
+/* Returns -EOPNOTSUPP if there is no module for it. */
+static int label_give(struct inode *inode, const char *name, const void *value,
+		      size_t size)
+{
+	int err = security_inode_setsecurity(inode, name + XATTR_SECURITY_PREFIX_LEN,
+					     value, size, 0);
+
+	if (err && err != -EOPNOTSUPP)
+		pr_warn_ratelimited("%s of inode %llu is not accepted by the security module (%pe)\n",
+				    name, (u64)inode->i_ino, ERR_PTR(err));
+	return err;
+}
+
+/**
+ * shmem_lu_labels_give - Tell security modules of an inode's labels.
+ * @inode: The inode; nobody knows it. If it has a name, security_d_instantiate() has
+ *         been called: some modules read all of their attributes there, and others none.
+ *
+ * Context: Process context.
+ */
+void shmem_lu_labels_give(struct inode *inode)
+{
+	struct simple_xattr *xattr;
+
+	list_for_each_entry(xattr, &SHMEM_I(inode)->xattrs, node)
+		if (strstarts(xattr->name, XATTR_SECURITY_PREFIX))
+			label_give(inode, xattr->name, xattr->value, xattr->size);
 }
 
 /* Where no security module takes it, it is kept as an extended attribute. */
@@ -191,8 +215,7 @@ static int label_load(struct inode *inode, const char *name,
 {
 	if (!strstarts(name, XATTR_SECURITY_PREFIX))
 		return -EUCLEAN;
-	if (!security_inode_setsecurity(inode, name + XATTR_SECURITY_PREFIX_LEN,
-					extra->value, extra->value_len, 0))
+	if (!label_give(inode, name, extra->value, extra->value_len))
 		return 0;
 	return xattr_load(inode, name, extra);
 }

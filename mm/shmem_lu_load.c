@@ -26,6 +26,7 @@
 #include <linux/namei.h>
 #include <linux/quotaops.h>
 #include <linux/sched/signal.h>
+#include <linux/security.h>
 #include <linux/slab.h>
 
 #include "internal.h"
@@ -112,9 +113,10 @@ static int inode_fill(struct inode *inode, const struct preserve_tree_inode *in)
 	inode->i_write_hint = in->write_hint;
 	info->seals = in->seals;
 	info->fsflags = in->fsflags;
+	/* Another kernel may know them: they are not to be lost here. */
 	if (in->fsflags & ~SHMEM_FL_USER_VISIBLE || in->seals & ~KNOWN_SEALS ||
 	    (in->fsflags & FS_CASEFOLD_FL && !inode->i_sb->s_encoding))
-		return -EUCLEAN;
+		return -EOPNOTSUPP;
 	shmem_lu_inode_flags(inode);
 	return inode_own(inode, in);
 }
@@ -177,12 +179,13 @@ static int dir_fill(struct inode *inode, const struct preserve_tree_inode *in)
 	err = xa_insert(&sbinfo->lu_in->dirs, in->dir - 1, inode, GFP_KERNEL);
 	if (err)
 		return err == -EBUSY ? -EUCLEAN : err;
-	xa_set_mark(&sbinfo->lu_in->dirs, in->dir - 1, DIR_LAZY);
 	info->lu_pos = in->dir;
 	inode->i_op = &lazy_dir_iops;
 	inode->i_fop = &lazy_dir_fops;
 	atomic_long_inc(&sbinfo->lu_in->nr_dirs);
 	atomic_long_inc(&sbinfo->lu_in->refs);
+	/* Last: next_lazy() finds it from now on. */
+	xa_set_mark(&sbinfo->lu_in->dirs, in->dir - 1, DIR_LAZY);
 	return 0;
 }
 
@@ -554,11 +557,24 @@ static void entries_show(struct making *m)
 			continue;
 		}
 		SHMEM_I(inode)->lu_unmade = false;
+		security_d_instantiate(dentry, inode);
+		shmem_lu_labels_give(inode);
 		d_make_persistent(dentry, inode);
 		dput(dentry);
 		if (m->made[i].link)
 			link_named(m->dir->i_sb, m->made[i].link, inode);
 	}
+}
+
+/* It says how many directories it has, and is believed less than these. */
+static void dir_correct(struct making *m)
+{
+	if (m->dir->i_nlink == 2ULL + m->nr_dirs)
+		return;
+	pr_err_ratelimited("%s: directory with inode %llu has %u directories, not as many as it says\n",
+			   shmem_lu_in(m->dir->i_sb)->ser.source, (u64)m->dir->i_ino,
+			   m->nr_dirs);
+	set_nlink(m->dir, 2 + m->nr_dirs);
 }
 
 static int dir_make(struct making *m, const struct shmem_lu_section *sec)
@@ -576,8 +592,10 @@ static int dir_make(struct making *m, const struct shmem_lu_section *sec)
 			err = err ?: -EINTR;
 		cond_resched();
 	}
-	if (!err && (r.at != r.end || m->dir->i_nlink != 2ULL + m->nr_dirs))
+	if (!err && r.at != r.end)
 		err = -EUCLEAN;
+	if (!err)
+		dir_correct(m);
 	info->dir_offsets.next_offset = next;
 	if (!err)
 		entries_show(m);
@@ -761,54 +779,69 @@ int shmem_lu_root_load(struct super_block *sb)
 	if (preserve_tree_get_inode(&r, &in) && S_ISDIR(in.mode) && in.dir <= 1) {
 		scoped_with_kernel_creds()
 			err = inode_load(root, sec.pos, &in, &r);
+		shmem_lu_labels_give(root);
 	}
 	shmem_lu_section_put(&sec);
 	return err;
 }
 
-/* A directory that nobody has looked into, with a reference; NULL if there is none. */
-static struct inode *next_lazy(struct shmem_lu_book *book)
+/* The next directory from *no on that nobody has looked into, with a reference, or NULL. */
+static struct inode *next_lazy(struct shmem_lu_book *book, unsigned long *no)
 {
 	struct inode *inode;
-	unsigned long no = 0;
 
 	/* A directory that goes away leaves the list under this lock. */
 	xa_lock(&book->dirs);
 	do {
-		inode = xa_find(&book->dirs, &no, ULONG_MAX, DIR_LAZY);
-		no++;
+		inode = xa_find(&book->dirs, no, ULONG_MAX, DIR_LAZY);
+		++*no;
 	} while (inode && (xa_is_value(inode) || !igrab(inode)));
 	xa_unlock(&book->dirs);
 	return inode;
+}
+
+/* One look at each directory that is left. Returns how many were made, or an error. */
+static long tree_load_pass(struct shmem_lu_book *book)
+{
+	unsigned long no = 0;
+	struct inode *dir;
+	long made = 0;
+	int err;
+
+	while ((dir = next_lazy(book, &no))) {
+		inode_lock(dir);
+		err = shmem_lu_dir_load(dir);
+		inode_unlock(dir);
+		iput(dir);
+		if (fatal_signal_pending(current))
+			err = err ?: -EINTR;
+		if (err && shmem_lu_again(err))
+			return err;
+		made += !err;
+		cond_resched();
+	}
+	return made;
 }
 
 /**
  * shmem_lu_tree_load - Make all directories and inodes that are left in the book.
  * @sb: The file system.
  *
- * Damaged directories are refused, each with a message, and cost no others.
+ * Directories that are damaged, or not possible in this kernel, cost no others.
  *
  * Context: Process context.
- * Return: 0, or the first other error of shmem_lu_dir_load().
+ * Return: 0, or the first error of shmem_lu_dir_load() that shmem_lu_again() takes for a
+ *         passing one.
  */
 int shmem_lu_tree_load(struct super_block *sb)
 {
 	struct shmem_lu_book *book = shmem_lu_in(sb);
-	struct inode *dir;
-	int err = 0;
+	long made = 0;
 
-	while (!err && book && (dir = next_lazy(book))) {
-		inode_lock(dir);
-		err = shmem_lu_dir_load(dir);
-		inode_unlock(dir);
-		iput(dir);
-		if (err == -EUCLEAN)
-			err = 0;
-		if (fatal_signal_pending(current))
-			err = err ?: -EINTR;
-		cond_resched();
-	}
-	return err;
+	/* Directories come with higher numbers than that which they are in: mostly one. */
+	while (book && (made = tree_load_pass(book)) > 0)
+		;
+	return made;
 }
 
 /**

@@ -99,11 +99,6 @@ static bool has_security_options(struct super_block *sb)
 	return m.count && strcmp(text, ",seclabel");
 }
 
-static bool quotas_off(struct super_block *sb, int type)
-{
-	return sb_has_quota_loaded(sb, type) && !sb_has_quota_limits_enabled(sb, type);
-}
-
 /**
  * shmem_lu_options_refused - Is there an option that cannot cross?
  * @sb:  The file system.
@@ -118,8 +113,6 @@ const char *shmem_lu_options_refused(struct super_block *sb, struct vfsmount *mn
 
 	if (source && strlen(source) >= PRESERVE_TREE_MAX_SOURCE)
 		return "the mount's source is too long";
-	if (quotas_off(sb, USRQUOTA) || quotas_off(sb, GRPQUOTA))
-		return "quotas are counted, and switched off";
 	if (has_security_options(sb))
 		return "mount options of a security module do not cross";
 	return NULL;
@@ -395,11 +388,31 @@ static const struct quotactl_ops frozen_qcops = {
 	.get_dqblk	= dquot_get_dqblk,
 	.get_nextdqblk	= dquot_get_next_dqblk,
 	.get_state	= dquot_get_state,
+	.quota_sync	= dquot_quota_sync,
 	.set_info	= frozen_set_info,
 	.set_dqblk	= frozen_set_dqblk,
 	.quota_enable	= frozen_enable,
 	.quota_disable	= frozen_enable,
 };
+
+/**
+ * shmem_lu_quotas_off - Are quotas counted, and their limits switched off?
+ * @sb: The file system.
+ *
+ * A mount option cannot say that.
+ *
+ * Context: s_umount held.
+ * Return: True if they are.
+ */
+bool shmem_lu_quotas_off(struct super_block *sb)
+{
+	int type;
+
+	for (type = USRQUOTA; type <= GRPQUOTA; type++)
+		if (sb_has_quota_loaded(sb, type) && !sb_has_quota_limits_enabled(sb, type))
+			return true;
+	return false;
+}
 
 /**
  * shmem_lu_quotas_freeze - Refuse changes of quotas, or allow them again.
@@ -480,6 +493,11 @@ int shmem_lu_quotas_load(struct super_block *sb, struct shmem_lu_book *book)
 }
 
 #else
+
+bool shmem_lu_quotas_off(struct super_block *sb)
+{
+	return false;
+}
 
 void shmem_lu_quotas_freeze(struct super_block *sb, bool frozen)
 {

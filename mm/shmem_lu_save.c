@@ -35,6 +35,9 @@
 /* Runs that are read with interrupts off. */
 #define BATCH	16
 
+/* Pages of a file whose runs may take some hundred bytes. */
+#define LARGE_PAGES	128
+
 /* Of no pool: it belongs to the firmware. */
 #define NO_FRAME	1
 
@@ -98,6 +101,8 @@ static int section_end(struct saving *s, u32 kind, u64 no)
 	u64 at = s->pos;
 	int err = s->w.err;
 
+	if (err == -EFBIG)
+		return refuse(s, err, "its directory has too many entries");
 	if (err)
 		return err;
 	if (kind != PRESERVE_SECTION_QUOTA)
@@ -429,7 +434,9 @@ static int inode_save(struct saving *s, struct dentry *dentry)
 	if (S_ISDIR(inode->i_mode))
 		flags |= S_IMMUTABLE;
 	s->name = dentry;
-	inode_lock_nested(inode, I_MUTEX_CHILD);
+	err = down_write_killable_nested(&inode->i_rwsem, I_MUTEX_CHILD);
+	if (err)
+		return err;
 	inode_set_flags(inode, flags, flags);
 	err = inode_put(s, dentry);
 	inode_unlock(inode);
@@ -437,7 +444,18 @@ static int inode_save(struct saving *s, struct dentry *dentry)
 	return err;
 }
 
-/* An inode with several names has a section of its own; notes its number. */
+/*
+ * Many large ones in a directory would be more than its section may hold. Context: no
+ * lock: it may be wrong by what changes meanwhile.
+ */
+static bool inode_large(const struct inode *inode)
+{
+	const struct shmem_inode_info *info = SHMEM_I((struct inode *)inode);
+
+	return READ_ONCE(info->alloced) > LARGE_PAGES || !list_empty(&info->xattrs);
+}
+
+/* An inode with several names, or a large one, has a section of its own. */
 static int link_save(struct saving *s, struct dentry *dentry, u64 *no)
 {
 	unsigned long key = (unsigned long)d_inode(dentry);
@@ -466,7 +484,7 @@ static int link_save(struct saving *s, struct dentry *dentry, u64 *no)
 				      GFP_KERNEL));
 }
 
-/* One name of a link is noted: as long as all directories are not, some may go. */
+/* One name of a link is noted. */
 static int link_name_note(struct saving *s, u64 no)
 {
 	unsigned long left = xa_to_value(xa_load(&s->names, no));
@@ -494,7 +512,7 @@ static int entry_save(struct saving *s, struct dentry *dentry)
 	u64 link = 0;
 	int err = 0;
 
-	if (inode->i_nlink > 1 && !S_ISDIR(inode->i_mode))
+	if (!S_ISDIR(inode->i_mode) && (inode->i_nlink > 1 || inode_large(inode)))
 		err = link_save(s, dentry, &link);
 	if (err)
 		return err;
@@ -539,6 +557,7 @@ static struct dentry *next_entry(struct dentry *parent, struct dentry *last)
 
 static int dir_refused_save(struct saving *s, u64 no)
 {
+	pr_err_ratelimited("%pd: is damaged, and crosses as a damaged directory\n", s->name);
 	s->damaged = true;
 	s->nr = 1;
 	return section_end(s, PRESERVE_SECTION_DIR, no);
@@ -554,8 +573,12 @@ static int dir_save(struct saving *s, struct dentry *parent, u64 no)
 	inode_lock_shared(d_inode(parent));
 	err = shmem_lu_dir_load(d_inode(parent));
 	inode_unlock_shared(d_inode(parent));
+	if (err)
+		s->name = parent;
 	if (err == -EUCLEAN)
 		return dir_refused_save(s, no);
+	if (err == -EOPNOTSUPP)
+		return refuse(s, err, "it has what this kernel does not know");
 	while (!err && (dentry = next_entry(parent, dentry))) {
 		/* Nobody can take it away: no need for the reference. */
 		dput(dentry);
@@ -769,7 +792,7 @@ void shmem_lu_book_update(struct super_block *sb, struct vfsmount *mnt,
  * @book: The book: its file is empty, owned by the caller.
  *
  * Context: Process context, no lock held.
- * Return: 0; -ENOMEM, -ENOSPC, -EBUSY, -E2BIG, -EINTR, with a message where a file is
+ * Return: 0; -ENOMEM, -ENOSPC, -EBUSY, -E2BIG, -EFBIG, -EINTR, with a message where a file is
  *         the reason. Nothing is claimed then; the caller thaws the file system.
  */
 int shmem_lu_book_write(struct super_block *sb, struct vfsmount *mnt,

@@ -102,6 +102,39 @@ void shmem_lu_note_handle(const struct inode *inode)
 }
 
 /**
+ * shmem_lu_may_setattr - May these attributes of this inode change?
+ * @inode: A shmem inode, locked.
+ * @attr:  What is to change.
+ *
+ * A change of the mode is one of the ACL, if there is one.
+ *
+ * Return: False if they are noted already for the next kernel.
+ */
+bool shmem_lu_may_setattr(const struct inode *inode, const struct iattr *attr)
+{
+	if (!shmem_lu_may_change(inode))
+		return false;
+	return !(attr->ia_valid & ATTR_MODE) || IS_ERR_OR_NULL(inode->i_acl) ||
+	       is_uncached_acl(inode->i_acl) || shmem_lu_may_label(inode);
+}
+
+/**
+ * shmem_lu_unlink - Remove a name, unless the tree is preserved.
+ * @dir:    The directory, locked.
+ * @dentry: The name.
+ *
+ * Not for removing a directory, or a name in the course of a rename: these ask before
+ * they change anything, and have to go on then.
+ *
+ * Context: Process context.
+ * Return: -EPERM, or as shmem_unlink().
+ */
+int shmem_lu_unlink(struct inode *dir, struct dentry *dentry)
+{
+	return shmem_lu_may_change(dir) ? shmem_unlink(dir, dentry) : -EPERM;
+}
+
+/**
  * shmem_lu_dir_empty - Is a directory empty, or no directory?
  * @dentry: Of what is to be removed, or to compare names in another way; it is locked.
  *
@@ -229,57 +262,58 @@ static void inode_thaw(struct inode *inode)
 		shmem_lu_plain_done(inode);
 }
 
-static void inode_release(struct inode *inode)
+static int inode_release(struct inode *inode)
 {
 	inode_unseal(inode);
 	inode_lock(inode);
 	inode_thaw(inode);
 	inode_unlock(inode);
+	return 0;
 }
 
 /* What changes the names in a directory holds its lock from its look at lu_out on. */
-static void inode_wait(struct inode *inode)
+static int dir_wait(struct inode *inode)
 {
-	if (!S_ISDIR(inode->i_mode))
-		return;
-	inode_lock(inode);
-	inode_unlock(inode);
+	int err = down_write_killable(&inode->i_rwsem);
+
+	if (!err)
+		inode_unlock(inode);
+	return err;
 }
 
-static void inodes_walk(struct super_block *sb, void (*fn)(struct inode *inode))
+static int inodes_walk(struct super_block *sb, bool dirs, int (*fn)(struct inode *inode))
 {
 	struct inode *inode, *last = NULL;
+	int err = 0;
 
 	spin_lock(&sb->s_inode_list_lock);
 	list_for_each_entry(inode, &sb->s_inodes, i_sb_list) {
-		if (!igrab(inode))
+		if ((dirs && !S_ISDIR(inode->i_mode)) || !igrab(inode))
 			continue;
 		spin_unlock(&sb->s_inode_list_lock);
 		iput(last);
 		last = inode;
-		fn(inode);
+		err = fn(inode);
 		cond_resched();
 		spin_lock(&sb->s_inode_list_lock);
+		if (err)
+			break;
 	}
 	spin_unlock(&sb->s_inode_list_lock);
 	iput(last);
+	return err;
 }
 
-/*
- * From now on the tree stands still. Remounting and quotactl(2) hold s_umount from their
- * look at lu_out, or at the operations, to the end.
- */
-static int tree_freeze_changes(struct super_block *sb, struct shmem_lu_book *book)
+static int changes_refuse(struct super_block *sb, struct shmem_lu_book *book)
 {
 	struct shmem_sb_info *sbinfo = sb->s_fs_info;
 
-	scoped_guard(rwsem_write, &sb->s_umount) {
-		if (sbinfo->lu_out)
-			return -EBUSY;
-		WRITE_ONCE(sbinfo->lu_out, book);
-		shmem_lu_quotas_freeze(sb, true);
-	}
-	inodes_walk(sb, inode_wait);
+	if (sbinfo->lu_out)
+		return -EBUSY;
+	if (shmem_lu_quotas_off(sb))
+		return -EOPNOTSUPP;
+	WRITE_ONCE(sbinfo->lu_out, book);
+	shmem_lu_quotas_freeze(sb, true);
 	return 0;
 }
 
@@ -288,11 +322,31 @@ static void tree_thaw(struct super_block *sb)
 	struct shmem_sb_info *sbinfo = sb->s_fs_info;
 
 	scoped_guard(rwsem_write, &sb->s_umount) {
-		/* Before the thaw: who makes data meanwhile seals it no more. */
+		/* Before the thaw: what makes data meanwhile seals it no more. */
 		WRITE_ONCE(sbinfo->lu_out, NULL);
 		shmem_lu_quotas_freeze(sb, false);
 	}
-	inodes_walk(sb, inode_release);
+	inodes_walk(sb, false, inode_release);
+}
+
+/*
+ * From now on the tree stands still. Remounting and quotactl(2) hold s_umount from their
+ * look at lu_out, or at the operations, to the end.
+ */
+static int tree_freeze_changes(struct super_block *sb, struct shmem_lu_book *book)
+{
+	int err = down_write_killable(&sb->s_umount);
+
+	if (err)
+		return err;
+	err = changes_refuse(sb, book);
+	up_write(&sb->s_umount);
+	if (err)
+		return err;
+	err = inodes_walk(sb, true, dir_wait);
+	if (err)
+		tree_thaw(sb);
+	return err;
 }
 
 static void tree_undo(struct super_block *sb, struct shmem_lu_book *book)
@@ -344,7 +398,8 @@ static int tree_preserve(struct liveupdate_file_op_args *args)
 	err = tree_freeze_changes(sb, book);
 	if (err) {
 		shmem_lu_book_free(book);
-		return err;
+		return err == -EOPNOTSUPP ?
+		       refuse(args->file, err, "quotas are counted, and switched off") : err;
 	}
 	err = tree_write(sb, args->file->f_path.mnt, book,
 			 &args->serialized_data);

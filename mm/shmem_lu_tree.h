@@ -133,6 +133,7 @@ int shmem_lu_labels_note(struct inode *inode, struct preserve_tree_writer *w, u3
 			 u64 *space);
 int shmem_lu_policies_note(struct inode *inode, struct preserve_tree_writer *w, u32 *nr);
 int shmem_lu_extra_load(struct inode *inode, struct preserve_tree_reader *r);
+void shmem_lu_labels_give(struct inode *inode);
 
 /* shmem_lu_load.c */
 int shmem_lu_root_load(struct super_block *sb);
@@ -164,6 +165,7 @@ struct fs_context *shmem_lu_super_make(const struct preserve_tree_ser *ser);
 struct vfsmount *shmem_lu_mount(struct fs_context *fc,
 				const struct preserve_tree_ser *ser);
 int shmem_lu_quotas_load(struct super_block *sb, struct shmem_lu_book *book);
+bool shmem_lu_quotas_off(struct super_block *sb);
 void shmem_lu_quotas_freeze(struct super_block *sb, bool frozen);
 struct file *shmem_lu_mount_open(struct vfsmount *mnt);
 

@@ -17,75 +17,15 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 #include "liveupdate.h"
 #include "memory.h"
+#include "record.h"
 #include "stage.h"
 
 #define SESSION		"hostile"
 #define PAGE		4096
 #define FILE_SIZE	KIB(256)
-#define RECORD_MAGIC	0x4543455256535250ULL
-
-struct root {
-	__u32 magic;
-	__u16 version;
-	__u8 kind;
-	__u8 height;
-	__u64 top;
-	__u64 top_sum;
-	__u64 nr_keys;
-	__u64 nr_runs;
-	__u64 nr_pages;
-	__u32 page_size;
-	__u32 reserved;
-	__u64 sum;
-};
-
-struct point {
-	__s64 sec;
-	__u32 nsec;
-	__u32 reserved;
-};
-
-struct record {
-	__u64 magic;
-	__u32 version;
-	__u32 size;
-	__u32 kind;
-	__u32 f_flags;
-	__u64 i_size;
-	__u64 pos;
-	__u32 seals;
-	__u32 mode;
-	__u32 uid;
-	__u32 gid;
-	__u32 name_len;
-	__u32 fsflags;
-	struct root map;
-	struct point times[4];
-	__u32 write_hint;
-	__u32 extras_len;
-	char name[256];
-	__u8 extras[3400];
-	__u64 csum;
-};
-
-/* A run leaf of a file map. */
-struct leaf {
-	__u32 magic;
-	__u16 version;
-	__u8 level;
-	__u8 kind;
-	__u32 nr;	/* words */
-	__u32 reserved;
-	__u64 word[510];
-};
-
-#define LEAF_PFN_SHIFT	24
-
 /* What is under attack: the record, its map's only page, their addresses. */
 struct victim {
 	struct record *rec;
@@ -94,26 +34,17 @@ struct victim {
 
 static void reseal_record(const struct victim *victim)
 {
-	struct record *rec = victim->rec;
-
-	rec->csum = XXH64(rec, offsetof(struct record, csum), 0);
+	record_seal(victim->rec);
 }
 
 static void reseal_root(const struct victim *victim)
 {
-	struct root *root = &victim->rec->map;
-
-	root->sum = XXH64(root, offsetof(struct root, sum), 0);
-	reseal_record(victim);
+	root_seal(victim->rec);
 }
 
 static void reseal_leaf(const struct victim *victim)
 {
-	struct root *root = &victim->rec->map;
-
-	root->top_sum = XXH64(victim->leaf, 16 + victim->leaf->nr * 8,
-			      root->top);
-	reseal_root(victim);
+	leaf_seal(victim->rec, victim->leaf);
 }
 
 static void hurt_nothing(const struct victim *victim)

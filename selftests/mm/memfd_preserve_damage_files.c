@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Random damage to what says what the files are: records, file maps and the books of
+ * trees, a bit or a word of each, many in one kernel. In half of the cases the checksums
+ * are made right again, as an enemy would. What is not damaged is whole; what is damaged
+ * is refused or whole; with right checksums nothing else suffers, and all of it can be
+ * used, preserved again and freed without harm to the kernel.
+ *
+ * Arguments: the number of kexecs, a seed.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "book.h"
+#include "liveupdate.h"
+#include "memory.h"
+#include "record.h"
+#include "stage.h"
+#include "tree.h"
+
+#define SESSION		"random"
+#define PAGE		4096
+#define NR_FILES	32		/* every other one is damaged, like the trees */
+#define NR_TREES	16
+#define FILE_SIZE	KIB(64)
+#define TREE_TOKEN	1000
+#define NR_NAMES	4
+
+static __u64 random_state;
+
+/* xorshift64*. */
+static __u64 below(__u64 end)
+{
+	random_state ^= random_state >> 12;
+	random_state ^= random_state << 25;
+	random_state ^= random_state >> 27;
+	return ((random_state * 0x2545f4914f6cdd1dULL) >> 11) % end;
+}
+
+/* A bit, a byte or a word. */
+static void hurt(void *where, size_t length)
+{
+	__u64 value = below(1ULL << 62) << below(3);
+	char *at = (char *)where + below(length);
+
+	switch (below(4)) {
+	case 0:
+		*at ^= 1 << below(8);
+		break;
+	case 1:
+		*at = value;
+		break;
+	case 2:
+		memset(at, below(2) ? 0xff : 0, length - (at - (char *)where) < 8 ?
+		       length - (at - (char *)where) : 8);
+		break;
+	default:
+		at = (char *)where + (at - (char *)where) / 8 * 8;
+		memcpy(at, &value, length - (at - (char *)where) < 8 ?
+		       length - (at - (char *)where) : 8);
+	}
+}
+
+/* --- victims --- */
+
+static unsigned int nr_hurt;
+
+static void *map_phys(int mem, __u64 phys, size_t size)
+{
+	void *window = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, mem, phys);
+
+	return window == MAP_FAILED ? NULL : window;
+}
+
+static bool is_victim(unsigned int nr)
+{
+	return nr % 2;
+}
+
+/* Every fourth: with the checksums as they were, or right. */
+static bool is_sealed(unsigned int nr)
+{
+	return nr % 4 == 3;
+}
+
+static void record_hurt(int mem, struct record *rec, unsigned int nr)
+{
+	struct leaf *leaf = map_phys(mem, rec->map.top, PAGE);
+
+	require(leaf, "the map of file %u", nr);
+	switch (below(3)) {
+	case 0:
+		hurt(rec, sizeof(*rec) - sizeof(rec->csum));
+		if (is_sealed(nr))
+			record_seal(rec);
+		break;
+	case 1:
+		hurt(&rec->map, sizeof(rec->map) - sizeof(rec->map.sum));
+		if (is_sealed(nr))
+			root_seal(rec);
+		break;
+	default:
+		hurt(leaf, 24 + leaf->nr * 8);
+		if (is_sealed(nr) && leaf->nr <= 510)
+			leaf_seal(rec, leaf);
+	}
+	munmap(leaf, PAGE);
+	nr_hurt++;
+}
+
+/* The beginning, a section's header or what is in it. */
+static void book_hurt(struct book *book, unsigned int nr)
+{
+	unsigned int sections = book->nr_dirs + book->nr_links, no = below(sections + 1);
+	struct section *sec;
+
+	nr_hurt++;
+	if (no == sections) {
+		hurt(book, offsetof(struct book, csum));
+		if (is_sealed(nr))
+			book_seal(book);
+		return;
+	}
+	sec = no < book->nr_dirs ? book_dir(book, no) :
+				   book_link(book, no - book->nr_dirs);
+	if (below(4))
+		hurt(sec->bytes, sec->length);
+	else
+		hurt(sec, offsetof(struct section, csum));
+	if (is_sealed(nr) &&
+	    (char *)sec->bytes + sec->length <= (char *)book + BOOK_PAGE)
+		section_seal(book, sec);
+}
+
+static void page_look(int mem, void *page)
+{
+	struct record *rec = page;
+	struct book *book = page;
+	unsigned int nr;
+
+	if (rec->magic == RECORD_MAGIC && sscanf(rec->name, "memfd:file-%u", &nr) == 1 &&
+	    rec->map.height == 1 && is_victim(nr))
+		record_hurt(mem, rec, nr);
+	else if (book->magic == BOOK_MAGIC && sscanf(book->source, "tree-%u", &nr) == 1 &&
+		 book->length <= BOOK_PAGE && is_victim(nr))
+		book_hurt(book, nr);
+}
+
+static void hurt_all(void)
+{
+	__u64 end = meminfo_bytes("MemTotal") + MIB(512);
+	int mem = open("/dev/mem", O_RDWR);
+
+	require(mem >= 0, "/dev/mem");
+	for (__u64 phys = MIB(2); phys < end; phys += MIB(2)) {
+		char *window = map_phys(mem, phys, MIB(2));
+
+		for (size_t at = 0; window && at < MIB(2); at += PAGE)
+			page_look(mem, window + at);
+		if (window)
+			munmap(window, MIB(2));
+	}
+	close(mem);
+	check(nr_hurt >= (NR_FILES + NR_TREES) / 2, "%u records, maps and books are damaged",
+	      nr_hurt);
+}
+
+/* --- files --- */
+
+static void files_make(int session)
+{
+	char name[32];
+
+	for (unsigned int nr = 0; nr < NR_FILES; nr++) {
+		int fd;
+
+		snprintf(name, sizeof(name), "file-%u", nr);
+		fd = preserve_memfd_create(name, MFD_CLOEXEC);
+		require(fd >= 0, "a file");
+		/* Backwards, so that the map has many runs. */
+		for (off_t at = FILE_SIZE; at; at -= KIB(8))
+			require(!pattern_write(fd, nr, at - KIB(4), KIB(4)), "fill");
+		require(!preserve_session_add_fd(session, fd, nr), "preserve");
+		close(fd);
+	}
+}
+
+static bool file_whole(int fd, unsigned int nr)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) || st.st_size != (off_t)FILE_SIZE)
+		return false;
+	for (off_t at = FILE_SIZE; at; at -= KIB(8))
+		if (pattern_check(fd, nr, at - KIB(4), KIB(4)))
+			return false;
+	return true;
+}
+
+/* Whatever it is now, the kernel bears it. */
+static void file_use(int fd)
+{
+	char buf[PAGE];
+
+	for (off_t at = 0; at < (off_t)FILE_SIZE; at += PAGE)
+		if (pread(fd, buf, PAGE, at) > 0)
+			pwrite(fd, buf, 1, at);
+	ftruncate(fd, PAGE);
+}
+
+static void files_look(int session)
+{
+	unsigned int lost = 0, wrong = 0, whole = 0, refused = 0;
+
+	for (unsigned int nr = 0; nr < NR_FILES; nr++) {
+		int fd = preserve_session_get_fd(session, nr);
+
+		if (!is_victim(nr)) {
+			lost += fd < 0 || !file_whole(fd, nr);
+		} else if (fd < 0) {
+			refused++;
+		} else if (file_whole(fd, nr)) {
+			whole++;
+		} else {
+			wrong += !is_sealed(nr);
+			file_use(fd);
+		}
+		close(fd);
+	}
+	check(!lost, "of undamaged files %u are lost", lost);
+	check(!wrong, "damaged ones: %u refused, %u whole, %u wrong", refused, whole, wrong);
+}
+
+/* --- trees --- */
+
+static char *tree_dir(unsigned int nr)
+{
+	static char dir[32];
+
+	snprintf(dir, sizeof(dir), "/tree-%u", nr);
+	return dir;
+}
+
+static char *tree_file(unsigned int nr, unsigned int i)
+{
+	static char path[64];
+
+	snprintf(path, sizeof(path), "/tree-%u/%s%u", nr, i % 2 ? "dir/file" : "file", i);
+	return path;
+}
+
+static __u64 tree_seed(unsigned int nr, unsigned int i)
+{
+	return 1000 + nr * NR_NAMES + i;
+}
+
+static void trees_make(int session)
+{
+	for (unsigned int nr = 0; nr < NR_TREES; nr++) {
+		char *dir = tree_dir(nr), link_to[64];
+		int fd;
+
+		mkdir(dir, 0755);
+		require(!mount(dir + 1, dir, "tmpfs", MS_NOATIME,
+			       "preserve,size=1m,nr_inodes=100") &&
+			!mkdir(path_in(dir, "dir"), 0755), "mount %s", dir);
+		for (unsigned int i = 0; i < NR_NAMES; i++) {
+			fd = open(tree_file(nr, i), O_CREAT | O_RDWR | O_CLOEXEC, 0644);
+			require(fd >= 0 && !pattern_write(fd, tree_seed(nr, i), 0, KIB(8)),
+				"a file");
+			close(fd);
+		}
+		snprintf(link_to, sizeof(link_to), "%s", path_in(dir, "dir/link"));
+		require(!link(tree_file(nr, 0), link_to), "link");
+		fd = tree_open(dir);
+		require(!preserve_session_add_fd(session, fd, TREE_TOKEN + nr),
+			"preserve %s", dir);
+		close(fd);
+	}
+}
+
+/* Of the files of a tree: how many are whole, and how many are not what they were. */
+static void tree_look(unsigned int nr, unsigned int *whole, unsigned int *wrong)
+{
+	struct stat st;
+	int err, fd;
+
+	for (unsigned int i = 0; i < NR_NAMES; i++) {
+		fd = open(tree_file(nr, i), O_RDWR | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+		err = fstat(fd, &st) ? -errno : pattern_check(fd, tree_seed(nr, i), 0,
+							      KIB(8));
+		*whole += !err && st.st_size == (off_t)KIB(8);
+		*wrong += err == -EILSEQ;
+		close(fd);
+	}
+}
+
+static void tree_remove(unsigned int nr)
+{
+	for (unsigned int i = 0; i < NR_NAMES; i++)
+		unlink(tree_file(nr, i));
+	unlink(path_in(tree_dir(nr), "dir/link"));
+	rmdir(path_in(tree_dir(nr), "dir"));
+}
+
+static void trees_look(int session)
+{
+	unsigned int lost = 0, wrong = 0, refused = 0;
+
+	for (unsigned int nr = 0; nr < NR_TREES; nr++) {
+		int fd = preserve_session_get_fd(session, TREE_TOKEN + nr);
+		unsigned int whole = 0, bad = 0;
+
+		if (fd < 0 || tree_attach(fd, tree_dir(nr))) {
+			refused++;
+			lost += !is_victim(nr);
+			close(fd);
+			continue;
+		}
+		close(fd);
+		tree_look(nr, &whole, &bad);
+		lost += !is_victim(nr) && whole != NR_NAMES;
+		wrong += is_victim(nr) && !is_sealed(nr) && bad;
+		tree_remove(nr);
+	}
+	check(!lost, "of undamaged trees %u are lost", lost);
+	check(!wrong, "damaged ones: %u refused, %u wrong", refused, wrong);
+}
+
+static void trees_unmount(void)
+{
+	for (unsigned int nr = 0; nr < NR_TREES; nr++)
+		umount(tree_dir(nr));
+}
+
+static unsigned int nr_kexecs;
+
+static void round_run(void)
+{
+	int session;
+
+	ksft_print_msg("seed %#llx\n", (unsigned long long)random_state);
+	if (stage_number()) {
+		hurt_all();
+		session = stage_session_retrieve(SESSION);
+		files_look(session);
+		trees_look(session);
+		stage_session_finish(session);
+		close(session);
+		trees_unmount();
+	}
+	if (stage_number() == nr_kexecs)
+		return;
+	session = stage_session_create(SESSION);
+	files_make(session);
+	trees_make(session);
+}
+
+int main(int argc, char **argv)
+{
+	nr_kexecs = argc > 1 ? strtoul(argv[1], NULL, 0) : 2;
+	if (argc > 2)
+		random_state = strtoull(argv[2], NULL, 0);
+	else
+		require(getrandom(&random_state, sizeof(random_state), 0) ==
+			sizeof(random_state), "a random seed");
+	random_state |= 1;
+	return stage_run_rounds(round_run, nr_kexecs + 1);
+}
