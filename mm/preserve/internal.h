@@ -54,15 +54,17 @@
 #include <linux/mmzone.h>
 #include <linux/pageblock-flags.h>
 #include <linux/preserve.h>
+#include <linux/rbtree.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 
 /**
  * struct preserve_block - One pool block: a pageblock that the pool owns.
  * @pfn:     First frame.
- * @list:    On one list of its node.
+ * @list:    On one list of its node ...
+ * @idle:    ... or in its tree of idle blocks.
  * @nr_free: Frames not in use.
- * @pooled:  On a list of its node: frames may be taken.
+ * @pooled:  On its node: frames may be taken.
  * @metadata: Records and maps are allocated from it first, data last.
  * @target:  Set apart for compaction, see preserve_target_take().
  * @handed:  The next kernel hears of it. Covered by preserve_header_lock.
@@ -81,7 +83,10 @@
  */
 struct preserve_block {
 	unsigned long pfn;
-	struct list_head list;
+	union {
+		struct list_head list;
+		struct rb_node idle;
+	};
 	unsigned int nr_free;
 	bool pooled;
 	bool metadata;
@@ -109,14 +114,15 @@ enum preserve_evacuate_result {
 
 /**
  * struct preserve_node - The pool's blocks on one NUMA node.
- * @lock:      Covers the lists, the first four counts and the blocks.
- * @idle:      Blocks with no frame in use.
+ * @lock:      Covers the tree and lists, the first four counts and the blocks.
+ * @idle:      Blocks with no frame in use, by pfn: the lowest are used first, the
+ *             highest leave first, whatever their number.
  * @partial:   Blocks with both, for data.
  * @metadata:  Blocks with both, for records and maps.
  * @full:      Blocks with no free frame.
  * @target:    Blocks set apart for compaction.
- * @nr_blocks: Blocks on these lists.
- * @nr_idle:   Of those, on @idle.
+ * @nr_blocks: Blocks there.
+ * @nr_idle:   Of those, in @idle.
  * @nr_free:   Frames not in use in those.
  * @nr_claimed: Frames that the next kernel has to keep.
  * @spare_low: Fewer idle blocks than this wake the worker. preserve_size_lock
@@ -131,8 +137,8 @@ enum preserve_evacuate_result {
  * @moved:     Pages that were migrated away to gain them.
  */
 struct preserve_node {
-	spinlock_t lock;	/* covers the lists, four counts, the blocks */
-	struct list_head idle;
+	spinlock_t lock;	/* covers the tree and lists, four counts, the blocks */
+	struct rb_root_cached idle;
 	struct list_head partial;
 	struct list_head metadata;
 	struct list_head full;
@@ -175,7 +181,7 @@ int preserve_block_claim(struct preserve_block *block, unsigned long bit,
 void preserve_block_unclaim(struct preserve_block *block, unsigned long bit,
 			    unsigned long nr);
 int preserve_block_bad(struct preserve_block *block, unsigned long bit);
-struct preserve_block *preserve_block_steal(int nid, unsigned long pfn);
+struct preserve_block *preserve_block_steal(int nid);
 void preserve_block_unsteal(struct preserve_block *block);
 void preserve_block_remove(struct preserve_block *block);
 bool preserve_blocks_take(unsigned long pfn, unsigned long nr_blocks);

@@ -92,7 +92,7 @@ unsigned long preserve_lend_surplus(int nid, unsigned long keep)
 	unsigned long nr = 0;
 
 	while (READ_ONCE(node->nr_idle) > keep) {
-		block = preserve_block_steal(nid, 0);
+		block = preserve_block_steal(nid);
 		if (!block)
 			break;
 		if (preserve_lend(block)) {
@@ -125,8 +125,19 @@ static int run_take(unsigned long pfn, unsigned long nr)
 	return 0;
 }
 
-/* Takes back what it can of a run; in halves if not as a whole. */
-static unsigned long run_reclaim(unsigned long pfn, unsigned long nr)
+static unsigned long run_drop(unsigned long pfn, unsigned long nr)
+{
+	free_contig_frozen_range(pfn, nr << pageblock_order);
+	return nr;
+}
+
+/*
+ * Takes back what it can of a run, in halves if not as a whole, and hands it to
+ * @to; returns how many blocks that has accepted.
+ */
+static unsigned long run_reclaim(unsigned long pfn, unsigned long nr,
+				 unsigned long (*to)(unsigned long pfn,
+						     unsigned long nr))
 {
 	unsigned long half = nr / 2;
 	int err;
@@ -135,32 +146,61 @@ static unsigned long run_reclaim(unsigned long pfn, unsigned long nr)
 		return 0;
 	err = run_take(pfn, nr);
 	if (!err)
-		return preserve_pool_add_blocks(pfn, nr);
+		return to(pfn, nr);
 	if (nr == 1 || err == -ENOMEM || err == -EINTR)
 		return 0;
-	return run_reclaim(pfn, half) +
-	       run_reclaim(pfn + (half << pageblock_order), nr - half);
+	return run_reclaim(pfn, half, to) +
+	       run_reclaim(pfn + (half << pageblock_order), nr - half, to);
 }
 
-/* The next run of blocks of @nid that are lent, from block number @from on. */
+/*
+ * The next run of blocks of @nid that are lent, from block number *@from on; that is
+ * then where it begins. What other nodes have lent is not looked at, as far as nodes
+ * do not interleave.
+ */
 static unsigned long run_find(int nid, unsigned long *from, unsigned long most)
 {
-	unsigned long index = *from, nr = 0;
+	unsigned long end = node_end_pfn(nid) >> pageblock_order;
+	unsigned long index, nr = 0;
 	struct zone *zone;
 
-	while (xa_find(&lent, &index, ULONG_MAX, XA_PRESENT)) {
+	index = max(*from, node_start_pfn(nid) >> pageblock_order);
+	while (xa_find(&lent, &index, end, XA_PRESENT)) {
 		if (pfn_to_nid(index << pageblock_order) == nid)
 			break;
 		index++;
+		cond_resched();
 	}
 	*from = index;
-	if (!xa_load(&lent, index))
+	if (index > end || !xa_load(&lent, index))
 		return 0;
 	zone = page_zone(pfn_to_page(index << pageblock_order));
 	while (nr < most && xa_load(&lent, index + nr) &&
 	       page_zone(pfn_to_page((index + nr) << pageblock_order)) == zone)
 		nr++;
 	return nr;
+}
+
+/* As preserve_reclaim_lent(), but what comes back is handed to @to. */
+static unsigned long runs_reclaim(int nid, unsigned long nr_blocks,
+				  unsigned int patience,
+				  unsigned long (*to)(unsigned long pfn,
+						      unsigned long nr))
+{
+	unsigned long done = 0, from = 0, nr, got;
+
+	while (done < nr_blocks) {
+		nr = run_find(nid, &from, min(nr_blocks - done, RUN_BLOCKS));
+		if (!nr)
+			break;
+		got = run_reclaim(from << pageblock_order, nr, to);
+		done += got;
+		if (fatal_signal_pending(current) || (!got && !--patience))
+			break;
+		from += nr;
+		cond_resched();
+	}
+	return done;
 }
 
 /**
@@ -177,19 +217,9 @@ static unsigned long run_find(int nid, unsigned long *from, unsigned long most)
 unsigned long preserve_reclaim_lent(int nid, unsigned long nr_blocks,
 				    unsigned int patience)
 {
-	unsigned long done = 0, from = 0, nr, got;
+	unsigned long done = runs_reclaim(nid, nr_blocks, patience,
+					  preserve_pool_add_blocks);
 
-	while (done < nr_blocks) {
-		nr = run_find(nid, &from, min(nr_blocks - done, RUN_BLOCKS));
-		if (!nr)
-			break;
-		got = run_reclaim(from << pageblock_order, nr);
-		done += got;
-		if (fatal_signal_pending(current) || (!got && !--patience))
-			break;
-		from += nr;
-		cond_resched();
-	}
 	if (nr_blocks)
 		trace_preserve_reclaim(nid, nr_blocks, done);
 	return done;
@@ -204,7 +234,7 @@ unsigned long preserve_reclaim_lent(int nid, unsigned long nr_blocks,
  */
 bool preserve_reclaim_at(unsigned long pfn)
 {
-	return run_reclaim(pfn, 1);
+	return run_reclaim(pfn, 1, preserve_pool_add_blocks);
 }
 
 /**
@@ -216,10 +246,7 @@ bool preserve_reclaim_at(unsigned long pfn)
  */
 bool preserve_drop_lent(unsigned long pfn)
 {
-	if (run_take(pfn, 1))
-		return false;
-	free_contig_frozen_range(pfn, pageblock_nr_pages);
-	return true;
+	return run_reclaim(pfn, 1, run_drop);
 }
 
 /**
@@ -232,15 +259,5 @@ bool preserve_drop_lent(unsigned long pfn)
  */
 unsigned long preserve_drop_some_lent(int nid, unsigned long nr_blocks)
 {
-	unsigned long index, done = 0;
-	void *entry;
-
-	xa_for_each(&lent, index, entry) {
-		if (done == nr_blocks || fatal_signal_pending(current))
-			break;
-		if (pfn_to_nid(index << pageblock_order) == nid)
-			done += preserve_drop_lent(index << pageblock_order);
-		cond_resched();
-	}
-	return done;
+	return runs_reclaim(nid, nr_blocks, UINT_MAX, run_drop);
 }

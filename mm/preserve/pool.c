@@ -31,6 +31,7 @@
 #include <linux/kexec_handover.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
+#include <linux/rbtree.h>
 #include <linux/slab.h>
 #include <linux/xarray.h>
 
@@ -52,6 +53,9 @@
 
 /* Goals that a CPU can go on behind, in turn; and one run for who has no goal. */
 #define CACHE_RUNS	5
+
+/* Blocks that are let go of in one go, with interrupts off. */
+#define BATCH		64
 
 /* In page->private of a frame that is free, but claimed for the next kernel. */
 #define ORPHAN		0x4f525048UL
@@ -120,7 +124,8 @@ struct preserve_block *preserve_block_find(unsigned long pfn)
  * preserve_block_next - Walk over all blocks, in the order of their frames.
  * @pfn: Where to begin.
  *
- * Context: preserve_header_lock held, so that none leaves.
+ * Context: preserve_header_lock or preserve_size_lock held, so that none leaves; or
+ *          RCU, to look at it only.
  * Return: The first block at or behind @pfn, or NULL.
  */
 struct preserve_block *preserve_block_next(unsigned long pfn)
@@ -135,7 +140,26 @@ static struct preserve_node *block_node(const struct preserve_block *block)
 	return &preserve_nodes[pfn_to_nid(block->pfn)];
 }
 
-/* The list that fits @block's fill. Context: node lock held. */
+static struct preserve_block *idle_block(struct rb_node *rb)
+{
+	return rb_entry_safe(rb, struct preserve_block, idle);
+}
+
+static bool idle_less(struct rb_node *a, const struct rb_node *b)
+{
+	return rb_entry(a, struct preserve_block, idle)->pfn <
+	       rb_entry(b, struct preserve_block, idle)->pfn;
+}
+
+static bool block_is_idle(const struct preserve_block *block)
+{
+	return block->nr_free == pageblock_nr_pages && !block->target;
+}
+
+/*
+ * The list that fits @block's fill; NULL for the tree of idle blocks. Context: node
+ * lock held.
+ */
 static struct list_head *block_home(struct preserve_node *node,
 				    const struct preserve_block *block)
 {
@@ -143,9 +167,42 @@ static struct list_head *block_home(struct preserve_node *node,
 		return &node->target;
 	if (!block->nr_free)
 		return &node->full;
-	if (block->nr_free == pageblock_nr_pages)
-		return &node->idle;
+	if (block_is_idle(block))
+		return NULL;
 	return block->metadata ? &node->metadata : &node->partial;
+}
+
+/* Context: node lock held. */
+static void block_link(struct preserve_node *node, struct preserve_block *block,
+		       struct list_head *home)
+{
+	if (home) {
+		list_add(&block->list, home);
+		return;
+	}
+	rb_add_cached(&block->idle, &node->idle, idle_less);
+	node->nr_idle++;
+}
+
+/* Context: node lock held; @home is where it is. */
+static void block_unlink(struct preserve_node *node,
+			 struct preserve_block *block, struct list_head *home)
+{
+	if (home) {
+		list_del(&block->list);
+		return;
+	}
+	rb_erase_cached(&block->idle, &node->idle);
+	node->nr_idle--;
+}
+
+/* Sets a block apart for compaction, or ends that. Context: node lock held. */
+static void block_set_target(struct preserve_node *node,
+			     struct preserve_block *block, bool target)
+{
+	block_unlink(node, block, block_home(node, block));
+	block->target = target;
+	block_link(node, block, block_home(node, block));
 }
 
 /* Context: node lock held. */
@@ -168,10 +225,10 @@ static void block_mark(struct preserve_node *node, struct preserve_block *block,
 	now = block_home(node, block);
 	if (now == was)
 		return;
-	if (now == &node->idle)
+	block_unlink(node, block, was);
+	if (!now)
 		block->metadata = false;
-	list_move(&block->list, now);
-	node->nr_idle += (now == &node->idle) - (was == &node->idle);
+	block_link(node, block, now);
 }
 
 /* Puts @block on its node. Context: node lock held. */
@@ -181,8 +238,10 @@ static void block_enter(struct preserve_node *node,
 	struct list_head *home = block_home(node, block);
 
 	block->pooled = true;
-	list_add_tail(&block->list, home);
-	node->nr_idle += home == &node->idle;
+	/* Behind the others: what is adopted comes in order, lowest first. */
+	block_link(node, block, home);
+	if (home)
+		list_move_tail(&block->list, home);
 	node->nr_blocks++;
 	node->nr_free += block->nr_free;
 }
@@ -192,8 +251,7 @@ static void block_leave(struct preserve_node *node,
 			struct preserve_block *block)
 {
 	block->pooled = false;
-	list_del(&block->list);
-	node->nr_idle--;
+	block_unlink(node, block, NULL);
 	node->nr_blocks--;
 	node->nr_free -= pageblock_nr_pages;
 }
@@ -268,10 +326,8 @@ static unsigned long list_take(struct preserve_node *node,
 static unsigned long idle_take(struct preserve_node *node, unsigned long nr,
 			       bool metadata)
 {
-	struct preserve_block *block;
+	struct preserve_block *block = idle_block(rb_first_cached(&node->idle));
 
-	block = list_first_entry_or_null(&node->idle, struct preserve_block,
-					 list);
 	if (!block)
 		return 0;
 	block->metadata = metadata;
@@ -757,19 +813,16 @@ struct folio *preserve_target_folio(unsigned long pfn, unsigned int order,
 unsigned long preserve_target_take(int nid, unsigned long after)
 {
 	struct preserve_node *node = &preserve_nodes[nid];
-	struct preserve_block *block, *best = NULL;
+	struct preserve_block *block;
 
 	guard(spinlock_irqsave)(&node->lock);
-	list_for_each_entry(block, &node->idle, list)
-		if (after ? block->pfn == after :
-			    !best || block->pfn < best->pfn)
-			best = block;
-	if (!best)
+	block = after ? block_find(after) :
+			idle_block(rb_first_cached(&node->idle));
+	if (!block || block_node(block) != node || !block->pooled ||
+	    !block_is_idle(block))
 		return 0;
-	best->target = true;
-	list_move(&best->list, &node->target);
-	node->nr_idle--;
-	return best->pfn;
+	block_set_target(node, block, true);
+	return block->pfn;
 }
 
 /**
@@ -819,37 +872,37 @@ bool preserve_target_hold(unsigned long pfn)
 	guard(spinlock_irqsave)(&node->lock);
 	if (!block->pooled)
 		return false;
-	node->nr_idle -= block_home(node, block) == &node->idle;
-	block->target = true;
-	list_move(&block->list, &node->target);
+	block_set_target(node, block, true);
 	return true;
 }
 
-/* Context: node lock held. */
-static void target_put(struct preserve_node *node, struct preserve_block *block)
+/* Lets go of some blocks; false when none is left. */
+static bool targets_put_some(struct preserve_node *node)
 {
-	struct list_head *home;
+	struct preserve_block *block;
+	unsigned int i;
 
-	block->target = false;
-	home = block_home(node, block);
-	list_move(&block->list, home);
-	node->nr_idle += home == &node->idle;
+	guard(spinlock_irqsave)(&node->lock);
+	for (i = 0; i < BATCH; i++) {
+		block = list_first_entry_or_null(&node->target,
+						 struct preserve_block, list);
+		if (!block)
+			return false;
+		block_set_target(node, block, false);
+	}
+	return true;
 }
 
 /**
  * preserve_targets_put - Let everybody allocate again from all that was set apart.
  * @nid: The node.
  *
- * Context: Process context.
+ * Context: Process context, preserve_size_lock held.
  */
 void preserve_targets_put(int nid)
 {
-	struct preserve_node *node = &preserve_nodes[nid];
-	struct preserve_block *block, *next;
-
-	guard(spinlock_irqsave)(&node->lock);
-	list_for_each_entry_safe(block, next, &node->target, list)
-		target_put(node, block);
+	while (targets_put_some(&preserve_nodes[nid]))
+		cond_resched();
 }
 
 /**
@@ -870,7 +923,7 @@ struct preserve_block *preserve_target_steal(unsigned long pfn)
 	guard(spinlock_irqsave)(&node->lock);
 	if (!block->target || block->nr_free < pageblock_nr_pages)
 		return NULL;
-	target_put(node, block);
+	block_set_target(node, block, false);
 	block_leave(node, block);
 	return block;
 }
@@ -1235,25 +1288,24 @@ void preserve_block_insert(struct preserve_block *block)
 }
 
 /**
- * preserve_block_steal - Take an idle block off its node.
+ * preserve_block_steal - Take a node's highest idle block off it.
  * @nid: The node.
- * @pfn: This block, or 0 for the highest: so the pool stays packed low.
+ *
+ * The highest, so that the pool stays packed low.
  *
  * Context: Process context.
  * Return: The block, whose frames are then the caller's, or NULL.
  */
-struct preserve_block *preserve_block_steal(int nid, unsigned long pfn)
+struct preserve_block *preserve_block_steal(int nid)
 {
 	struct preserve_node *node = &preserve_nodes[nid];
-	struct preserve_block *block, *best = NULL;
+	struct preserve_block *block;
 
 	guard(spinlock_irqsave)(&node->lock);
-	list_for_each_entry(block, &node->idle, list)
-		if (pfn ? block->pfn == pfn : !best || block->pfn > best->pfn)
-			best = block;
-	if (best)
-		block_leave(node, best);
-	return best;
+	block = idle_block(rb_last(&node->idle.rb_root));
+	if (block)
+		block_leave(node, block);
+	return block;
 }
 
 /**
@@ -1289,15 +1341,6 @@ void preserve_block_remove(struct preserve_block *block)
 	kfree_rcu(block, rcu);
 }
 
-static unsigned long block_largest_free(const struct preserve_block *block)
-{
-	unsigned long bit, end, largest = 0;
-
-	for_each_clear_bitrange(bit, end, block->used, pageblock_nr_pages)
-		largest = max(largest, end - bit);
-	return largest;
-}
-
 /**
  * preserve_pool_stat - Add one node's state to @stat.
  * @nid:  The node.
@@ -1317,28 +1360,56 @@ void preserve_pool_stat(int nid, struct preserve_pool_stat *stat)
 	stat->nr_claimed += node->nr_claimed;
 }
 
+static unsigned long bitmap_largest_free(const unsigned long *used)
+{
+	unsigned long bit, end, largest = 0;
+
+	for_each_clear_bitrange(bit, end, used, pageblock_nr_pages)
+		largest = max(largest, end - bit);
+	return largest;
+}
+
+/*
+ * The longest free run of the block at or behind *@pfn, if it is @node's; moves *@pfn
+ * behind it. False behind the last block.
+ */
+static bool largest_free_next(struct preserve_node *node, unsigned long *pfn,
+			      unsigned long *largest)
+{
+	struct preserve_block *block;
+
+	guard(rcu)();
+	block = preserve_block_next(*pfn);
+	if (!block)
+		return false;
+	*pfn = block->pfn + pageblock_nr_pages;
+	if (block_node(block) != node || READ_ONCE(block->nr_free) <= *largest)
+		return true;
+	guard(spinlock_irqsave)(&node->lock);
+	if (block->pooled)
+		*largest = max(*largest, bitmap_largest_free(block->used));
+	return true;
+}
+
 /**
  * preserve_pool_largest_free - Look for the largest free run in one block.
  * @nid: The node.
  *
- * Looks at every partly used block with the node locked: for root.
+ * Looks at one block after the other, while they may change: for root.
  *
- * Context: Any.
+ * Context: Process context.
  * Return: Its length in pages.
  */
 unsigned long preserve_pool_largest_free(int nid)
 {
 	struct preserve_node *node = &preserve_nodes[nid];
-	struct preserve_block *block;
-	unsigned long largest = 0;
+	unsigned long largest = 0, pfn = node_start_pfn(nid);
 
-	guard(spinlock_irqsave)(&node->lock);
-	if (node->nr_idle)
+	if (READ_ONCE(node->nr_idle))
 		return pageblock_nr_pages;
-	list_for_each_entry(block, &node->partial, list)
-		largest = max(largest, block_largest_free(block));
-	list_for_each_entry(block, &node->metadata, list)
-		largest = max(largest, block_largest_free(block));
+	while (pfn < node_end_pfn(nid) &&
+	       largest_free_next(node, &pfn, &largest))
+		cond_resched();
 	return largest;
 }
 
@@ -1355,7 +1426,7 @@ void __init preserve_pool_init(void)
 		spin_lock_init(&per_cpu_ptr(&frame_cache, cpu)->lock);
 	for (nid = 0; nid < MAX_NUMNODES; nid++) {
 		spin_lock_init(&preserve_nodes[nid].lock);
-		INIT_LIST_HEAD(&preserve_nodes[nid].idle);
+		preserve_nodes[nid].idle = RB_ROOT_CACHED;
 		INIT_LIST_HEAD(&preserve_nodes[nid].partial);
 		INIT_LIST_HEAD(&preserve_nodes[nid].full);
 		INIT_LIST_HEAD(&preserve_nodes[nid].metadata);

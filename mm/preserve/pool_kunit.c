@@ -202,6 +202,34 @@ static void pool_target_is_apart(struct kunit *test)
 		kunit_skip(test, "no idle block");
 }
 
+/* Targets are the lowest idle blocks, what leaves the pool is the highest. */
+static void pool_idle_is_ordered(struct kunit *test)
+{
+	unsigned long first, second = 0, last = 0;
+	struct preserve_block *block;
+	int nid = numa_mem_id();
+
+	scoped_guard(mutex, &preserve_size_lock) {
+		preserve_reclaim_lent(nid, 3, 1);
+		first = preserve_target_take(nid, 0);
+		if (first)
+			second = preserve_target_take(nid, 0);
+		block = preserve_block_steal(nid);
+		if (block) {
+			last = block->pfn;
+			KUNIT_EXPECT_EQ(test, preserve_target_take(nid, last), 0);
+			preserve_block_unsteal(block);
+			KUNIT_EXPECT_EQ(test, preserve_target_take(nid, last),
+					last);
+		}
+		preserve_targets_put(nid);
+	}
+	if (!last)
+		kunit_skip(test, "no three idle blocks");
+	KUNIT_EXPECT_LT(test, first, second);
+	KUNIT_EXPECT_LT(test, second, last);
+}
+
 /* Under -icount a nanosecond is an instruction. */
 static void pool_bench(struct kunit *test)
 {
@@ -232,6 +260,7 @@ static struct kunit_case pool_cases[] = {
 	KUNIT_CASE(pool_follows_goal),
 	KUNIT_CASE(pool_counts),
 	KUNIT_CASE(pool_target_is_apart),
+	KUNIT_CASE(pool_idle_is_ordered),
 	KUNIT_CASE(pool_range),
 	KUNIT_CASE(pool_bench),
 	{ }
