@@ -31,8 +31,17 @@
 /* Frames that are left empty at the end of a target rather than cut a segment. */
 #define GAP		32UL
 
-/* Runs of one segment: they are looked at with interrupts off. */
+/* Runs of one segment, and blocks: they are looked at with interrupts off. */
 #define SEGMENT_RUNS	1024
+#define SEGMENT_PAGES	(1024 * pageblock_nr_pages)
+
+/*
+ * Blocks that are emptied in one round, a part of those that are partly used, and
+ * rounds in one pass. Each round looks at all runs of all files, so there are few,
+ * whatever the number of blocks.
+ */
+#define LEAVE_PART	8
+#define LEAVE_ROUNDS	16
 
 /* Blocks that are gained when there is no target. */
 #define GAIN		4
@@ -120,9 +129,11 @@ static bool segment_find(struct packing *p, const struct preserve_file *pf,
 		} else if (run.index != seg->index + seg->nr ||
 			   run.order != seg->order ||
 			   pfn_to_nid(run.pfn) != pfn_to_nid(seg->pfn) ||
-			   seg->nr_runs >= SEGMENT_RUNS) {
+			   seg->nr_runs >= SEGMENT_RUNS ||
+			   seg->nr >= SEGMENT_PAGES) {
 			break;
 		}
+		run.nr = min(run.nr, SEGMENT_PAGES - seg->nr);
 		seg->nr_runs += run.pfn != next_pfn;
 		seg->nr += run.nr;
 		seg->move |= run_misplaced(p, run.pfn, run.nr);
@@ -137,11 +148,25 @@ static bool segment_scattered(const struct segment *seg)
 	return seg->nr_runs > 1 && seg->nr / seg->nr_runs < RUN_LONG_ENOUGH;
 }
 
-/* Moves what a file has in the block at @block to other blocks. */
-static void file_leave(struct preserve_file *pf, unsigned long block)
+/* Moves what a run has in blocks that are to be emptied. */
+static void run_leave(struct preserve_file *pf, const struct prmap_run *run)
 {
 	struct address_space *mapping = preserve_file_mapping(pf);
-	unsigned long end = block + pageblock_nr_pages, skip;
+	unsigned long pfn = run->pfn, end = run->pfn + run->nr, next;
+
+	for (; pfn < end && !interrupted(); pfn = next) {
+		next = min(pageblock_end_pfn(pfn), end);
+		if (preserve_block_leaves(pfn))
+			preserve_move_pages(mapping,
+					    run->index + (pfn - run->pfn),
+					    next - pfn, 0);
+		cond_resched();
+	}
+}
+
+/* The same for a file. */
+static void file_leave(struct preserve_file *pf)
+{
 	struct prmap_run run;
 	u64 index = 0;
 	bool found;
@@ -157,32 +182,28 @@ static void file_leave(struct preserve_file *pf, unsigned long block)
 		if (!found || interrupted())
 			return;
 		index = run.index + run.nr;
-		if (run.pfn >= end || run.pfn + run.nr <= block)
-			continue;
-		skip = run.pfn < block ? block - run.pfn : 0;
-		preserve_move_pages(mapping, run.index + skip,
-				    min(run.nr - skip,
-					end - max(run.pfn, (u64)block)), 0);
-		cond_resched();
+		run_leave(pf, &run);
 	}
 }
 
-/* A target made from the emptiest block when no block is idle, or 0. */
-static unsigned long target_make(int nid)
+/* Empties the emptiest blocks when none is idle, so that there are targets. */
+static void targets_make(int nid)
 {
+	struct preserve_node *node = &preserve_nodes[nid];
 	struct preserve_file *pf = NULL;
-	unsigned long block;
 
 	/* Lent blocks cost less. */
-	if (preserve_nodes[nid].nr_lent)
-		return 0;
-	block = preserve_target_emptiest(nid);
-	if (!block)
-		return 0;
-	while ((pf = preserve_file_next(pf)))
-		file_leave(pf, block);
+	if (node->nr_lent || node->rounds >= LEAVE_ROUNDS)
+		return;
+	node->rounds++;
+	if (!preserve_leave_emptiest(nid, LEAVE_PART))
+		return;
+	/* What CPUs have at hand of those blocks would be given out again. */
 	preserve_pool_drain();
-	return preserve_block_fill(block) ? 0 : block;
+	while ((pf = preserve_file_next(pf)))
+		file_leave(pf);
+	preserve_pool_drain();
+	preserve_leave_end(nid);
 }
 
 /* Lets the target reach @nr pages, as far as the blocks behind it are idle. */
@@ -194,7 +215,11 @@ static void target_stretch(struct packing *p, unsigned long nr)
 
 static bool target_open(struct packing *p)
 {
-	p->pfn = preserve_target_take(p->nid, 0) ?: target_make(p->nid);
+	p->pfn = preserve_target_take(p->nid, 0);
+	if (!p->pfn) {
+		targets_make(p->nid);
+		p->pfn = preserve_target_take(p->nid, 0);
+	}
 	if (!p->pfn && preserve_pool_gain(p->nid, GAIN))
 		p->pfn = preserve_target_take(p->nid, 0);
 	p->end = p->pfn + pageblock_nr_pages;
@@ -274,9 +299,11 @@ static int file_pack(struct packing *p, struct preserve_file *pf)
 static int all_files_pack(struct packing *p)
 {
 	struct preserve_file *pf = NULL;
-	int err, worst = 0;
+	int err, nid, worst = 0;
 
 	guard(mutex)(&move_lock);
+	for_each_online_node(nid)
+		preserve_nodes[nid].rounds = 0;
 	while ((pf = preserve_file_next(pf))) {
 		err = file_pack(p, pf);
 		if (err)

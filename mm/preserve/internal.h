@@ -67,6 +67,7 @@
  * @pooled:  On its node: frames may be taken.
  * @metadata: Records and maps are allocated from it first, data last.
  * @target:  Set apart for compaction, see preserve_target_take().
+ * @leaving: That, to be emptied, see preserve_leave_emptiest().
  * @handed:  The next kernel hears of it. Covered by preserve_header_lock.
  * @nr_claimed: Bits set in @claimed.
  * @nr_orphans: Frames that were freed while they were claimed: used, and nobody's.
@@ -91,6 +92,7 @@ struct preserve_block {
 	bool pooled;
 	bool metadata;
 	bool target;
+	bool leaving;
 	bool handed;
 	u16 nr_claimed;
 	u16 nr_orphans;
@@ -120,7 +122,8 @@ enum preserve_evacuate_result {
  * @partial:   Blocks with both, for data.
  * @metadata:  Blocks with both, for records and maps.
  * @full:      Blocks with no free frame.
- * @target:    Blocks set apart for compaction.
+ * @target:    Blocks set apart for compaction, to be filled.
+ * @leaving:   Blocks set apart for compaction, to be emptied.
  * @nr_blocks: Blocks there.
  * @nr_idle:   Of those, in @idle.
  * @nr_free:   Frames not in use in those.
@@ -132,6 +135,7 @@ enum preserve_evacuate_result {
  * @search:    Where growth on demand goes on to look for blocks that cost little,
  *             a pfn.
  * @window:    Where it goes on to look for others.
+ * @rounds:    Of emptying blocks, in one pass over all files (compact.c).
  * @not_before: Growth on demand is not tried again before this, in jiffies.
  * @evacuated: Pageblocks by outcome.
  * @moved:     Pages that were migrated away to gain them.
@@ -143,6 +147,7 @@ struct preserve_node {
 	struct list_head metadata;
 	struct list_head full;
 	struct list_head target;
+	struct list_head leaving;
 	unsigned long nr_blocks;
 	unsigned long nr_idle;
 	unsigned long nr_free;
@@ -152,6 +157,7 @@ struct preserve_node {
 	unsigned long nr_lent;
 	unsigned long search;
 	unsigned long window;
+	unsigned int rounds;
 	unsigned long not_before;
 	unsigned long evacuated[PRESERVE_EVACUATE_NR];
 	unsigned long moved;
@@ -188,9 +194,11 @@ bool preserve_blocks_take(unsigned long pfn, unsigned long nr_blocks);
 unsigned int preserve_block_fill(unsigned long pfn);
 bool preserve_pool_has_room(int nid, unsigned long nr);
 unsigned long preserve_target_take(int nid, unsigned long after);
-unsigned long preserve_target_emptiest(int nid);
 bool preserve_target_hold(unsigned long pfn);
 void preserve_targets_put(int nid);
+unsigned long preserve_leave_emptiest(int nid, unsigned int part);
+bool preserve_block_leaves(unsigned long pfn);
+void preserve_leave_end(int nid);
 struct preserve_block *preserve_target_steal(unsigned long pfn);
 struct folio *preserve_target_folio(unsigned long pfn, unsigned int order,
 				    gfp_t gfp);

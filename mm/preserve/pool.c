@@ -164,7 +164,7 @@ static struct list_head *block_home(struct preserve_node *node,
 				    const struct preserve_block *block)
 {
 	if (block->target)
-		return &node->target;
+		return block->leaving ? &node->leaving : &node->target;
 	if (!block->nr_free)
 		return &node->full;
 	if (block_is_idle(block))
@@ -643,9 +643,10 @@ static void frames_free(unsigned long pfn, unsigned long nr)
 
 	/*
 	 * Data that took the place of metadata would scatter, and keep the block in
-	 * use. Who frees a frame owns its bit in @claimed.
+	 * use; so would what comes into a block that is being emptied. Who frees a
+	 * frame owns its bit in @claimed.
 	 */
-	if (nr > 1 || READ_ONCE(block->metadata) ||
+	if (nr > 1 || READ_ONCE(block->metadata) || READ_ONCE(block->target) ||
 	    READ_ONCE(block->bad) || test_bit(pfn - block->pfn, block->claimed) ||
 	    !cache_free(pfn, pfn_to_nid(pfn))) {
 		guard(spinlock_irqsave)(&node->lock);
@@ -825,31 +826,130 @@ unsigned long preserve_target_take(int nid, unsigned long after)
 	return block->pfn;
 }
 
-/**
- * preserve_target_emptiest - Set the block with the fewest frames in use apart.
- * @nid: Its node.
- *
- * Context: Process context.
- * Return: Its first pfn; 0 if the other blocks have no room for what is in it.
- */
-unsigned long preserve_target_emptiest(int nid)
-{
-	struct preserve_node *node = &preserve_nodes[nid];
-	struct preserve_block *block, *best = NULL;
-	unsigned long room = 0;
+/* Blocks by how many of their frames are free. */
+#define FILLS	64
 
-	guard(spinlock_irqsave)(&node->lock);
-	list_for_each_entry(block, &node->partial, list) {
-		room += block->nr_free;
-		if (!best || block->nr_free > best->nr_free)
-			best = block;
+/**
+ * struct emptiest - Blocks of a node that are to be emptied.
+ * @node:    The node.
+ * @nr:      How many blocks for data have free frames.
+ * @room:    Those free frames.
+ * @by_fill: Blocks by fill, the emptiest last.
+ * @fill:    Those that are emptier are taken ...
+ * @rest:    ... and so many of these.
+ * @taken:   How many are.
+ */
+struct emptiest {
+	struct preserve_node *node;
+	unsigned long nr;
+	unsigned long room;
+	unsigned long by_fill[FILLS];
+	unsigned int fill;
+	unsigned long rest;
+	unsigned long taken;
+};
+
+static unsigned int block_fill(const struct preserve_block *block)
+{
+	return READ_ONCE(block->nr_free) * FILLS / (pageblock_nr_pages + 1);
+}
+
+/* Does it have data, and free frames? A glance without the node's lock. */
+static bool block_is_partial(const struct emptiest *em,
+			     const struct preserve_block *block)
+{
+	return block_node(block) == em->node && READ_ONCE(block->pooled) &&
+	       block_home(em->node, block) == &em->node->partial;
+}
+
+static void emptiest_count(struct emptiest *em, struct preserve_block *block)
+{
+	if (!block_is_partial(em, block))
+		return;
+	em->nr++;
+	em->room += READ_ONCE(block->nr_free);
+	em->by_fill[block_fill(block)]++;
+}
+
+static void emptiest_take(struct emptiest *em, struct preserve_block *block)
+{
+	unsigned int fill = block_fill(block);
+
+	if (!block_is_partial(em, block) || fill < em->fill ||
+	    (fill == em->fill && !em->rest))
+		return;
+	guard(spinlock_irqsave)(&em->node->lock);
+	if (!block_is_partial(em, block))
+		return;
+	em->rest -= fill == em->fill;
+	block->leaving = true;
+	block_set_target(em->node, block, true);
+	em->taken++;
+}
+
+static void emptiest_walk(struct emptiest *em, int nid,
+			  void (*fn)(struct emptiest *em,
+				     struct preserve_block *block))
+{
+	unsigned long pfn = node_start_pfn(nid), end = node_end_pfn(nid);
+	struct preserve_block *block;
+
+	while (pfn < end && (block = preserve_block_next(pfn))) {
+		fn(em, block);
+		pfn = block->pfn + pageblock_nr_pages;
+		cond_resched();
 	}
-	if (!best || room - best->nr_free <
-	    pageblock_nr_pages - best->nr_free + node_reserve(node))
+}
+
+/* Which ones are the @nr emptiest? */
+static void emptiest_choose(struct emptiest *em, unsigned long nr)
+{
+	em->fill = FILLS - 1;
+	while (em->fill && em->by_fill[em->fill] < nr)
+		nr -= em->by_fill[em->fill--];
+	em->rest = nr;
+}
+
+/**
+ * preserve_leave_emptiest - Set blocks apart that have few frames in use.
+ * @nid:  Its node.
+ * @part: One of so many that are partly used, at least one in all.
+ *
+ * No more than the others have room for. Nothing is allocated from them until
+ * preserve_leave_end().
+ *
+ * Context: Process context, preserve_size_lock held.
+ * Return: How many there are.
+ */
+unsigned long preserve_leave_emptiest(int nid, unsigned int part)
+{
+	struct emptiest em = { .node = &preserve_nodes[nid] };
+	unsigned long reserve = node_reserve(em.node), most;
+
+	emptiest_walk(&em, nid, emptiest_count);
+	/* One that is emptied takes its own room with it. */
+	most = em.room > reserve ? (em.room - reserve) >> pageblock_order : 0;
+	if (!most)
 		return 0;
-	best->target = true;
-	list_move(&best->list, &node->target);
-	return best->pfn;
+	emptiest_choose(&em, min(max(em.nr / part, 1UL), most));
+	emptiest_walk(&em, nid, emptiest_take);
+	return em.taken;
+}
+
+/**
+ * preserve_block_leaves - Has preserve_leave_emptiest() set this block apart?
+ * @pfn: Any frame of it.
+ *
+ * Context: Any; the answer lasts with preserve_size_lock held.
+ * Return: True if it has.
+ */
+bool preserve_block_leaves(unsigned long pfn)
+{
+	struct preserve_block *block;
+
+	guard(rcu)();
+	block = block_find(pfn);
+	return block && READ_ONCE(block->leaving);
 }
 
 /**
@@ -876,19 +976,20 @@ bool preserve_target_hold(unsigned long pfn)
 	return true;
 }
 
-/* Lets go of some blocks; false when none is left. */
-static bool targets_put_some(struct preserve_node *node)
+/* Lets go of some blocks of a list; false when none is left. */
+static bool targets_put_some(struct preserve_node *node, struct list_head *list)
 {
 	struct preserve_block *block;
 	unsigned int i;
 
 	guard(spinlock_irqsave)(&node->lock);
 	for (i = 0; i < BATCH; i++) {
-		block = list_first_entry_or_null(&node->target,
-						 struct preserve_block, list);
+		block = list_first_entry_or_null(list, struct preserve_block,
+						 list);
 		if (!block)
 			return false;
 		block_set_target(node, block, false);
+		block->leaving = false;
 	}
 	return true;
 }
@@ -901,7 +1002,23 @@ static bool targets_put_some(struct preserve_node *node)
  */
 void preserve_targets_put(int nid)
 {
-	while (targets_put_some(&preserve_nodes[nid]))
+	struct preserve_node *node = &preserve_nodes[nid];
+
+	while (targets_put_some(node, &node->target))
+		cond_resched();
+}
+
+/**
+ * preserve_leave_end - Undo preserve_leave_emptiest().
+ * @nid: The node.
+ *
+ * Context: Process context, preserve_size_lock held.
+ */
+void preserve_leave_end(int nid)
+{
+	struct preserve_node *node = &preserve_nodes[nid];
+
+	while (targets_put_some(node, &node->leaving))
 		cond_resched();
 }
 
@@ -1431,5 +1548,6 @@ void __init preserve_pool_init(void)
 		INIT_LIST_HEAD(&preserve_nodes[nid].full);
 		INIT_LIST_HEAD(&preserve_nodes[nid].metadata);
 		INIT_LIST_HEAD(&preserve_nodes[nid].target);
+		INIT_LIST_HEAD(&preserve_nodes[nid].leaving);
 	}
 }
