@@ -48,6 +48,12 @@
 /* ... where no more than this part of their pages has to move. */
 #define CHEAP_PART	8
 
+/*
+ * Single blocks in a row that there is no memory to empty, before a search gives up.
+ * It may be for one of them only: a huge page that nothing can replace.
+ */
+#define NOMEM_PATIENCE	8
+
 #define EVACUATE_GFP	(GFP_KERNEL | __GFP_NOWARN | __GFP_RETRY_MAYFAIL)
 
 /* In place of a cost, which is below: why a block is not to be had. */
@@ -79,6 +85,7 @@ struct window {
  * @nid:  On this node.
  * @left: Blocks still wanted.
  * @done: Blocks gained.
+ * @nomem: Blocks in a row that there was no memory to empty.
  * @stop: No sense in going on: no memory to move pages to, or a signal.
  * @cost: Of the present window's blocks.
  */
@@ -86,6 +93,7 @@ struct search {
 	int nid;
 	unsigned long left;
 	unsigned long done;
+	unsigned int nomem;
 	bool stop;
 	u16 cost[];
 };
@@ -98,6 +106,7 @@ static struct search *search_alloc(int nid, unsigned long nr_blocks)
 		s->nid = nid;
 		s->left = nr_blocks;
 		s->done = 0;
+		s->nomem = 0;
 		s->stop = false;
 	}
 	return s;
@@ -129,6 +138,20 @@ static bool block_suitable(struct page *page, unsigned long pfn)
 	       !kho_scratch_overlap(PFN_PHYS(pfn), PAGE_SIZE << pageblock_order);
 }
 
+/* hugetlb's largest come from alloc_contig_frozen_range(), which does not move them. */
+static bool page_is_gigantic(struct page *page)
+{
+	return PageHuge(page) &&
+	       compound_order(compound_head(page)) > MAX_PAGE_ORDER;
+}
+
+/* A huge page without a user is hugetlb's all the same: another has to replace it. */
+static bool page_is_free(struct page *page)
+{
+	return PageBuddy(page) ||
+	       (!page_ref_count(compound_head(page)) && !PageHuge(page));
+}
+
 /* The number of pages to migrate, or one of COST_*. */
 static u16 block_cost(unsigned long pfn, int nid)
 {
@@ -147,10 +170,11 @@ static u16 block_cost(unsigned long pfn, int nid)
 		page = pfn_to_page(pfn + i);
 		step = 1;
 		if (page_is_unmovable(page_zone(page), page,
-				      PB_ISOLATE_MODE_OTHER, &step))
+				      PB_ISOLATE_MODE_OTHER, &step) ||
+		    page_is_gigantic(page))
 			return COST_UNMOVABLE;
 		step = min(step, pageblock_nr_pages - i);
-		if (PageBuddy(page) || !page_ref_count(compound_head(page)))
+		if (page_is_free(page))
 			continue;
 		if (folio_maybe_dma_pinned(page_folio(page)))
 			return COST_PINNED;
@@ -236,11 +260,12 @@ static int run_try(struct search *s, unsigned long pfn, unsigned int nr,
 	if (fatal_signal_pending(current))
 		return -EINTR;
 	if (!preserve_memory_left((unsigned long)nr << pageblock_order))
-		return -ENOMEM;
+		return -ENOSPC;
 	err = alloc_contig_frozen_range(pfn, pfn + ((unsigned long)nr << pageblock_order),
 					ACR_FLAGS_NONE, EVACUATE_GFP);
 	if (!err) {
 		got = preserve_pool_add_blocks(pfn, nr);
+		s->nomem = 0;
 		s->done += got;
 		s->left -= got;
 		count(s, PRESERVE_EVACUATE_DONE, got);
@@ -267,15 +292,18 @@ static void run_gain(struct search *s, const struct window *w,
 	err = run_try(s, pfn, nr, cost_sum(s->cost + first, nr));
 	if (!err)
 		return;
-	if (err == -EINTR || (err == -ENOMEM && nr == 1)) {
-		if (err == -ENOMEM)
-			count(s, PRESERVE_EVACUATE_NOMEM, nr);
+	if (err == -EINTR) {
 		s->stop = true;
 		return;
 	}
 	if (nr > 1) {
 		run_gain(s, w, first, nr / 2);
 		run_gain(s, w, first + nr / 2, nr - nr / 2);
+		return;
+	}
+	if (err == -ENOMEM || err == -ENOSPC) {
+		count(s, PRESERVE_EVACUATE_NOMEM, 1);
+		s->stop = err == -ENOSPC || ++s->nomem >= NOMEM_PATIENCE;
 		return;
 	}
 	cost = block_cost(pfn, s->nid);
