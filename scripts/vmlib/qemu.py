@@ -60,7 +60,15 @@ def command(spec, kernel, initrd, cmdline, console):
         args += ["-icount", "shift=0"]
     if nodes > 1:
         args += _numa(spec.memory, cpus, spec.numa, nodes)
+    else:
+        args += _ram(0, memory_bytes(spec.memory))
+        args += ["-machine", "memory-backend=ram0"]
     return args
+
+
+def _ram(node, size):
+    """Not reserved: a machine may have more than the host, and touch little of it."""
+    return ["-object", f"memory-backend-ram,id=ram{node},size={size}B,reserve=off"]
 
 
 def _smp(cpus, nodes):
@@ -95,7 +103,7 @@ def _numa(memory, cpus, with_memory, nodes):
         own = [cpu for cpu in range(cpus) if _node_of(cpu, cpus, nodes) == node]
         words = ["node", f"nodeid={node}"]
         if node < with_memory:
-            args += ["-object", f"memory-backend-ram,id=ram{node},size={each}B"]
+            args += _ram(node, each)
             words.append(f"memdev=ram{node}")
         words += [f"cpus={cpu}" for cpu in own]
         args += ["-numa", ",".join(words)]

@@ -13,6 +13,15 @@ def nodes(**options):
     return [args[i + 1] for i, arg in enumerate(args) if arg == "-numa"]
 
 
+class Memory(unittest.TestCase):
+    def test_more_than_the_host_has(self):
+        for numa in (1, 2):
+            spec = table.Spec(name="test", memory="64G", numa=numa)
+            args = qemu.command(spec, "kernel", "initrd", "", "console")
+            each = f"size={(64 << 30) // numa}B,reserve=off"
+            self.assertEqual(sum(each in arg for arg in args), numa)
+
+
 class Nodes(unittest.TestCase):
     def test_one_node_needs_no_words(self):
         self.assertEqual(nodes(), [])
