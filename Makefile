@@ -46,6 +46,7 @@ bench: kernel stock ## the figures: the map, memfds, the pool, trees, a server, 
 	@$(MAKE) -C bench
 	@bench/run
 	@bench/pool
+	@bench/scale
 	@bench/restore
 	@bench/blackout
 	@bench/tree
