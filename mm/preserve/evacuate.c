@@ -265,7 +265,6 @@ static int run_try(struct search *s, unsigned long pfn, unsigned int nr,
 					ACR_FLAGS_NONE, EVACUATE_GFP);
 	if (!err) {
 		got = preserve_pool_add_blocks(pfn, nr);
-		s->nomem = 0;
 		s->done += got;
 		s->left -= got;
 		count(s, PRESERVE_EVACUATE_DONE, got);
@@ -290,6 +289,8 @@ static void run_gain(struct search *s, const struct window *w,
 	if (s->stop)
 		return;
 	err = run_try(s, pfn, nr, cost_sum(s->cost + first, nr));
+	if (err != -ENOMEM)
+		s->nomem = 0;
 	if (!err)
 		return;
 	if (err == -EINTR) {

@@ -147,7 +147,8 @@ static unsigned long run_reclaim(unsigned long pfn, unsigned long nr,
 	err = run_take(pfn, nr);
 	if (!err)
 		return to(pfn, nr);
-	if (nr == 1 || err == -ENOMEM || err == -EINTR)
+	/* One block without memory to move it to does not stand for its neighbours. */
+	if (nr == 1 || err == -EINTR)
 		return 0;
 	return run_reclaim(pfn, half, to) +
 	       run_reclaim(pfn + (half << pageblock_order), nr - half, to);

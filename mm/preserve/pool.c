@@ -180,6 +180,8 @@ static void block_link(struct preserve_node *node, struct preserve_block *block,
 		list_add(&block->list, home);
 		return;
 	}
+	/* What it is used for next is not known yet. */
+	block->metadata = false;
 	rb_add_cached(&block->idle, &node->idle, idle_less);
 	node->nr_idle++;
 }
@@ -226,8 +228,6 @@ static void block_mark(struct preserve_node *node, struct preserve_block *block,
 	if (now == was)
 		return;
 	block_unlink(node, block, was);
-	if (!now)
-		block->metadata = false;
 	block_link(node, block, now);
 }
 
@@ -837,6 +837,7 @@ unsigned long preserve_target_take(int nid, unsigned long after)
  * @by_fill: Blocks by fill, the emptiest last.
  * @fill:    Those that are emptier are taken ...
  * @rest:    ... and so many of these.
+ * @most:    How many may be.
  * @taken:   How many are.
  */
 struct emptiest {
@@ -846,6 +847,7 @@ struct emptiest {
 	unsigned long by_fill[FILLS];
 	unsigned int fill;
 	unsigned long rest;
+	unsigned long most;
 	unsigned long taken;
 };
 
@@ -875,8 +877,8 @@ static void emptiest_take(struct emptiest *em, struct preserve_block *block)
 {
 	unsigned int fill = block_fill(block);
 
-	if (!block_is_partial(em, block) || fill < em->fill ||
-	    (fill == em->fill && !em->rest))
+	if (em->taken == em->most || !block_is_partial(em, block) ||
+	    fill < em->fill || (fill == em->fill && !em->rest))
 		return;
 	guard(spinlock_irqsave)(&em->node->lock);
 	if (!block_is_partial(em, block))
@@ -904,6 +906,7 @@ static void emptiest_walk(struct emptiest *em, int nid,
 /* Which ones are the @nr emptiest? */
 static void emptiest_choose(struct emptiest *em, unsigned long nr)
 {
+	em->most = nr;
 	em->fill = FILLS - 1;
 	while (em->fill && em->by_fill[em->fill] < nr)
 		nr -= em->by_fill[em->fill--];
@@ -915,8 +918,8 @@ static void emptiest_choose(struct emptiest *em, unsigned long nr)
  * @nid:  Its node.
  * @part: One of so many that are partly used, at least one in all.
  *
- * No more than the others have room for. Nothing is allocated from them until
- * preserve_leave_end().
+ * They take at most half of the room that the others have: the rest is for writers.
+ * Nothing is allocated from them until preserve_leave_end().
  *
  * Context: Process context, preserve_size_lock held.
  * Return: How many there are.
@@ -931,7 +934,7 @@ unsigned long preserve_leave_emptiest(int nid, unsigned int part)
 	most = em.room > reserve ? (em.room - reserve) >> pageblock_order : 0;
 	if (!most)
 		return 0;
-	emptiest_choose(&em, min(max(em.nr / part, 1UL), most));
+	emptiest_choose(&em, min(max(em.nr / part, 1UL), max(most / 2, 1UL)));
 	emptiest_walk(&em, nid, emptiest_take);
 	return em.taken;
 }
