@@ -56,6 +56,8 @@ struct record {
 	__u64 csum;
 };
 
+#define LEAF_WORDS	510
+
 /* A run leaf of a file map. */
 struct leaf {
 	__u32 magic;
@@ -64,7 +66,7 @@ struct leaf {
 	__u8 kind;
 	__u32 nr;	/* words */
 	__u32 reserved;
-	__u64 word[510];
+	__u64 word[LEAF_WORDS];
 };
 
 #define LEAF_PFN_SHIFT	24

@@ -326,7 +326,7 @@ static const struct attack {
 	{ "no-dir",	hurt_no_dir,		0, EUCLEAN, { "/first/inner" } },
 	{ "names-many",	hurt_names_many,	0, ENOENT, { "/second/name" } },
 	{ "names-few",	hurt_names_few,		0, 0, {} },
-	{ "dir-links",	hurt_dir_links,		0, EUCLEAN, { "/first" } },
+	{ "dir-links",	hurt_dir_links,		0, 0, {} },
 	{ "file-links",	hurt_file_links,	0, EUCLEAN, { "/first" } },
 	{ "size",	hurt_size,		0, EUCLEAN, { "/first" } },
 	{ "pages",	hurt_pages,		0, EUCLEAN, { "/first" } },
@@ -587,7 +587,7 @@ static void damaged_preserve(void)
 	err = preserve_session_add_fd(session, fd, 1);
 	check(!err, "a damaged tree is preserved again: %d", err);
 	close(fd);
-	check(!rmdir("/swapped/first") && !rmdir("/dir-links/first"),
+	check(!rmdir("/swapped/first") && !rmdir("/loop/first"),
 	      "a damaged directory is removed: %s", strerror(errno));
 }
 

@@ -3,7 +3,7 @@
  * All that can be seen of a tmpfs, of its mount, its inodes and of single files is the
  * same behind a kexec: what statx, statmount, statfs, quotactl, fcntl, getxattr, ACLs
  * and file handles show. What changes after preserve crosses, or is refused.
- * Documentation/mm/preserve/tmpfs.rst has the table that this test goes by.
+ * Documentation/mm/preserve/state.rst has the table that this test goes by.
  */
 
 #define _GNU_SOURCE
@@ -349,7 +349,8 @@ static int make_file(unsigned int thing)
 
 /* --- file handles --- */
 
-static const char * const handle_names[] = { ".", "special", "deep/er/file", "soft-a" };
+/* Of the tree without quotas: one with quotas is made as a whole when it is retrieved. */
+static const char * const handle_names[] = { ".", "special", "deep/er/file", "deep" };
 
 #define NR_HANDLES	STAGE_COUNT(handle_names)
 
@@ -358,18 +359,25 @@ struct handle {
 	unsigned char bytes[MAX_HANDLE_SZ];
 };
 
+static void make_deep(void)
+{
+	int fd;
+
+	require(!mkdir("/plain/deep", 0755) && !mkdir("/plain/deep/er", 0755), "directories");
+	fd = open("/plain/deep/er/file", O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+	require(fd >= 0, "a file");
+	close(fd);
+}
+
+/* Given away when the tree has been noted. */
 static void make_handles(struct handle *handles)
 {
 	unsigned int i;
-	int fd, mount;
+	int mount;
 
-	require(!mkdir("/full/deep", 0755) && !mkdir("/full/deep/er", 0755), "directories");
-	fd = open("/full/deep/er/file", O_CREAT | O_RDWR | O_CLOEXEC, 0600);
-	require(fd >= 0, "a file");
-	close(fd);
 	for (i = 0; i < NR_HANDLES; i++) {
 		handles[i].head.handle_bytes = MAX_HANDLE_SZ;
-		require(!name_to_handle_at(AT_FDCWD, path_in("/full", handle_names[i]),
+		require(!name_to_handle_at(AT_FDCWD, path_in("/plain", handle_names[i]),
 					   &handles[i].head, &mount, 0),
 			"a handle of %s", handle_names[i]);
 	}
@@ -379,7 +387,7 @@ static void make_handles(struct handle *handles)
 static void look_handles(int kept)
 {
 	struct handle handles[NR_HANDLES];
-	int root = tree_open("/full"), fd;
+	int root = tree_open("/plain"), fd;
 	char link[64], path[PATH_MAX];
 	unsigned int i;
 	ssize_t len;
@@ -391,7 +399,7 @@ static void look_handles(int kept)
 		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 		len = fd < 0 ? -1 : readlink(link, path, sizeof(path) - 1);
 		path[len < 0 ? 0 : len] = '\0';
-		check(!strcmp(path, i ? path_in("/full", handle_names[i]) : "/full"),
+		check(!strcmp(path, i ? path_in("/plain", handle_names[i]) : "/plain"),
 		      "a handle of %s opens: %s (%s)", handle_names[i], path,
 		      fd < 0 ? strerror(errno) : "as");
 		close(fd);
@@ -434,8 +442,9 @@ static void change_file(int fd)
 	check(fsetxattr(fd, "user.late", "", 0, 0) == -1 && errno == EPERM &&
 	      fremovexattr(fd, "user.name") == -1 && errno == EPERM,
 	      "extended attributes of a preserved file stay: %s", strerror(errno));
-	check(fremovexattr(fd, "system.posix_acl_access") == -1 && errno == EPERM,
-	      "so do ACLs: %s", strerror(errno));
+	check(fremovexattr(fd, "system.posix_acl_access") == -1 && errno == EPERM &&
+	      fchmod(fd, 0600) == -1 && errno == EPERM,
+	      "so do ACLs, and the mode that goes with them: %s", strerror(errno));
 	check(!ioctl(fd, FS_IOC_SETFLAGS, &flags) && !fcntl(fd, SET_RW_HINT, &hint) &&
 	      !policy_set(fd, 6, 2, MPOL_BIND) && !futimens(fd, times),
 	      "the rest can change");
@@ -505,11 +514,11 @@ static void before(void)
 		!mount("other", "/other", "tmpfs", 0, NULL), "other mounts");
 	make_tree(TREE_FULL);
 	make_tree(TREE_PLAIN);
-	/* Given away after the tree was noted. */
-	make_handles(handles);
+	make_deep();
 	for (i = TREE_FULL; i <= TREE_PLAIN; i++)
 		require(!preserve_session_add_fd(session, tree_open(dirs[i]), i),
 			"preserve %s", dirs[i]);
+	make_handles(handles);
 	change_tree();
 	for (i = TREE_FULL; i <= TREE_PLAIN; i++) {
 		show_tree(&text, i);

@@ -97,7 +97,7 @@ static void many_names(void)
 /* Names come and go as fast as can be, in directories that are noted late and early. */
 static void __attribute__((noreturn)) churn(void)
 {
-	char from[64], to[64];
+	char from[64], to[64], over[64];
 	int i;
 
 	for (i = 0;; i = (i + 1) % NR_NAMES) {
@@ -115,6 +115,21 @@ static void __attribute__((noreturn)) churn(void)
 			rename(to, from);
 		mkdir("/users/b/new", 0755);
 		rmdir("/users/b/new");
+		/* In place of a name, and of an empty directory. */
+		snprintf(to, sizeof(to), "/users/a/over-%d", getpid());
+		if (!link(from, to)) {
+			snprintf(over, sizeof(over), "/users/a/more-%d", getpid());
+			if (!mknod(over, S_IFREG | 0644, 0) && rename(over, to))
+				unlink(over);
+			unlink(to);
+		}
+		snprintf(to, sizeof(to), "/users/a/dir-%d", getpid());
+		snprintf(over, sizeof(over), "/users/b/dir-%d", getpid());
+		mkdir(to, 0755);
+		mkdir(over, 0755);
+		if (rename(over, to))
+			rmdir(over);
+		rmdir(to);
 		if (!symlink("x", to))
 			unlink(to);
 	}
@@ -181,6 +196,32 @@ static unsigned int preserve_often(void)
 	return good;
 }
 
+/* Directories whose link count is not that of the directories in it. */
+static unsigned int wrong_counts(const char *dir)
+{
+	unsigned int wrong = 0, dirs = 0;
+	struct dirent *entry;
+	DIR *d = opendir(dir);
+	struct stat st;
+
+	require(d, "open %s", dir);
+	while ((entry = readdir(d))) {
+		char path[512];
+
+		snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name);
+		if (entry->d_name[0] == '.' || lstat(path, &st) || !S_ISDIR(st.st_mode))
+			continue;
+		dirs++;
+		wrong += wrong_counts(path);
+	}
+	closedir(d);
+	require(!lstat(dir, &st), "stat %s", dir);
+	if (st.st_nlink != 2 + dirs)
+		ksft_print_msg("%s: %lu links, %u directories\n", dir,
+			       (unsigned long)st.st_nlink, dirs);
+	return wrong + (st.st_nlink != 2 + dirs);
+}
+
 static void before(void)
 {
 	struct tree_text text = {};
@@ -194,6 +235,8 @@ static void before(void)
 	usleep(10000);
 	good = preserve_often();
 	check(good == ROUNDS, "preserve is good in %u of %u rounds", good, ROUNDS);
+	for (i = 0; i < 3; i++)
+		require(!waitpid(pids[i], NULL, WNOHANG), "the users go on");
 	session = stage_session_create(SESSION);
 	check(!preserve_session_add_fd(session, tree_open("/users"), TOKEN_TREE),
 	      "and once more");
@@ -204,6 +247,7 @@ static void before(void)
 		kill(pids[i], SIGKILL);
 	while (wait(NULL) > 0)
 		;
+	check(!wrong_counts("/users"), "link counts are right");
 }
 
 /* Reads a directory in a memory cgroup that has no room for its entries. */
