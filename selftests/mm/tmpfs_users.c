@@ -3,6 +3,8 @@
  * Ordinary users of a tmpfs cannot keep it from being preserved, whatever they do there
  * meanwhile; and a look into a large directory behind the kexec costs the memory cgroup
  * of the task that looks nothing.
+ *
+ * Arguments: how often it is preserved, the entries of the large directory.
  */
 
 #define _GNU_SOURCE
@@ -13,6 +15,7 @@
 #include <linux/mempolicy.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -34,11 +37,11 @@
 #define NR_XATTRS	5000
 #define NR_POLICIES	60
 #define NR_NAMES	300
-#define NR_LARGE	12000
-#define ROUNDS		10
 #define TIGHT		"/sys/fs/cgroup/tight"
 
 enum { TOKEN_TREE = 1, TOKEN_TEXT };
+
+static unsigned int rounds, nr_large;
 
 /* --- what users do --- */
 
@@ -162,7 +165,8 @@ static void do_as_user(void (*fn)(void))
 static void make(void)
 {
 	char path[64];
-	int fd, i;
+	unsigned int i;
+	int fd;
 
 	fd = tree_mount("/users", "size=64m,nr_inodes=40000,mode=1777");
 	require(fd >= 0, "mount");
@@ -171,7 +175,7 @@ static void make(void)
 	do_as_user(many_policies);
 	do_as_user(many_names);
 	require(!mkdir("/users/large", 0755), "a directory");
-	for (i = 0; i < NR_LARGE; i++) {
+	for (i = 0; i < nr_large; i++) {
 		name_of(path, "large", i);
 		require(!mknod(path, S_IFREG | 0644, 0), "%s", path);
 	}
@@ -182,7 +186,7 @@ static unsigned int preserve_often(void)
 	unsigned int good = 0, i;
 	int session, fd, err;
 
-	for (i = 0; i < ROUNDS; i++) {
+	for (i = 0; i < rounds; i++) {
 		session = stage_session_create("often");
 		fd = tree_open("/users");
 		err = preserve_session_add_fd(session, fd, 1);
@@ -234,7 +238,7 @@ static void before(void)
 		pids[i] = as_user(churn);
 	usleep(10000);
 	good = preserve_often();
-	check(good == ROUNDS, "preserve is good in %u of %u rounds", good, ROUNDS);
+	check(good == rounds, "preserve is good in %u of %u rounds", good, rounds);
 	for (i = 0; i < 3; i++)
 		require(!waitpid(pids[i], NULL, WNOHANG), "the users go on");
 	session = stage_session_create(SESSION);
@@ -253,7 +257,8 @@ static void before(void)
 /* Reads a directory in a memory cgroup that has no room for its entries. */
 static int look_tight(void)
 {
-	int status, nr = 0;
+	unsigned int nr = 0;
+	int status;
 	pid_t pid;
 
 	text_write("/sys/fs/cgroup/cgroup.subtree_control", "+memory");
@@ -268,7 +273,7 @@ static int look_tight(void)
 		dir = opendir("/users/large");
 		while (dir && readdir(dir))
 			nr++;
-		_exit(nr != NR_LARGE + 2);
+		_exit(nr != nr_large + 2);
 	}
 	require(waitpid(pid, &status, 0) == pid, "wait");
 	return status;
@@ -292,7 +297,9 @@ static void after(void)
 
 static const stage_fn stages[] = { before, after };
 
-int main(void)
+int main(int argc, char **argv)
 {
+	rounds = argc > 1 ? strtoul(argv[1], NULL, 0) : 10;
+	nr_large = argc > 2 ? strtoul(argv[2], NULL, 0) : 12000;
 	return stage_run(stages, STAGE_COUNT(stages));
 }
