@@ -242,16 +242,6 @@ static void hurt_order(struct book *book)
 	section_seal(book, sec);
 }
 
-/* The frames of "two" are those that @two says. */
-static void two_is(struct book *book, __u64 (*two)(struct book *book))
-{
-	struct entry e;
-	struct section *sec = sec_of(book, "two", &e);
-
-	number_set(e.run[1], number_len(e.run[1]), two(book));
-	section_seal(book, sec);
-}
-
 static __u64 frames_of_one(struct book *book)
 {
 	__u64 value = 0;
@@ -273,6 +263,21 @@ static __u64 frames_outside(struct book *book)
 static __u64 frames_of_kernel(struct book *book)
 {
 	return 2 * 0x800;
+}
+
+/*
+ * The frames of "two" are those that @two says; those of the kernel if the number in its
+ * place is too short, because the pool lies below 32 MiB.
+ */
+static void two_is(struct book *book, __u64 (*two)(struct book *book))
+{
+	struct entry e;
+	struct section *sec = sec_of(book, "two", &e);
+	size_t len = number_len(e.run[1]);
+	__u64 value = two(book);
+
+	number_set(e.run[1], len, value >> (7 * len) ? frames_of_kernel(book) : value);
+	section_seal(book, sec);
 }
 
 static void hurt_run_other(struct book *book)
