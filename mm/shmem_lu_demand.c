@@ -309,7 +309,9 @@ static loff_t seek_hole(struct address_space *mapping, loff_t start, loff_t end)
 		index = first;
 		nr = preserve_file_find_unrestored(pf, &index, ULONG_MAX);
 		if (nr && index == first) {
-			start = min((loff_t)(first + nr) << PAGE_SHIFT, end);
+			/* The last page of the largest file ends behind it. */
+			start = first + nr > (end - 1) >> PAGE_SHIFT ? end :
+				(loff_t)(first + nr) << PAGE_SHIFT;
 			continue;
 		}
 		next = mapping_seek_hole_data(mapping, start, end, SEEK_HOLE);

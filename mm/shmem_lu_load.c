@@ -361,7 +361,7 @@ static void link_correct(struct super_block *sb, u64 no, struct inode *inode)
 
 /*
  * No name is to come any more: what has none so far is gone. All names have come if
- * the last directory was @made.
+ * the last directory was @made, or was damaged and has been removed.
  */
 static void links_end(struct super_block *sb, bool made)
 {
@@ -921,5 +921,6 @@ void shmem_lu_dir_forget(struct inode *dir)
 	}
 	xa_destroy(&below);
 	SHMEM_I(dir)->lu_pos = 0;
-	dir_put(dir->i_sb, false);
+	/* Removed, or gone with the file system. */
+	dir_put(dir->i_sb, dir->i_sb->s_flags & SB_ACTIVE);
 }

@@ -815,7 +815,9 @@ int shmem_lu_book_write(struct super_block *sb, struct vfsmount *mnt,
 	book->ser.used_ispace = SHMEM_LU_INODE_SPACE;
 
 	lru_add_drain_all();
-	err = root_save(s);
+	/* Making the last directory may correct the links' numbers of names. */
+	err = shmem_lu_tree_load(sb);
+	err = err ?: root_save(s);
 	err = err ?: dirs_save(s);
 	err = err ?: links_check(s);
 	err = err ?: quotas_save(s);

@@ -15,7 +15,8 @@
  *
  * From then on the tree stands still. What would change its shape, a size, a hole or an
  * attribute is EPERM; a fault into a hole is SIGBUS; times do not move. Content can be
- * written where there is some. Unpreserve lets everything go on.
+ * written where there is some, unless that had to clear set-ID bits or capabilities.
+ * Unpreserve lets everything go on.
  *
  * Retrieving gives a mount that belongs nowhere yet, for move_mount(2). Directories and
  * inodes are made when somebody looks there, file by file memory when somebody touches

@@ -579,7 +579,7 @@ static void unmount_all(void)
 	      (long long)used);
 	for (i = 1; i < NR_ATTACKS; i++) {
 		at(dir, i, "");
-		if (!attacks[i].whole && i != damaged())
+		if (!attacks[i].whole && i != damaged() && strcmp(attacks[i].name, "loop"))
 			require(!umount(dir), "unmount %s", dir);
 	}
 	check(true, "all trees are unmounted");
@@ -588,12 +588,19 @@ static void unmount_all(void)
 static void damaged_preserve(void)
 {
 	int session = stage_session_create(AGAIN), fd = tree_open("/dir-sum"), err;
+	struct stat st;
 
 	err = preserve_session_add_fd(session, fd, 1);
 	check(!err, "a damaged tree is preserved again: %d", err);
 	close(fd);
 	check(!rmdir("/swapped/first") && !rmdir("/loop/first"),
 	      "a damaged directory is removed: %s", strerror(errno));
+	check(!stat("/loop/second/name", &st) && st.st_nlink == 1,
+	      "a link has the names that are left: %lu", (unsigned long)st.st_nlink);
+	fd = tree_open("/loop");
+	err = preserve_session_add_fd(session, fd, 2);
+	check(!err, "the rest of that tree is preserved: %d", err);
+	close(fd);
 }
 
 static void damaged_look(void)
@@ -603,10 +610,14 @@ static void damaged_look(void)
 
 	check(fd >= 0 && !tree_attach(fd, "/dir-sum"), "it is retrieved: %d", fd);
 	close(fd);
+	fd = preserve_session_get_fd(session, 2);
+	check(fd >= 0 && !tree_attach(fd, "/loop") && !access("/loop/second/name", R_OK) &&
+	      access("/loop/first", F_OK), "so is the other: %d", fd);
+	close(fd);
 	check(!wrong_paths(damaged()), "what was refused is refused, the rest is there");
 	check(!rmdir("/dir-sum/first"), "what is damaged is removed: %s", strerror(errno));
 	stage_session_finish(session);
-	check(!umount("/dir-sum"), "it is unmounted");
+	check(!umount("/dir-sum") && !umount("/loop"), "both are unmounted");
 }
 
 static void after(void)
