@@ -556,9 +556,12 @@ static void entries_show(struct making *m)
 			entry_unmake(m, i);
 			continue;
 		}
-		SHMEM_I(inode)->lu_unmade = false;
-		security_d_instantiate(dentry, inode);
-		shmem_lu_labels_give(inode);
+		if (SHMEM_I(inode)->lu_unmade) {
+			/* The first name of a link: nobody knows the inode yet. */
+			SHMEM_I(inode)->lu_unmade = false;
+			security_d_instantiate(dentry, inode);
+			shmem_lu_labels_give(inode);
+		}
 		d_make_persistent(dentry, inode);
 		dput(dentry);
 		if (m->made[i].link)
@@ -922,5 +925,5 @@ void shmem_lu_dir_forget(struct inode *dir)
 	xa_destroy(&below);
 	SHMEM_I(dir)->lu_pos = 0;
 	/* Removed, or gone with the file system. */
-	dir_put(dir->i_sb, dir->i_sb->s_flags & SB_ACTIVE);
+	dir_put(dir->i_sb, IS_DEADDIR(dir));
 }

@@ -38,6 +38,9 @@
 /* Pages of a file whose runs may take some hundred bytes. */
 #define LARGE_PAGES	128
 
+/* The same of extended attributes. A label alone is less. */
+#define LARGE_BYTES	512
+
 /* Of no pool: it belongs to the firmware. */
 #define NO_FRAME	1
 
@@ -52,7 +55,8 @@
  * @inodes:  Numbers of links by the inode's address.
  * @names:   By the number of a link: how many of its names are to come.
  * @nlink:   Of the inode that was noted last.
- * @damaged: A directory is damaged: links may have names in there.
+ * @damaged: A directory is damaged, in the tree or just removed: links may have names in
+ *           there.
  * @dir_at:  Where sections of directories are.
  * @link_at: Where those of links are.
  * @name:    What is being saved, for messages.
@@ -101,8 +105,6 @@ static int section_end(struct saving *s, u32 kind, u64 no)
 	u64 at = s->pos;
 	int err = s->w.err;
 
-	if (err == -EFBIG)
-		return refuse(s, err, "its directory has too many entries");
 	if (err)
 		return err;
 	if (kind != PRESERVE_SECTION_QUOTA)
@@ -448,11 +450,18 @@ static int inode_save(struct saving *s, struct dentry *dentry)
  * Many large ones in a directory would be more than its section may hold. Context: no
  * lock: it may be wrong by what changes meanwhile.
  */
-static bool inode_large(const struct inode *inode)
+static bool inode_large(struct inode *inode)
 {
-	const struct shmem_inode_info *info = SHMEM_I((struct inode *)inode);
+	struct shmem_inode_info *info = SHMEM_I(inode);
+	struct simple_xattr *xattr;
+	size_t bytes = 0;
 
-	return READ_ONCE(info->alloced) > LARGE_PAGES || !list_empty(&info->xattrs);
+	if (READ_ONCE(info->alloced) > LARGE_PAGES)
+		return true;
+	guard(rcu)();
+	list_for_each_entry_rcu(xattr, &info->xattrs, node)
+		bytes += strlen(xattr->name) + xattr->size;
+	return bytes > LARGE_BYTES;
 }
 
 /* An inode with several names, or a large one, has a section of its own. */
@@ -462,14 +471,16 @@ static int link_save(struct saving *s, struct dentry *dentry, u64 *no)
 	struct preserve_tree_writer section = s->w;
 	void *known = xa_load(&s->inodes, key);
 	u32 nr = s->nr;
-	int err;
+	int err = 0;
 
 	if (known) {
 		*no = xa_to_value(known);
 		return 0;
 	}
 	*no = s->book->ser.nr_links;
-	err = xa_err(xa_store(&s->inodes, key, xa_mk_value(*no), GFP_KERNEL));
+	/* One with a single name is not met again. */
+	if (d_inode(dentry)->i_nlink > 1)
+		err = xa_err(xa_store(&s->inodes, key, xa_mk_value(*no), GFP_KERNEL));
 	if (err)
 		return err;
 	s->w = (struct preserve_tree_writer) { .epoch = section.epoch };
@@ -558,7 +569,6 @@ static struct dentry *next_entry(struct dentry *parent, struct dentry *last)
 static int dir_refused_save(struct saving *s, u64 no)
 {
 	pr_err_ratelimited("%pd: is damaged, and crosses as a damaged directory\n", s->name);
-	s->damaged = true;
 	s->nr = 1;
 	return section_end(s, PRESERVE_SECTION_DIR, no);
 }
@@ -601,6 +611,10 @@ static int dir_save(struct saving *s, struct dentry *parent, u64 no)
 		cond_resched();
 	}
 	kvfree(list);
+	if (err == -EFBIG) {
+		s->name = parent;
+		return refuse(s, err, "it has too many entries, or one is too large");
+	}
 	return err ?: section_end(s, PRESERVE_SECTION_DIR, no);
 }
 
@@ -817,6 +831,7 @@ int shmem_lu_book_write(struct super_block *sb, struct vfsmount *mnt,
 	lru_add_drain_all();
 	/* Making the last directory may correct the links' numbers of names. */
 	err = shmem_lu_tree_load(sb);
+	s->damaged = shmem_lu_in(sb) && atomic_long_read(&shmem_lu_in(sb)->nr_dirs);
 	err = err ?: root_save(s);
 	err = err ?: dirs_save(s);
 	err = err ?: links_check(s);

@@ -230,12 +230,13 @@ static int tree_suits(const struct file *file)
 }
 
 /* Who waits to fill a hole holds the inode's lock. */
-static void inode_unseal(struct inode *inode)
+static int inode_unseal(struct inode *inode)
 {
 	struct preserve_file *pf = SHMEM_I(inode)->preserve;
 
 	if (S_ISREG(inode->i_mode) && pf && !READ_ONCE(pf->record))
 		preserve_file_unseal(pf);
+	return 0;
 }
 
 static void inode_thaw(struct inode *inode)
@@ -318,15 +319,19 @@ static int changes_refuse(struct super_block *sb, struct shmem_lu_book *book)
 	return 0;
 }
 
-static void tree_thaw(struct super_block *sb)
+static void changes_allow(struct super_block *sb)
 {
 	struct shmem_sb_info *sbinfo = sb->s_fs_info;
 
-	scoped_guard(rwsem_write, &sb->s_umount) {
-		/* Before the thaw: what makes data meanwhile seals it no more. */
-		WRITE_ONCE(sbinfo->lu_out, NULL);
-		shmem_lu_quotas_freeze(sb, false);
-	}
+	guard(rwsem_write)(&sb->s_umount);
+	/* Before the thaw: what makes data meanwhile seals it no more. */
+	WRITE_ONCE(sbinfo->lu_out, NULL);
+	shmem_lu_quotas_freeze(sb, false);
+}
+
+static void tree_thaw(struct super_block *sb)
+{
+	changes_allow(sb);
 	inodes_walk(sb, false, inode_release);
 }
 
@@ -345,8 +350,11 @@ static int tree_freeze_changes(struct super_block *sb, struct shmem_lu_book *boo
 	if (err)
 		return err;
 	err = inodes_walk(sb, true, dir_wait);
-	if (err)
-		tree_thaw(sb);
+	if (err) {
+		/* Nothing has been noted: no need for the locks. */
+		changes_allow(sb);
+		inodes_walk(sb, false, inode_unseal);
+	}
 	return err;
 }
 
