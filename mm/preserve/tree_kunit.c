@@ -770,7 +770,7 @@ static void extra_refusals(struct kunit *test)
 	memset(name, 'n', sizeof(name));
 	one_extra(test, PRESERVE_EXTRA_XATTR, name, XATTR_NAME_MAX, value, 0, true);
 	one_extra(test, 0, "a", 1, value, 1, false);
-	one_extra(test, PRESERVE_EXTRA_POLICY + 1, "a", 1, value, 1, false);
+	one_extra(test, PRESERVE_EXTRA_LABEL + 1, "a", 1, value, 1, false);
 	one_extra(test, PRESERVE_EXTRA_XATTR, "", 0, value, 1, false);
 	one_extra(test, PRESERVE_EXTRA_XATTR, "a\0", 2, value, 1, false);
 	one_extra(test, PRESERVE_EXTRA_XATTR, name, XATTR_NAME_MAX + 1, value, 1,
