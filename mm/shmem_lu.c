@@ -19,9 +19,8 @@
  * Retrieving makes a memfd with the same content, holes, size, position, seals,
  * status flags, mode, owner, name, times, inode flags, extended attributes and ACLs. Of
  * these only the last two cannot be changed while it is preserved. It is an MFD_PRESERVE
- * memfd again, its map
- * is the one that was handed over, and it can be preserved anew. Its folios are
- * made when they are needed (shmem_lu_demand.c).
+ * memfd again, its map is the one that was handed over, and it can be preserved anew.
+ * Its folios are made when they are needed (shmem_lu_demand.c).
  *
  * A file that is finished without having been retrieved is freed to the pool.
  */
@@ -465,8 +464,6 @@ static void record_update(struct preserve_file_ser *rec, struct file *file)
 	/* A change of the owner clears set-ID bits behind it: the mode last. */
 	rec->uid = from_kuid(&init_user_ns, inode->i_uid);
 	rec->gid = from_kgid(&init_user_ns, inode->i_gid);
-	/* At freeze other tasks run, and the inode's lock may be held for long. */
-	smp_rmb();
 	rec->mode = READ_ONCE(inode->i_mode) & 07777;
 	rec->fsflags = SHMEM_I(inode)->fsflags;
 	rec->write_hint = inode->i_write_hint;

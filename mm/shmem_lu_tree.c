@@ -139,9 +139,9 @@ int shmem_lu_unlink(struct inode *dir, struct dentry *dentry)
  * shmem_lu_dir_empty - Is a directory empty, or no directory?
  * @dentry: Of what is to be removed, or to compare names in another way; it is locked.
  *
- * Context: Process context.
  * One that is damaged has nothing that could be had any more: it may go.
  *
+ * Context: Process context.
  * Return: True if it is.
  */
 bool shmem_lu_dir_empty(struct dentry *dentry)

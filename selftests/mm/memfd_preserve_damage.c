@@ -14,11 +14,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <unistd.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "chance.h"
 #include "liveupdate.h"
 #include "memory.h"
 #include "stage.h"
@@ -88,17 +88,6 @@ static struct image {
 	struct page *table[COPIES];
 	struct page *bitmaps;
 } im;
-
-static __u64 random_state;
-
-/* xorshift64*. */
-static __u64 below(__u64 end)
-{
-	random_state ^= random_state >> 12;
-	random_state ^= random_state << 25;
-	random_state ^= random_state >> 27;
-	return ((random_state * 0x2545f4914f6cdd1dULL) >> 11) % end;
-}
 
 static void flip(void *where, size_t length)
 {
@@ -387,7 +376,7 @@ static void round_run(void)
 		check_files(&attacks[stage - 1]);
 	if (stage == STAGE_COUNT(attacks))
 		return;
-	ksft_print_msg("seed %#llx\n", (unsigned long long)random_state);
+	ksft_print_msg("seed %#llx\n", (unsigned long long)chance_seed());
 	preserve_files();
 	image_open();
 	attacks[stage].hurt();
@@ -395,11 +384,6 @@ static void round_run(void)
 
 int main(int argc, char **argv)
 {
-	if (argc > 1)
-		random_state = strtoull(argv[1], NULL, 0);
-	else
-		require(getrandom(&random_state, sizeof(random_state), 0) ==
-			sizeof(random_state), "a random seed");
-	random_state |= 1;
+	chance_start(argc > 1 ? argv[1] : NULL);
 	return stage_run_rounds(round_run, STAGE_COUNT(attacks) + 1);
 }

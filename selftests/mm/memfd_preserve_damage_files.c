@@ -16,11 +16,11 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "book.h"
+#include "chance.h"
 #include "liveupdate.h"
 #include "memory.h"
 #include "record.h"
@@ -34,17 +34,6 @@
 #define FILE_SIZE	KIB(64)
 #define TREE_TOKEN	1000
 #define NR_NAMES	4
-
-static __u64 random_state;
-
-/* xorshift64*. */
-static __u64 below(__u64 end)
-{
-	random_state ^= random_state >> 12;
-	random_state ^= random_state << 25;
-	random_state ^= random_state >> 27;
-	return ((random_state * 0x2545f4914f6cdd1dULL) >> 11) % end;
-}
 
 /* A bit, a byte or a word. */
 static void hurt(void *where, size_t length)
@@ -352,7 +341,7 @@ static void round_run(void)
 {
 	int session;
 
-	ksft_print_msg("seed %#llx\n", (unsigned long long)random_state);
+	ksft_print_msg("seed %#llx\n", (unsigned long long)chance_seed());
 	if (stage_number()) {
 		hurt_all();
 		session = stage_session_retrieve(SESSION);
@@ -372,11 +361,6 @@ static void round_run(void)
 int main(int argc, char **argv)
 {
 	nr_kexecs = argc > 1 ? strtoul(argv[1], NULL, 0) : 2;
-	if (argc > 2)
-		random_state = strtoull(argv[2], NULL, 0);
-	else
-		require(getrandom(&random_state, sizeof(random_state), 0) ==
-			sizeof(random_state), "a random seed");
-	random_state |= 1;
+	chance_start(argc > 2 ? argv[2] : NULL);
 	return stage_run_rounds(round_run, nr_kexecs + 1);
 }

@@ -74,8 +74,7 @@ static const char * const dirs[] = {
 
 /* --- what can be seen --- */
 
-static void __attribute__((format(printf, 2, 3)))
-show(struct tree_text *out, const char *fmt, ...)
+static void __printf(2, 3) show(struct tree_text *out, const char *fmt, ...)
 {
 	va_list args;
 

@@ -98,7 +98,7 @@ static void many_names(void)
 }
 
 /* Names come and go as fast as can be, in directories that are noted late and early. */
-static void __attribute__((noreturn)) churn(void)
+static void __noreturn churn(void)
 {
 	char from[64], to[64], over[64];
 	int i;
