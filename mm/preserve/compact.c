@@ -43,6 +43,9 @@
 #define LEAVE_PART	8
 #define LEAVE_ROUNDS	16
 
+/* Runs that are passed over with interrupts off in search of one. */
+#define SEARCH_RUNS	(4 * SEGMENT_RUNS)
+
 /* Blocks that are gained when there is no target. */
 #define GAIN		4
 
@@ -78,8 +81,8 @@ struct segment {
  * @nid:   Node of the present target.
  * @pfn:   Next free frame of it; 0 for none.
  * @end:   Its end.
- * @lo:    If not zero, only what lies in frames from here ...
- * @hi:    ... to here is moved.
+ * @lo:    If @hi is not zero, only what lies in frames from here ...
+ * @hi:    ... to here is moved. Both are borders of blocks.
  * @moved: Pages that segments had which were moved, or tried to.
  */
 struct packing {
@@ -103,44 +106,90 @@ static bool run_misplaced(const struct packing *p, unsigned long pfn,
 	unsigned long end = pfn + nr;
 
 	if (p->hi)
-		return pfn < p->hi && end > p->lo;
+		return true;
 	for (; pfn < end; pfn = pageblock_end_pfn(pfn))
 		if (preserve_block_fill(pfn) < FULL_ENOUGH)
 			return true;
 	return false;
 }
 
-/* The segment at or behind @from. Context: xa_lock of i_pages held. */
+/* Leaves the part of a run that @p is about; false if there is none. */
+static bool run_clip(const struct packing *p, struct prmap_run *run)
+{
+	u64 pfn = max_t(u64, run->pfn, p->lo);
+	u64 end = min_t(u64, run->pfn + run->nr, p->hi);
+
+	if (!p->hi)
+		return true;
+	if (pfn >= end)
+		return false;
+	run->index += pfn - run->pfn;
+	run->pfn = pfn;
+	run->nr = end - pfn;
+	return true;
+}
+
+/* Does @run go on where @seg ends? */
+static bool segment_goes_on(const struct segment *seg,
+			    const struct prmap_run *run)
+{
+	return run->index == seg->index + seg->nr && run->order == seg->order &&
+	       pfn_to_nid(run->pfn) == pfn_to_nid(seg->pfn) &&
+	       seg->nr_runs < SEGMENT_RUNS && seg->nr < SEGMENT_PAGES;
+}
+
+/*
+ * The next segment, in what of the map begins at *from, which is then behind it. It is
+ * empty if the next SEARCH_RUNS have none. False at the end of the map.
+ * Context: xa_lock of i_pages held.
+ */
 static bool segment_find(struct packing *p, const struct preserve_file *pf,
-			 pgoff_t from, struct segment *seg)
+			 pgoff_t *from, struct segment *seg)
 {
 	unsigned long next_pfn = 0;
 	struct prmap_run run;
-	u64 index = from;
+	unsigned int i;
+	pgoff_t next;
 
 	*seg = (struct segment) { };
 	if (pf->stale || pf->sealed)
 		return false;
-	while (prmap_next(&pf->map, index, &run)) {
-		if (!seg->nr) {
-			seg->index = run.index;
-			seg->pfn = run.pfn;
-			seg->order = run.order;
-		} else if (run.index != seg->index + seg->nr ||
-			   run.order != seg->order ||
-			   pfn_to_nid(run.pfn) != pfn_to_nid(seg->pfn) ||
-			   seg->nr_runs >= SEGMENT_RUNS ||
-			   seg->nr >= SEGMENT_PAGES) {
+	for (i = 0; i < SEARCH_RUNS; i++) {
+		if (!prmap_next(&pf->map, *from, &run))
+			return seg->nr;
+		next = run.index + run.nr;
+		if (run_clip(p, &run)) {
+			run.nr = min(run.nr, SEGMENT_PAGES - seg->nr);
+			next = run.index + run.nr;
+			if (!seg->nr)
+				*seg = (struct segment) {
+					.index = run.index,
+					.pfn = run.pfn,
+					.order = run.order,
+				};
+			if (!segment_goes_on(seg, &run))
+				break;
+			seg->nr_runs += run.pfn != next_pfn;
+			seg->nr += run.nr;
+			seg->move |= run_misplaced(p, run.pfn, run.nr);
+			next_pfn = run.pfn + run.nr;
+		} else if (seg->nr) {
 			break;
 		}
-		run.nr = min(run.nr, SEGMENT_PAGES - seg->nr);
-		seg->nr_runs += run.pfn != next_pfn;
-		seg->nr += run.nr;
-		seg->move |= run_misplaced(p, run.pfn, run.nr);
-		next_pfn = run.pfn + run.nr;
-		index = run.index + run.nr;
+		*from = next;
 	}
-	return seg->nr;
+	return true;
+}
+
+static bool segment_next(struct packing *p, struct preserve_file *pf,
+			 pgoff_t *from, struct segment *seg)
+{
+	bool found;
+
+	xa_lock_irq(pf->i_pages);
+	found = segment_find(p, pf, from, seg);
+	xa_unlock_irq(pf->i_pages);
+	return found;
 }
 
 static bool segment_scattered(const struct segment *seg)
@@ -148,20 +197,35 @@ static bool segment_scattered(const struct segment *seg)
 	return seg->nr_runs > 1 && seg->nr / seg->nr_runs < RUN_LONG_ENOUGH;
 }
 
-/* Moves what a run has in blocks that are to be emptied. */
-static void run_leave(struct preserve_file *pf, const struct prmap_run *run)
+/*
+ * Moves a range of a file, all of whose folios are made before: what has none cannot
+ * move. @pfn is as for preserve_move_pages().
+ */
+static int range_move(struct preserve_file *pf, pgoff_t index,
+		      unsigned long nr, unsigned long pfn)
 {
-	struct address_space *mapping = preserve_file_mapping(pf);
-	unsigned long pfn = run->pfn, end = run->pfn + run->nr, next;
+	int err = preserve_file_complete_range(pf, index, index + nr,
+					       GFP_KERNEL | __GFP_RETRY_MAYFAIL |
+					       __GFP_NOWARN);
 
-	for (; pfn < end && !interrupted(); pfn = next) {
+	return err ?: preserve_move_pages(preserve_file_mapping(pf), index, nr,
+					  pfn);
+}
+
+/* Moves what a run has in blocks that are to be emptied. */
+static int run_leave(struct preserve_file *pf, const struct prmap_run *run)
+{
+	unsigned long pfn = run->pfn, end = run->pfn + run->nr, next;
+	int err = 0;
+
+	for (; !err && pfn < end && !interrupted(); pfn = next) {
 		next = min(pageblock_end_pfn(pfn), end);
 		if (preserve_block_leaves(pfn))
-			preserve_move_pages(mapping,
-					    run->index + (pfn - run->pfn),
-					    next - pfn, 0);
+			err = range_move(pf, run->index + (pfn - run->pfn),
+					 next - pfn, 0);
 		cond_resched();
 	}
+	return err;
 }
 
 /* The same for a file. */
@@ -171,10 +235,7 @@ static void file_leave(struct preserve_file *pf)
 	u64 index = 0;
 	bool found;
 
-	if (preserve_file_complete(pf, GFP_KERNEL |
-				     __GFP_RETRY_MAYFAIL | __GFP_NOWARN))
-		return;
-	for (;;) {
+	do {
 		xa_lock_irq(pf->i_pages);
 		found = !pf->stale && !pf->sealed &&
 			prmap_next(&pf->map, index, &run);
@@ -182,8 +243,7 @@ static void file_leave(struct preserve_file *pf)
 		if (!found || interrupted())
 			return;
 		index = run.index + run.nr;
-		run_leave(pf, &run);
-	}
+	} while (!run_leave(pf, &run));
 }
 
 /* Empties the emptiest blocks when none is idle, so that there are targets. */
@@ -249,7 +309,7 @@ static unsigned long target_for(struct packing *p, const struct segment *seg)
 	return min(round_down(p->end - p->pfn, align), seg->nr);
 }
 
-static int segment_move(struct packing *p, struct address_space *mapping,
+static int segment_move(struct packing *p, struct preserve_file *pf,
 			struct segment *seg)
 {
 	unsigned long nr;
@@ -259,7 +319,7 @@ static int segment_move(struct packing *p, struct address_space *mapping,
 		nr = target_for(p, seg);
 		if (!nr)
 			return -ENOMEM;
-		err = preserve_move_pages(mapping, seg->index, nr, p->pfn);
+		err = range_move(pf, seg->index, nr, p->pfn);
 		if (err)
 			return err;
 		p->moved += nr;
@@ -273,24 +333,13 @@ static int segment_move(struct packing *p, struct address_space *mapping,
 /* Moves what is to be moved of one file. */
 static int file_pack(struct packing *p, struct preserve_file *pf)
 {
-	struct address_space *mapping = preserve_file_mapping(pf);
 	struct segment seg;
 	pgoff_t from = 0;
-	bool found;
-	int err;
+	int err = 0;
 
-	/* What has no folio cannot move. */
-	err = preserve_file_complete(pf, GFP_KERNEL |
-				     __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
-	while (!err && !interrupted()) {
-		xa_lock_irq(pf->i_pages);
-		found = segment_find(p, pf, from, &seg);
-		xa_unlock_irq(pf->i_pages);
-		if (!found)
-			break;
-		from = seg.index + seg.nr;
-		if (seg.move || (!p->hi && segment_scattered(&seg)))
-			err = segment_move(p, mapping, &seg);
+	while (!err && !interrupted() && segment_next(p, pf, &from, &seg)) {
+		if (seg.nr && (seg.move || (!p->hi && segment_scattered(&seg))))
+			err = segment_move(p, pf, &seg);
 		cond_resched();
 	}
 	return err;
@@ -378,44 +427,68 @@ void preserve_compact_resume(void)
 	atomic_dec(&pauses);
 }
 
+/*
+ * Lets lent blocks of a range leave, and sets the others apart: *held says if there are
+ * some. Returns whether the pool has any block there.
+ */
+static bool range_hold(unsigned long pfn, unsigned long end, bool *held)
+{
+	bool any = false;
+
+	*held = false;
+	for (; pfn < end; pfn += pageblock_nr_pages) {
+		if (preserve_is_lent(pfn)) {
+			preserve_drop_lent(pfn);
+			any = true;
+		} else {
+			*held |= preserve_target_hold(pfn);
+		}
+	}
+	return any || *held;
+}
+
+/* Empties the blocks of a range that are set apart; those that are empty leave. */
+static void range_leave(unsigned long pfn, unsigned long end)
+{
+	struct packing p = {
+		.nid = NUMA_NO_NODE, .lo = pfn, .hi = end,
+	};
+	struct preserve_block *block;
+
+	preserve_pool_drain();
+	lru_add_drain_all();
+	all_files_pack(&p);
+	preserve_pool_drain();
+	for (; pfn < end; pfn += pageblock_nr_pages) {
+		block = preserve_target_steal(pfn);
+		if (block)
+			preserve_pool_drop(block);
+	}
+	all_targets_put();
+}
+
 /**
  * preserve_vacate - Leave a range of memory as far as possible.
  * @pfn: First frame, pageblock aligned.
  * @nr:  How many.
  *
- * Folios move to other blocks of the pool, blocks that are idle then leave it.
- * What cannot be moved stays, and page isolation refuses the range.
+ * Folios move to other blocks of the pool, blocks that are idle then leave it. Of what
+ * is not restored yet, that is made which lies in the range. What cannot be moved
+ * stays, and page isolation refuses the range.
  *
  * Context: Process context, no folio locked; takes preserve_size_lock.
  */
 void preserve_vacate(unsigned long pfn, unsigned long nr)
 {
-	struct packing p = {
-		.nid = NUMA_NO_NODE, .lo = pfn, .hi = pfn + nr,
-	};
-	struct preserve_block *block;
-	unsigned long at;
+	bool held;
 
 	if (!static_branch_unlikely(&preserve_pool_key))
 		return;
 	if (mutex_lock_killable(&preserve_size_lock))
 		return;
-	preserve_pool_drain();
-	for (at = pfn; at < pfn + nr; at += pageblock_nr_pages) {
-		if (preserve_is_lent(at))
-			preserve_drop_lent(at);
-		else
-			preserve_target_hold(at);
-	}
-	lru_add_drain_all();
-	all_files_pack(&p);
-	preserve_pool_drain();
-	for (at = pfn; at < pfn + nr; at += pageblock_nr_pages) {
-		block = preserve_target_steal(at);
-		if (block)
-			preserve_pool_drop(block);
-	}
-	all_targets_put();
-	preserve_pool_regain();
+	if (range_hold(pfn, pfn + nr, &held))
+		preserve_pool_regain();
+	if (held)
+		range_leave(pfn, pfn + nr);
 	mutex_unlock(&preserve_size_lock);
 }

@@ -372,16 +372,19 @@ static int restore_range(struct preserve_file *pf, u64 index, u64 end,
 }
 
 /**
- * preserve_file_complete - Make all folios of a file that are missing.
- * @pf:  The file.
- * @gfp: With __GFP_NOFAIL if there is no way without them.
+ * preserve_file_complete_range - Make the folios of a range that are missing.
+ * @pf:    The file.
+ * @index: First page index.
+ * @end:   Behind the last; ULONG_MAX for everything.
+ * @gfp:   With __GFP_NOFAIL if there is no way without them.
  *
  * They are charged to who has retrieved the file.
  *
  * Context: Process context, may sleep; no folio of the file locked.
  * Return: 0, -ENOMEM, or -EINTR.
  */
-int preserve_file_complete(struct preserve_file *pf, gfp_t gfp)
+int preserve_file_complete_range(struct preserve_file *pf, pgoff_t index,
+				 pgoff_t end, gfp_t gfp)
 {
 	struct mem_cgroup *old;
 	int err;
@@ -390,11 +393,24 @@ int preserve_file_complete(struct preserve_file *pf, gfp_t gfp)
 		return 0;
 	old = set_active_memcg(pf->memcg);
 	down_read(&pf->restore_sem);
-	err = restore_range(pf, 0, ULONG_MAX, gfp);
+	err = restore_range(pf, index, end, gfp);
 	up_read(&pf->restore_sem);
 	set_active_memcg(old);
 	end_if_complete(pf);
 	return err;
+}
+
+/**
+ * preserve_file_complete - Make all folios of a file that are missing.
+ * @pf:  The file.
+ * @gfp: With __GFP_NOFAIL if there is no way without them.
+ *
+ * Context: As preserve_file_complete_range().
+ * Return: The same.
+ */
+int preserve_file_complete(struct preserve_file *pf, gfp_t gfp)
+{
+	return preserve_file_complete_range(pf, 0, ULONG_MAX, gfp);
 }
 
 /*

@@ -338,6 +338,8 @@ extern atomic_long_t preserve_nr_unrestored;
 extern unsigned long preserve_restore_pace;
 
 void preserve_file_end(struct preserve_file *pf);
+int preserve_file_complete_range(struct preserve_file *pf, pgoff_t index,
+				 pgoff_t end, gfp_t gfp);
 void preserve_restore_kick(void);
 int preserve_restore_all(void);
 void preserve_demand_init(void);
