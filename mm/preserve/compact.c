@@ -52,11 +52,14 @@
 /* Each pass finds what the one before has uncovered. */
 #define PASSES		4
 
-/* Somebody waits to seal a file for the next kernel: stop. */
-static atomic_t pauses = ATOMIC_INIT(0);
+/* Pages that are restored, or moved, before somebody who waits has his turn. */
+#define STEP		pageblock_nr_pages
 
-/* Held while folios of any file are on their way. */
+/* Held while folios of any file are on their way: one step. */
 static DEFINE_MUTEX(move_lock);
+
+/* Somebody waits to seal a file for the next kernel: stop. Written under move_lock. */
+static int pauses;
 
 /**
  * struct segment - A part of a file, as one glance under the lock has found it.
@@ -94,9 +97,12 @@ struct packing {
 	unsigned long moved;
 };
 
-static bool interrupted(void)
+/* 0, or why packing has to stop: -EINTR or -EBUSY. */
+static int interrupted(void)
 {
-	return fatal_signal_pending(current) || atomic_read(&pauses);
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	return READ_ONCE(pauses) ? -EBUSY : 0;
 }
 
 /* Is one of these frames in a block that should be emptied? */
@@ -198,18 +204,43 @@ static bool segment_scattered(const struct segment *seg)
 }
 
 /*
- * Moves a range of a file, all of whose folios are made before: what has none cannot
- * move. @pfn is as for preserve_move_pages().
+ * Moves some pages, unless somebody has asked for a pause. He who did may have sealed
+ * the file since, and let go again.
+ */
+static int step_move(struct preserve_file *pf, pgoff_t index, unsigned long nr,
+		     unsigned long pfn)
+{
+	int err;
+
+	guard(mutex)(&move_lock);
+	err = interrupted();
+	if (!err && READ_ONCE(pf->sealed))
+		err = -EBUSY;
+	return err ?: preserve_move_pages(preserve_file_mapping(pf), index, nr,
+					  pfn);
+}
+
+/*
+ * Moves a range of a file in steps. Its folios are made before, without the lock: what
+ * has none cannot move. @pfn is as for preserve_move_pages().
  */
 static int range_move(struct preserve_file *pf, pgoff_t index,
 		      unsigned long nr, unsigned long pfn)
 {
-	int err = preserve_file_complete_range(pf, index, index + nr,
-					       GFP_KERNEL | __GFP_RETRY_MAYFAIL |
-					       __GFP_NOWARN);
+	const pgoff_t end = index + nr;
+	unsigned long part;
+	int err = 0;
 
-	return err ?: preserve_move_pages(preserve_file_mapping(pf), index, nr,
-					  pfn);
+	for (; !err && index < end; index += part) {
+		/* No folio is cut in two. */
+		part = min(end, round_up(index + 1, STEP)) - index;
+		err = preserve_file_complete_range(pf, index, index + part,
+						   GFP_KERNEL | __GFP_NOWARN |
+						   __GFP_RETRY_MAYFAIL);
+		err = err ?: step_move(pf, index, part, pfn);
+		pfn += pfn ? part : 0;
+	}
+	return err;
 }
 
 /* Moves what a run has in blocks that are to be emptied. */
@@ -315,7 +346,7 @@ static int segment_move(struct packing *p, struct preserve_file *pf,
 	unsigned long nr;
 	int err;
 
-	while (seg->nr && !interrupted()) {
+	while (seg->nr) {
 		nr = target_for(p, seg);
 		if (!nr)
 			return -ENOMEM;
@@ -337,9 +368,10 @@ static int file_pack(struct packing *p, struct preserve_file *pf)
 	pgoff_t from = 0;
 	int err = 0;
 
-	while (!err && !interrupted() && segment_next(p, pf, &from, &seg)) {
-		if (seg.nr && (seg.move || (!p->hi && segment_scattered(&seg))))
+	while (!err && segment_next(p, pf, &from, &seg)) {
+		if (seg.move || (!p->hi && segment_scattered(&seg)))
 			err = segment_move(p, pf, &seg);
+		err = err ?: interrupted();
 		cond_resched();
 	}
 	return err;
@@ -350,11 +382,10 @@ static int all_files_pack(struct packing *p)
 	struct preserve_file *pf = NULL;
 	int err, nid, worst = 0;
 
-	guard(mutex)(&move_lock);
 	for_each_online_node(nid)
 		preserve_nodes[nid].rounds = 0;
 	while ((pf = preserve_file_next(pf))) {
-		err = file_pack(p, pf);
+		err = interrupted() ?: file_pack(p, pf);
 		if (err)
 			worst = err;
 	}
@@ -377,7 +408,7 @@ static void all_targets_put(void)
  *
  * Context: Process context, no folio locked; takes preserve_size_lock.
  * Return: 0; -ENOMEM if there was no block to move something to; -EINTR if killed;
- *         -EBUSY if the next kernel is about to come.
+ *         -EBUSY if it has given way to what is handed over.
  */
 int preserve_compact(void)
 {
@@ -387,44 +418,44 @@ int preserve_compact(void)
 	if (mutex_lock_killable(&preserve_size_lock))
 		return -EINTR;
 	lru_add_drain_all();
-	for (pass = 0; pass < PASSES && !interrupted(); pass++) {
+	for (pass = 0; pass < PASSES; pass++) {
 		struct packing p = { .nid = NUMA_NO_NODE };
 
 		preserve_pool_drain();
 		err = all_files_pack(&p);
 		all_targets_put();
 		moved += p.moved;
-		if (!p.moved)
+		if (!p.moved || err == -EBUSY || err == -EINTR)
 			break;
 	}
 	preserve_pool_lend_now();
 	mutex_unlock(&preserve_size_lock);
 	trace_preserve_compact(pass, moved, err);
-	if (fatal_signal_pending(current))
-		return -EINTR;
-	return atomic_read(&pauses) ? -EBUSY : err;
+	return fatal_signal_pending(current) ? -EINTR : err;
 }
 
 /**
  * preserve_compact_pause - Let no folio move for a while.
  *
- * Context: Process context, may sleep until what is on its way has arrived.
+ * Context: Process context, may sleep until what is on its way has arrived: one step.
  */
 void preserve_compact_pause(void)
 {
-	atomic_inc(&pauses);
-	mutex_lock(&move_lock);
-	mutex_unlock(&move_lock);
+	guard(mutex)(&move_lock);
+	WRITE_ONCE(pauses, pauses + 1);
 }
 
 /**
  * preserve_compact_resume - Undo preserve_compact_pause().
  *
- * Context: Any.
+ * Who moves folios afterwards sees what the caller has done to files until now.
+ *
+ * Context: Process context.
  */
 void preserve_compact_resume(void)
 {
-	atomic_dec(&pauses);
+	guard(mutex)(&move_lock);
+	WRITE_ONCE(pauses, pauses - 1);
 }
 
 /*
