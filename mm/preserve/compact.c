@@ -239,6 +239,7 @@ static int range_move(struct preserve_file *pf, pgoff_t index,
 						   __GFP_RETRY_MAYFAIL);
 		err = err ?: step_move(pf, index, part, pfn);
 		pfn += pfn ? part : 0;
+		preserve_pool_serve();
 	}
 	return err;
 }

@@ -137,6 +137,9 @@ enum preserve_evacuate_result {
  * @window:    Where it goes on to look for others.
  * @rounds:    Of emptying blocks, in one pass over all files (compact.c).
  * @not_before: Growth on demand is not tried again before this, in jiffies.
+ * @nr_tries: Searches that have left nothing out, see preserve_pool_insist() ...
+ * @in_vain: ... and which was the last of them that found nothing.
+ * @nr_waiting: Allocations that wait for a block. Covered by nothing.
  * @evacuated: Pageblocks by outcome.
  * @moved:     Pages that were migrated away to gain them.
  */
@@ -159,6 +162,9 @@ struct preserve_node {
 	unsigned long window;
 	unsigned int rounds;
 	unsigned long not_before;
+	unsigned long nr_tries;
+	unsigned long in_vain;
+	atomic_t nr_waiting;
 	unsigned long evacuated[PRESERVE_EVACUATE_NR];
 	unsigned long moved;
 };
@@ -230,6 +236,8 @@ int preserve_pool_resize(unsigned long nr_blocks);
 int preserve_pool_grow_node(int nid, unsigned long nr_blocks);
 bool preserve_pool_gain(int nid, unsigned long nr);
 bool preserve_pool_more(int nid, gfp_t gfp, unsigned long nr_pages);
+bool preserve_pool_insist(int nid, gfp_t gfp);
+void preserve_pool_serve(void);
 bool preserve_pool_may_grow(int nid);
 void preserve_pool_kick(unsigned long delay);
 void preserve_pool_start(void);

@@ -199,6 +199,9 @@ static unsigned long runs_reclaim(int nid, unsigned long nr_blocks,
 		if (fatal_signal_pending(current) || (!got && !--patience))
 			break;
 		from += nr;
+		/* Taking back is what serving does. */
+		if (to == run_drop)
+			preserve_pool_serve();
 		cond_resched();
 	}
 	return done;

@@ -601,6 +601,14 @@ static unsigned long frames_alloc_on(int nid, const struct preserve_request *rq)
 	return pfn;
 }
 
+/* May the request have memory of this zone? */
+static bool zone_suits(const struct preserve_request *rq, struct zone *zone)
+{
+	/* Metadata serves the kernel, whoever asks for it. */
+	return rq->metadata || !cpusets_enabled() ||
+	       cpuset_zone_allowed(zone, rq->gfp | __GFP_HARDWALL);
+}
+
 /*
  * Frames from the request's node, or from the nodes nearest to it that it allows.
  * With @more, blocks are gained for the first of them before the next is asked.
@@ -616,11 +624,7 @@ static unsigned long frames_alloc(const struct preserve_request *rq, bool more)
 
 	for_each_zone_zonelist_nodemask(zone, z, zonelist, gfp_zone(rq->gfp),
 					rq->nodemask) {
-		if (zone_to_nid(zone) == last)
-			continue;
-		/* Metadata serves the kernel, whoever asks for it. */
-		if (!rq->metadata && cpusets_enabled() &&
-		    !cpuset_zone_allowed(zone, rq->gfp | __GFP_HARDWALL))
+		if (zone_to_nid(zone) == last || !zone_suits(rq, zone))
 			continue;
 		last = zone_to_nid(zone);
 		pfn = frames_alloc_on(last, rq);
@@ -630,6 +634,28 @@ static unsigned long frames_alloc(const struct preserve_request *rq, bool more)
 			return pfn;
 	}
 	return 0;
+}
+
+/*
+ * No node has a page at hand: gains blocks at any price on one of them. False if none
+ * has more.
+ */
+static bool frames_insist(const struct preserve_request *rq)
+{
+	struct zonelist *zonelist = node_zonelist(rq->nid, rq->gfp);
+	int last = NUMA_NO_NODE;
+	struct zoneref *z;
+	struct zone *zone;
+
+	for_each_zone_zonelist_nodemask(zone, z, zonelist, gfp_zone(rq->gfp),
+					rq->nodemask) {
+		if (zone_to_nid(zone) == last || !zone_suits(rq, zone))
+			continue;
+		last = zone_to_nid(zone);
+		if (preserve_pool_insist(last, rq->gfp))
+			return true;
+	}
+	return false;
 }
 
 /*
@@ -693,10 +719,15 @@ bool __preserve_pool_free(struct page *page, unsigned int order)
 	return true;
 }
 
-/* As frames_alloc(), but never a defective frame: those stay used for good. */
+/*
+ * As frames_alloc(), but never a defective frame: those stay used for good. A large
+ * folio can be smaller ones; a single page is refused when there is no more, not when
+ * it is hard to have.
+ */
 static unsigned long frames_alloc_sound(const struct preserve_request *rq)
 {
 	bool more = gfpflags_allow_blocking(rq->gfp) && !rq->metadata;
+	bool insist = more && !rq->order;
 	bool drained = false;
 	unsigned long pfn;
 
@@ -708,6 +739,11 @@ static unsigned long frames_alloc_sound(const struct preserve_request *rq)
 		if (!pfn && !drained) {
 			drained = true;
 			preserve_pool_drain();
+			continue;
+		}
+		if (!pfn && insist) {
+			/* One look more: somebody may have freed a page. */
+			insist = frames_insist(rq);
 			continue;
 		}
 		if (!pfn || likely(!frames_defective(pfn, 1UL << rq->order)))

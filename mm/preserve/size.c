@@ -46,8 +46,20 @@
 #define DEMAND_PAUSE	(HZ / 4)
 #define WANT_PAUSE	(5 * HZ)
 
-/* How long growth on demand waits for somebody else who changes the size. */
+/*
+ * How long growth on demand waits for somebody else who changes the size, before it asks
+ * another node.
+ */
 #define DEMAND_WAIT	(HZ / 2)
+
+/* Searches in vain, with DEMAND_PAUSE in between, before a writer fails. */
+#define IN_VAIN		3
+
+/*
+ * A writer that may not wait for I/O gets his block from the worker. That may itself
+ * wait for I/O, and that for this writer: so there is an end.
+ */
+#define NOIO_WAIT	(30 * HZ)
 
 /* Attempts of the worker to reach preserve_pool_want. */
 #define WANT_TRIES	6
@@ -274,8 +286,10 @@ static int pool_shrink(unsigned long nr_blocks)
 	preserve_pool_drain();
 	for_each_node_state(nid, N_MEMORY) {
 		done = left;
-		while (left && !fatal_signal_pending(current) && drop_idle(nid))
+		while (left && !fatal_signal_pending(current) && drop_idle(nid)) {
 			left--;
+			preserve_pool_serve();
+		}
 		left -= preserve_drop_some_lent(nid, left);
 		node_set_marks(&preserve_nodes[nid]);
 		trace_preserve_shrink(nid, done, done - left);
@@ -379,16 +393,19 @@ bool preserve_pool_gain(int nid, unsigned long nr)
 /* False if it takes too long, if not needed any more, or if the task is killed. */
 static bool lock_in_time(int nid, unsigned long nr_pages)
 {
+	struct preserve_node *node = &preserve_nodes[nid];
 	unsigned long end = jiffies + DEMAND_WAIT;
+	bool locked;
 
-	while (!mutex_trylock(&preserve_size_lock)) {
+	atomic_inc(&node->nr_waiting);
+	while (!(locked = mutex_trylock(&preserve_size_lock))) {
 		if (preserve_pool_has_room(nid, nr_pages) ||
-		    time_after(jiffies, end) || schedule_timeout_killable(1))
-			return false;
-		if (fatal_signal_pending(current))
-			return false;
+		    time_after(jiffies, end) || fatal_signal_pending(current))
+			break;
+		schedule_timeout_killable(1);
 	}
-	return true;
+	atomic_dec(&node->nr_waiting);
+	return locked;
 }
 
 /**
@@ -427,6 +444,125 @@ bool preserve_pool_more(int nid, gfp_t gfp, unsigned long nr_pages)
 	return got;
 }
 
+/* All of the node's lent blocks, and all of its memory. */
+static bool gain_any(int nid, unsigned long nr)
+{
+	unsigned long have, got;
+
+	if (preserve_pool_gain(nid, nr))
+		return true;
+	got = preserve_reclaim_lent(nid, nr, UINT_MAX);
+	have = preserve_pool_size();
+	if (!got && have < preserve_pool_max)
+		got = preserve_evacuate(nid, min(nr, preserve_pool_max - have));
+	node_set_marks(&preserve_nodes[nid]);
+	return got;
+}
+
+/*
+ * Gains a few blocks for those who wait for one, at any price. Context:
+ * preserve_size_lock held, no folio locked.
+ */
+static void node_insist(int nid)
+{
+	struct preserve_node *node = &preserve_nodes[nid];
+
+	WRITE_ONCE(node->nr_tries, node->nr_tries + 1);
+	if (gain_any(nid, DEMAND_BLOCKS))
+		return;
+	WRITE_ONCE(node->in_vain, node->nr_tries);
+	WRITE_ONCE(node->not_before, jiffies + DEMAND_PAUSE);
+}
+
+/* A node that has no room: may it be searched by now? */
+static bool may_insist(int nid)
+{
+	return time_after_eq(jiffies, READ_ONCE(preserve_nodes[nid].not_before)) ||
+	       !preserve_pool_may_grow(nid);
+}
+
+/*
+ * Has the node no more? Only what has been tried since this many searches says so: a
+ * page that is in use for a moment keeps its block busy. With nothing to search one
+ * look is enough.
+ */
+static bool has_no_more(int nid, unsigned long since)
+{
+	unsigned long nr = READ_ONCE(preserve_nodes[nid].in_vain) - since;
+
+	return (long)nr >= (preserve_pool_may_grow(nid) ? IN_VAIN : 1);
+}
+
+/* One look, or a moment's wait. */
+static void insist_once(int nid, bool search)
+{
+	if (search && may_insist(nid) && mutex_trylock(&preserve_size_lock)) {
+		if (!preserve_pool_has_room(nid, 1))
+			node_insist(nid);
+		mutex_unlock(&preserve_size_lock);
+		return;
+	}
+	if (!search)
+		preserve_pool_kick(0);
+	schedule_timeout_killable(1);
+}
+
+/**
+ * preserve_pool_insist - Find more blocks for a page that nobody else has.
+ * @nid: The node.
+ * @gfp: The allocation's.
+ *
+ * Waits for whoever changes the size, as long as it takes, and tries everything.
+ * Where I/O must not be waited for, the worker does it.
+ *
+ * Context: Process context, no folio locked.
+ * Return: True if it is worth trying again. False if searches that began after the
+ *         call have found nothing, or the task is killed.
+ */
+bool preserve_pool_insist(int nid, gfp_t gfp)
+{
+	const bool search = (gfp & GFP_KERNEL) == GFP_KERNEL;
+	struct preserve_node *node = &preserve_nodes[nid];
+	unsigned long since = READ_ONCE(node->nr_tries);
+	unsigned long end = jiffies + NOIO_WAIT;
+	bool room;
+
+	if (current->flags & PF_MEMALLOC || !node_state(nid, N_MEMORY))
+		return false;
+	atomic_inc(&node->nr_waiting);
+	while (!(room = preserve_pool_has_room(nid, 1))) {
+		if (fatal_signal_pending(current) || has_no_more(nid, since) ||
+		    (!search && time_after(jiffies, end)))
+			break;
+		insist_once(nid, search);
+	}
+	atomic_dec(&node->nr_waiting);
+	return room;
+}
+
+/**
+ * preserve_pool_serve - Gain blocks for those who wait, in the middle of something else.
+ *
+ * Who holds preserve_size_lock for long calls it now and then.
+ *
+ * Context: Process context, preserve_size_lock held, no folio locked.
+ */
+void preserve_pool_serve(void)
+{
+	struct preserve_node *node;
+	int nid;
+
+	for_each_online_node(nid) {
+		node = &preserve_nodes[nid];
+		if (likely(!atomic_read(&node->nr_waiting)) ||
+		    preserve_pool_has_room(nid, 1) ||
+		    time_before(jiffies, node->not_before))
+			continue;
+		if (!preserve_pool_gain(nid, DEMAND_BLOCKS))
+			WRITE_ONCE(node->not_before, jiffies + DEMAND_PAUSE);
+	}
+}
+
 /**
  * preserve_pool_may_grow - Can preserve_pool_more() succeed later, if not now?
  * @nid: The node.
@@ -448,6 +584,9 @@ static void node_balance(int nid)
 	unsigned long idle = READ_ONCE(node->nr_idle);
 	unsigned long least = clamp(node->nr_lent, DEMAND_BLOCKS, AHEAD_BLOCKS);
 
+	if (atomic_read(&node->nr_waiting) && may_insist(nid) &&
+	    !preserve_pool_has_room(nid, 1))
+		node_insist(nid);
 	if (idle < node->spare_low) {
 		if (time_before(jiffies, node->not_before))
 			return;
