@@ -26,9 +26,11 @@
  */
 #define pr_fmt(fmt) "preserve: memfd: " fmt
 
+#include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/fs_context.h>
 #include <linux/highmem.h>
 #include <linux/io.h>
 #include <linux/liveupdate.h>
@@ -37,9 +39,11 @@
 #include <linux/mempolicy.h>
 #include <linux/pagemap.h>
 #include <linux/preserve.h>
+#include <linux/sched/signal.h>
 #include <linux/seq_file.h>
 #include <linux/shmem_fs.h>
 #include <linux/slab.h>
+#include <linux/user_namespace.h>
 #include <uapi/linux/memfd.h>
 
 #include "internal.h"
@@ -123,7 +127,8 @@ struct folio *__shmem_lu_alloc_folio(struct shmem_inode_info *info, gfp_t gfp,
  *
  * What fills a hole in a tree that is preserved is -EPERM. A folio that was allocated
  * before its file entered the pool is -EEXIST: a fault or write looks again, and takes
- * one of the pool; see shmem_lu_mfill_error() for userfaultfd.
+ * one of the pool; see shmem_lu_mfill_error() for userfaultfd. More than the file's user
+ * may have locked is -EDQUOT.
  *
  * Context: xa_lock of i_pages held, interrupts off.
  * Return: True if it may.
@@ -132,6 +137,7 @@ bool shmem_lu_may_add(struct xa_state *xas, struct folio *folio,
 		      const void *expected)
 {
 	struct address_space *mapping = folio->mapping;
+	struct preserve_file *pf = inode_pf(mapping->host);
 
 	if (expected || !S_ISREG(mapping->host->i_mode))
 		return true;
@@ -139,6 +145,8 @@ bool shmem_lu_may_add(struct xa_state *xas, struct folio *folio,
 		xas_set_err(xas, -EPERM);
 	else if (shmem_lu_late(mapping, folio))
 		xas_set_err(xas, -EEXIST);
+	else if (pf && !preserve_file_charge(pf, folio_nr_pages(folio)))
+		xas_set_err(xas, -EDQUOT);
 	return !xas_error(xas);
 }
 
@@ -159,8 +167,10 @@ void __shmem_lu_folio_removed(struct address_space *mapping,
 {
 	struct preserve_file *pf = inode_pf(mapping->host);
 
-	if (pf)
-		preserve_file_del(pf, folio->index, folio);
+	if (!pf)
+		return;
+	preserve_file_del(pf, folio->index, folio);
+	preserve_file_uncharge(pf, folio_nr_pages(folio));
 }
 
 void __shmem_lu_folio_moved(struct address_space *mapping, struct folio *new,
@@ -282,16 +292,65 @@ void shmem_lu_set_pool(struct shmem_sb_info *sbinfo, bool pool)
 
 /**
  * shmem_lu_option - The mount option "preserve".
+ * @fc:   Who mounts.
  * @pool: Set to true.
  *
+ * Its memory cannot be swapped out: the rule is that of "noswap".
+ *
  * Context: Process context.
- * Return: 0; -EOPNOTSUPP without KHO or LUO.
+ * Return: 0; -EOPNOTSUPP without KHO or LUO; -EINVAL for who has no right.
  */
-int shmem_lu_option(bool *pool)
+int shmem_lu_option(struct fs_context *fc, bool *pool)
 {
 	if (!preserve_ready())
 		return -EOPNOTSUPP;
+	if (fc->user_ns != &init_user_ns || !capable(CAP_SYS_ADMIN))
+		return invalfc(fc, "Preserved memory in unprivileged tmpfs mounts unsupported");
 	*pool = true;
+	return 0;
+}
+
+/*
+ * The user outside of all user namespaces: each of them would have limits of its own, and
+ * anybody may make one.
+ */
+static struct ucounts *outer_ucounts(void)
+{
+	struct ucounts *ucounts = current_ucounts();
+
+	while (ucounts->ns != &init_user_ns)
+		ucounts = ucounts->ns->ucounts;
+	return get_ucounts(ucounts);
+}
+
+/* The file of whoever makes it. -EAGAIN if too many hold the user's counts. */
+static int user_is_current(struct preserve_file *pf)
+{
+	unsigned long most = rlimit(RLIMIT_MEMLOCK);
+	struct ucounts *ucounts;
+
+	if (capable(CAP_IPC_LOCK))
+		return 0;
+	ucounts = outer_ucounts();
+	if (!ucounts)
+		return -EAGAIN;
+	preserve_file_set_user(pf, ucounts, most == RLIM_INFINITY ?
+			       ULONG_MAX : most >> PAGE_SHIFT);
+	return 0;
+}
+
+/* A file that has crossed is its owner's; with @nobody it is not counted. */
+static int user_is_owner(struct inode *inode, bool nobody)
+{
+	struct ucounts *ucounts = NULL;
+
+	if (!nobody && uid_valid(inode->i_uid) &&
+	    !uid_eq(inode->i_uid, GLOBAL_ROOT_UID)) {
+		ucounts = alloc_ucounts(&init_user_ns, inode->i_uid);
+		if (!ucounts)
+			return -ENOMEM;
+	}
+	preserve_file_set_user(inode_pf(inode), ucounts, ULONG_MAX);
 	return 0;
 }
 
@@ -300,13 +359,15 @@ int shmem_lu_option(bool *pool)
  * @file: From shmem_file_setup(); nobody else knows it.
  *
  * Context: Process context.
- * Return: 0; -EOPNOTSUPP without KHO or LUO, and for hugetlb files; -ENOMEM.
+ * Return: 0; -EOPNOTSUPP without KHO or LUO, and for hugetlb files; -ENOMEM; -EAGAIN.
  */
 int shmem_lu_memfd_create(struct file *file)
 {
+	struct inode *inode = file_inode(file);
+
 	if (!preserve_ready() || !shmem_file(file))
 		return -EOPNOTSUPP;
-	return inode_enter(file_inode(file));
+	return inode_enter(inode) ?: user_is_current(inode_pf(inode));
 }
 
 void shmem_lu_show_fdinfo(struct seq_file *m, struct file *file)
@@ -641,7 +702,7 @@ static int file_give(struct file *file, const struct preserve_file_ser *rec)
 	return 0;
 }
 
-static struct file *file_from_record(const struct preserve_file_ser *rec)
+static struct file *file_from_record(const struct preserve_file_ser *rec, u32 kind)
 {
 	struct file *file;
 	int err;
@@ -652,6 +713,8 @@ static struct file *file_from_record(const struct preserve_file_ser *rec)
 	if (IS_ERR(file))
 		return file;
 	err = file_give(file, rec);
+	/* A book is nobody's. */
+	err = err ?: user_is_owner(file_inode(file), kind == PRESERVE_FILE_TREE);
 	if (!err)
 		return file;
 	fput(file);
@@ -704,7 +767,7 @@ struct file *shmem_lu_file_retrieve(u64 handle, u32 kind)
 	if (IS_ERR(rec))
 		return ERR_CAST(rec);
 
-	file = file_from_record(rec);
+	file = file_from_record(rec, kind);
 	if (IS_ERR(file)) {
 		pr_err_ratelimited("%s is not retrieved (%pe)%s\n", rec->name, file,
 				   shmem_lu_again(PTR_ERR(file)) ?

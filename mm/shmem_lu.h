@@ -18,6 +18,7 @@ struct dentry;
 struct file;
 struct folio;
 struct folio_batch;
+struct fs_context;
 struct inode;
 struct iattr;
 struct mnt_idmap;
@@ -83,7 +84,7 @@ bool shmem_lu_may_add(struct xa_state *xas, struct folio *folio,
 bool shmem_lu_dir_empty(struct dentry *dentry);
 int shmem_lu_set_acl(struct mnt_idmap *idmap, struct dentry *dentry,
 		     struct posix_acl *acl, int type);
-int shmem_lu_option(bool *pool);
+int shmem_lu_option(struct fs_context *fc, bool *pool);
 void shmem_lu_put_super(struct shmem_sb_info *sbinfo);
 bool shmem_lu_pool(const struct shmem_sb_info *sbinfo);
 void shmem_lu_set_pool(struct shmem_sb_info *sbinfo, bool pool);
@@ -236,7 +237,7 @@ static inline bool shmem_lu_dir_empty(struct dentry *dentry)
 	return simple_empty(dentry);
 }
 
-static inline int shmem_lu_option(bool *pool)
+static inline int shmem_lu_option(struct fs_context *fc, bool *pool)
 {
 	return -EOPNOTSUPP;
 }

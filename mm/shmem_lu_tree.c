@@ -377,6 +377,9 @@ static struct shmem_lu_book *book_new(void)
 		shmem_lu_book_free(book);
 		return ERR_CAST(file);
 	}
+	/* The memory is the kernel's own. */
+	preserve_file_set_user(SHMEM_I(file_inode(file))->preserve, NULL,
+			       ULONG_MAX);
 	book->file = file;
 	return book;
 }

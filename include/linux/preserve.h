@@ -27,6 +27,7 @@ struct folio_batch;
 struct mem_cgroup;
 struct page;
 struct seq_file;
+struct ucounts;
 struct xarray;
 
 #if defined(CONFIG_PRESERVE) && defined(CONFIG_DEFERRED_STRUCT_PAGE_INIT)
@@ -140,6 +141,9 @@ typedef int preserve_insert_fn(struct address_space *mapping,
  * @record:   The record, while preserved. A page of the pool.
  * @list:     All files with a file map, under preserve_files_lock (file.c).
  * @nr_walkers: References to the inode by who walks over @list, under the same.
+ * @ucounts:  Whose locked memory it counts as, see user.c; NULL: nobody's. Owned.
+ * @most:     Pages that this user may have locked.
+ * @nr_charged: Pages that count for this file.
  *
  * Owned by the backend's inode.
  */
@@ -166,6 +170,9 @@ struct preserve_file {
 	struct preserve_file_ser *record;
 	struct list_head list;
 	int nr_walkers;
+	struct ucounts *ucounts;
+	unsigned long most;
+	unsigned long nr_charged;
 };
 
 /**
@@ -236,6 +243,11 @@ bool preserve_freeze_fails(void);
 void preserve_file_unseal(struct preserve_file *pf);
 int preserve_file_wait(struct preserve_file *pf);
 int preserve_file_settle(struct preserve_file *pf);
+
+void preserve_file_set_user(struct preserve_file *pf, struct ucounts *ucounts,
+			    unsigned long most);
+bool preserve_file_charge(struct preserve_file *pf, unsigned long nr);
+void preserve_file_uncharge(struct preserve_file *pf, unsigned long nr);
 
 struct preserve_file_ser *preserve_record_take(u64 phys, u32 kind,
 					       struct prmap *map);

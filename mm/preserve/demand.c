@@ -433,6 +433,7 @@ static long drop_next(struct preserve_file *pf, pgoff_t *index, pgoff_t end,
 		if (run.index < pf->hi)
 			preserve_unclaim(run.pfn, run.nr);
 		preserve_file_restored(pf, run.nr);
+		preserve_file_uncharge(pf, run.nr);
 	}
 	xa_unlock_irq(pf->i_pages);
 	if (err)

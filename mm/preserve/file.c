@@ -126,6 +126,7 @@ void preserve_file_destroy(struct preserve_file *pf)
 		list_del(&pf->list);
 	preserve_file_drop(pf, 0, ULONG_MAX);
 	preserve_file_end(pf);
+	preserve_file_end_user(pf);
 	prmap_destroy(&pf->map);
 }
 

@@ -14,6 +14,7 @@
  *	record.c  validation of handed-over headers and records (pure)
  *	table.c   the pages of the block table (pure)
  *	file.c    the file map of a live file; preserve, unpreserve, seal
+ *	user.c    whose locked memory a file is
  *	restore.c accepting a record
  *	demand.c  making folios of a retrieved file's frames
  *	early.c   struct pages of what the last kernel has preserved
@@ -328,6 +329,9 @@ void preserve_adopt(void);
 
 /* offline.c */
 void preserve_offline_init(void);
+
+/* user.c */
+void preserve_file_end_user(struct preserve_file *pf);
 
 /* file.c, restore.c */
 void preserve_file_adopt(struct preserve_file *pf, struct prmap *map);

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Whose memory a file takes: pages of the pool cannot be swapped out, so what an
+ * ordinary user has of them counts as locked memory (RLIMIT_MEMLOCK).
+ *
+ * The count is that of the user who has made the file, as for SysV shared memory that
+ * is locked, and so is the limit, as it was then: who writes the file does not matter.
+ * Files of those who may lock any amount are not counted.
+ *
+ * Life: preserve_file_set_user() when the file is made; preserve_file_charge() before
+ * pages come, under the lock under which they do; preserve_file_uncharge() when they
+ * have gone. A page that was charged for and has not come is there for the next.
+ *
+ * A file that has crossed counts for its owner, and is refused nothing: its limit is
+ * not known, and memory in use is not taken away.
+ */
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/preserve.h>
+#include <linux/user_namespace.h>
+
+#include "internal.h"
+
+/**
+ * preserve_file_set_user - Let a file's memory count as locked by a user.
+ * @pf:      The file, without memory.
+ * @ucounts: The user, whose reference is taken over; NULL: count it for nobody.
+ * @most:    Pages that the user may have locked, all in all; ULONG_MAX for no limit.
+ *
+ * Context: Nobody else uses the file.
+ */
+void preserve_file_set_user(struct preserve_file *pf, struct ucounts *ucounts,
+			    unsigned long most)
+{
+	if (pf->ucounts)
+		put_ucounts(pf->ucounts);
+	pf->ucounts = ucounts;
+	pf->most = most;
+}
+
+/**
+ * preserve_file_charge - Pages are about to come.
+ * @pf: The file.
+ * @nr: How many.
+ *
+ * Context: xa_lock of i_pages held until they have come, interrupts off.
+ * Return: False if its user may have no more.
+ */
+bool preserve_file_charge(struct preserve_file *pf, unsigned long nr)
+{
+	u64 all = preserve_file_mapping(pf)->nrpages + pf->nr_unrestored + nr;
+	unsigned long locked;
+
+	if (likely(!pf->ucounts) || all <= pf->nr_charged)
+		return true;
+	nr = all - pf->nr_charged;
+	locked = inc_rlimit_ucounts(pf->ucounts, UCOUNT_RLIMIT_MEMLOCK, nr);
+	if (locked > pf->most) {
+		dec_rlimit_ucounts(pf->ucounts, UCOUNT_RLIMIT_MEMLOCK, nr);
+		return false;
+	}
+	pf->nr_charged = all;
+	return true;
+}
+
+/**
+ * preserve_file_uncharge - Pages have gone.
+ * @pf: The file.
+ * @nr: How many.
+ *
+ * Context: xa_lock of i_pages held, or nobody else uses the file.
+ */
+void preserve_file_uncharge(struct preserve_file *pf, unsigned long nr)
+{
+	if (likely(!pf->ucounts))
+		return;
+	nr = min(nr, pf->nr_charged);
+	dec_rlimit_ucounts(pf->ucounts, UCOUNT_RLIMIT_MEMLOCK, nr);
+	pf->nr_charged -= nr;
+}
+
+/**
+ * preserve_file_end_user - The file goes away.
+ * @pf: The file.
+ *
+ * Context: Nobody else uses the file.
+ */
+void preserve_file_end_user(struct preserve_file *pf)
+{
+	preserve_file_uncharge(pf, pf->nr_charged);
+	preserve_file_set_user(pf, NULL, ULONG_MAX);
+}
