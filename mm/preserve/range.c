@@ -104,7 +104,6 @@ unsigned long preserve_alloc_range(int nid, unsigned int order)
 			got = place_gain(pfn, nr_blocks) &&
 			      preserve_blocks_take(pfn, nr_blocks);
 	} while (pfn && !got && !fatal_signal_pending(current));
-	preserve_pool_want = max(preserve_pool_want, preserve_pool_size());
 	mutex_unlock(&preserve_size_lock);
 	return got ? pfn : 0;
 }

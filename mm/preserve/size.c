@@ -4,8 +4,9 @@
  * worker that keeps a few idle blocks at hand and lends the others.
  *
  * The pool's size counts lent blocks. Someone who writes a size, the kernel
- * parameter, the previous kernel and growth on demand all set preserve_pool_want;
- * the worker tries to get there when the size is short of it.
+ * parameter and the previous kernel set preserve_pool_want; the worker tries to get
+ * there when the size is short of it. Growth on demand does not: any user can bring it
+ * about, and it is to have no effect in the kernels that follow.
  */
 #define pr_fmt(fmt) "preserve: " fmt
 
@@ -384,7 +385,6 @@ bool preserve_pool_gain(int nid, unsigned long nr)
 		nr = min(nr, preserve_pool_max - have);
 		got = preserve_evacuate_some(nid, nr);
 		trace_preserve_grow(nid, nr, got);
-		preserve_pool_want = max(preserve_pool_want, have + got);
 	}
 	node_set_marks(node);
 	return got;
@@ -695,7 +695,6 @@ void __init preserve_pool_start(void)
 	int nid;
 
 	guard(mutex)(&preserve_size_lock);
-	preserve_pool_want = max(preserve_pool_want, preserve_pool_size());
 	for_each_online_node(nid)
 		node_set_marks(&preserve_nodes[nid]);
 	preserve_pool_kick(0);

@@ -3,7 +3,8 @@
  * What users without privilege get of the pool: memory that cannot be swapped out, so
  * as much as they may lock (RLIMIT_MEMLOCK), in all of their files, in any user
  * namespace, and whoever writes; no tmpfs of it. After a kexec what is in use counts for
- * its owner, and nothing of it is refused.
+ * its owner, and nothing of it is refused. That the pool has grown for somebody has no
+ * effect in the next kernel.
  */
 
 #include <errno.h>
@@ -21,6 +22,7 @@
 #include <unistd.h>
 
 #include "liveupdate.h"
+#include "load.h"
 #include "memory.h"
 #include "place.h"
 #include "stage.h"
@@ -29,6 +31,7 @@
 #define PAGE		PLACE_PAGE
 #define LIMIT		MIB(1)
 #define USER		1000
+#define POOL_SIZE	MIB(64)
 
 enum { TOKEN = 1 };
 
@@ -164,10 +167,21 @@ static int kept(void)
 	return fd;
 }
 
+/* The pool grows, and its size is what was asked for all the same. */
+static void grows(void)
+{
+	int fd = make("large");
+
+	check(!fallocate(fd, 0, 0, 3 * POOL_SIZE) &&
+	      pool_counter("size") > (__s64)(2 * POOL_SIZE), "the pool grows");
+	close(fd);
+}
+
 static void before(void)
 {
 	int session, fd;
 
+	grows();
 	as_user(has_a_limit, -1);
 	check(true, "a user has a limit");
 	fd = make("root's");
@@ -211,6 +225,10 @@ static void after(void)
 	close(fd);
 	as_user(has_room, -1);
 	check(true, "until it goes");
+	pool_await("size", POOL_SIZE);
+	check(pool_counter("size") < (__s64)(2 * POOL_SIZE),
+	      "the pool has the size that was asked for: %lld",
+	      (long long)pool_counter("size"));
 }
 
 static const stage_fn stages[] = { before, after };
