@@ -877,12 +877,17 @@ int preserve_file_wait(struct preserve_file *pf)
  * @pf:  The file, its map empty.
  * @map: From preserve_record_take(). Its pages belong to @pf afterwards.
  *
- * Context: Nobody else knows the file.
+ * Context: Nobody else uses the file; but who walks over all files may look at it.
  */
 void preserve_file_adopt(struct preserve_file *pf, struct prmap *map)
 {
-	prmap_destroy(&pf->map);
+	struct prmap old;
+
+	xa_lock_irq(pf->i_pages);
+	old = pf->map;
 	pf->map = *map;
 	pf->map.ops = &file_map_ops;
 	pf->map.ctx = pf;
+	xa_unlock_irq(pf->i_pages);
+	prmap_destroy(&old);
 }
