@@ -127,8 +127,9 @@ struct folio *__shmem_lu_alloc_folio(struct shmem_inode_info *info, gfp_t gfp,
  *
  * What fills a hole in a tree that is preserved is -EPERM. A folio that was allocated
  * before its file entered the pool is -EEXIST: a fault or write looks again, and takes
- * one of the pool; see shmem_lu_mfill_error() for userfaultfd. More than the file's user
- * may have locked is -EDQUOT.
+ * one of the pool. So is one that comes into a file which has been sealed since: whoever
+ * looks again has to wait. See shmem_lu_mfill_error() for userfaultfd. More than the
+ * file's user may have locked is -EDQUOT.
  *
  * Context: xa_lock of i_pages held, interrupts off.
  * Return: True if it may.
@@ -143,7 +144,7 @@ bool shmem_lu_may_add(struct xa_state *xas, struct folio *folio,
 		return true;
 	if (!shmem_lu_may_change(mapping->host))
 		xas_set_err(xas, -EPERM);
-	else if (shmem_lu_late(mapping, folio))
+	else if (shmem_lu_late(mapping, folio) || shmem_lu_sealed(mapping))
 		xas_set_err(xas, -EEXIST);
 	else if (pf && !preserve_file_charge(pf, folio_nr_pages(folio)))
 		xas_set_err(xas, -EDQUOT);

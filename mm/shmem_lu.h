@@ -143,6 +143,20 @@ static inline bool shmem_lu_counted(struct inode *inode)
 }
 
 /**
+ * shmem_lu_sealed - Does the file stand still for the next kernel?
+ * @mapping: A shmem file's.
+ *
+ * Context: Any; lasting with the xa_lock of i_pages held.
+ * Return: True if no folio may come.
+ */
+static inline bool shmem_lu_sealed(const struct address_space *mapping)
+{
+	const struct preserve_file *pf = SHMEM_I(mapping->host)->preserve;
+
+	return pf && READ_ONCE(pf->sealed);
+}
+
+/**
  * shmem_lu_mapping - Does this file's memory come from the preserve pool?
  * @mapping: Any file's.
  *
@@ -318,6 +332,11 @@ static inline bool shmem_lu_has_state(const struct address_space *mapping)
 	return false;
 }
 
+static inline bool shmem_lu_sealed(const struct address_space *mapping)
+{
+	return false;
+}
+
 #endif /* CONFIG_PRESERVE_MEMFD */
 
 /**
@@ -411,7 +430,10 @@ static inline bool shmem_lu_late(const struct address_space *mapping,
 static inline int shmem_lu_mfill_error(const struct address_space *mapping,
 				       struct folio *folio, int err)
 {
-	return err == -EEXIST && shmem_lu_late(mapping, folio) ? -EAGAIN : err;
+	if (err == -EEXIST && (shmem_lu_late(mapping, folio) ||
+			       shmem_lu_sealed(mapping)))
+		return -EAGAIN;
+	return err;
 }
 
 /**
