@@ -52,11 +52,11 @@ static bool place_gain(unsigned long pfn, unsigned long nr_blocks)
 }
 
 /*
- * The place on @nid that lacks the fewest blocks, at most @room, but more than
- * *least: so each call finds the next choice.
+ * The place on @nid that lacks the fewest blocks, at most @room, and is behind @last,
+ * which lacks *least, in this order: so each call finds the next choice.
  */
 static unsigned long place_find(int nid, unsigned long nr_pages, long *least,
-				unsigned long room)
+				unsigned long last, unsigned long room)
 {
 	unsigned long pfn = ALIGN(node_start_pfn(nid), nr_pages), best = 0;
 	unsigned long nr_blocks = nr_pages >> pageblock_order;
@@ -64,7 +64,9 @@ static unsigned long place_find(int nid, unsigned long nr_pages, long *least,
 
 	for (; pfn + nr_pages <= node_end_pfn(nid); pfn += nr_pages) {
 		lacks = place_lacks(pfn, nr_blocks);
-		if (lacks > *least && lacks <= room && lacks < best_lacks) {
+		if (lacks < *least || (lacks == *least && pfn <= last))
+			continue;
+		if (lacks <= room && lacks < best_lacks) {
 			best = pfn;
 			best_lacks = lacks;
 		}
@@ -87,8 +89,8 @@ static unsigned long place_find(int nid, unsigned long nr_pages, long *least,
 unsigned long preserve_alloc_range(int nid, unsigned int order)
 {
 	unsigned long nr_blocks = 1UL << (order - pageblock_order);
-	unsigned long pfn, room, size;
-	long least = -1;
+	unsigned long pfn = 0, room, size;
+	long least = 0;
 	bool got = false;
 
 	if (WARN_ON_ONCE(order <= pageblock_order) || !preserve_ready())
@@ -99,7 +101,7 @@ unsigned long preserve_alloc_range(int nid, unsigned int order)
 	do {
 		size = preserve_pool_size();
 		room = preserve_pool_max > size ? preserve_pool_max - size : 0;
-		pfn = place_find(nid, 1UL << order, &least, room);
+		pfn = place_find(nid, 1UL << order, &least, pfn, room);
 		if (pfn)
 			got = place_gain(pfn, nr_blocks) &&
 			      preserve_blocks_take(pfn, nr_blocks);
