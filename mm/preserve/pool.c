@@ -704,6 +704,21 @@ static void frames_free_sound(struct page *page, unsigned long nr)
 			frames_free(page_to_pfn(page + i), 1);
 }
 
+/* The same of any number, which may span blocks. */
+static void parts_free(unsigned long pfn, unsigned long nr)
+{
+	while (nr) {
+		unsigned long part = min(nr, pageblock_end_pfn(pfn) - pfn);
+
+		if (unlikely(frames_defective(pfn, part)))
+			frames_free_sound(pfn_to_page(pfn), part);
+		else
+			frames_free(pfn, part);
+		pfn += part;
+		nr -= part;
+	}
+}
+
 bool __preserve_pool_free(struct page *page, unsigned int order)
 {
 	unsigned long pfn = page_to_pfn(page);
@@ -712,10 +727,7 @@ bool __preserve_pool_free(struct page *page, unsigned int order)
 		return false;
 
 	trace_preserve_free(pfn, order);
-	if (unlikely(frames_defective(pfn, 1UL << order)))
-		frames_free_sound(page, 1UL << order);
-	else
-		frames_free(pfn, 1UL << order);
+	parts_free(pfn, 1UL << order);
 	return true;
 }
 
@@ -1286,17 +1298,8 @@ static void frames_poison(unsigned long pfn, unsigned long nr)
  */
 void preserve_frames_put(unsigned long pfn, unsigned long nr)
 {
-	while (nr) {
-		unsigned long part = min(nr, pageblock_end_pfn(pfn) - pfn);
-
-		frames_poison(pfn, part);
-		if (unlikely(frames_defective(pfn, part)))
-			frames_free_sound(pfn_to_page(pfn), part);
-		else
-			frames_free(pfn, part);
-		pfn += part;
-		nr -= part;
-	}
+	frames_poison(pfn, nr);
+	parts_free(pfn, nr);
 }
 
 /**

@@ -168,6 +168,19 @@ static void pool_range(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, preserve_block_fill(pfn), 0);
 }
 
+/* A page that is larger than a block, as the page allocator frees it. */
+static void pool_free_large(struct kunit *test)
+{
+	unsigned int order = pageblock_order + 1;
+	unsigned long pfn = preserve_alloc_range(numa_mem_id(), order);
+
+	if (!pfn)
+		kunit_skip(test, "no two blocks side by side");
+	KUNIT_EXPECT_TRUE(test, preserve_pool_free(pfn_to_page(pfn), order));
+	KUNIT_EXPECT_EQ(test, preserve_block_fill(pfn), 0);
+	KUNIT_EXPECT_EQ(test, preserve_block_fill(pfn + pageblock_nr_pages), 0);
+}
+
 /* Context: preserve_size_lock held, so nothing here may end the test. */
 static void target_is_apart(struct kunit *test, int nid, unsigned long pfn)
 {
@@ -262,6 +275,7 @@ static struct kunit_case pool_cases[] = {
 	KUNIT_CASE(pool_target_is_apart),
 	KUNIT_CASE(pool_idle_is_ordered),
 	KUNIT_CASE(pool_range),
+	KUNIT_CASE(pool_free_large),
 	KUNIT_CASE(pool_bench),
 	{ }
 };
