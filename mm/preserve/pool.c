@@ -32,6 +32,7 @@
 #include <linux/mm.h>
 #include <linux/mmzone.h>
 #include <linux/rbtree.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/xarray.h>
 
@@ -56,6 +57,9 @@
 
 /* Blocks that are let go of in one go, with interrupts off. */
 #define BATCH		64
+
+/* Looks at a folio that somebody holds for a moment, before the task sleeps. */
+#define SPINS		1000
 
 /* In page->private of a frame that is free, but claimed for the next kernel. */
 #define ORPHAN		0x4f525048UL
@@ -1330,16 +1334,20 @@ struct folio *preserve_frames_to_folio(unsigned long pfn, unsigned int order)
  * preserve_folio_to_frames - Undo preserve_frames_to_folio(), content untouched.
  * @folio: With the one reference it was made with, and all else undone.
  *
- * Context: Any.
+ * Context: Process context, may sleep.
  */
 void preserve_folio_to_frames(struct folio *folio)
 {
-	unsigned int i, nr = folio_nr_pages(folio);
+	unsigned int i, nr = folio_nr_pages(folio), spins = 0;
 	struct page *page = &folio->page;
 
-	/* Who walks frames may hold it for a moment. */
-	while (!folio_ref_freeze(folio, 1))
-		cpu_relax();
+	/* Who walks frames may hold it for a moment, and this CPU may be his. */
+	while (!folio_ref_freeze(folio, 1)) {
+		if (++spins % SPINS)
+			cpu_relax();
+		else
+			schedule_timeout_uninterruptible(1);
+	}
 	if (nr == 1)
 		return;
 	folio_clear_has_hwpoisoned(folio);
