@@ -215,6 +215,7 @@ bool preserve_pool_owns(unsigned long pfn, unsigned long nr);
 void *preserve_page_get(void);
 void preserve_page_put(void *page);
 void preserve_frames_put(unsigned long pfn, unsigned long nr);
+unsigned long preserve_pool_at_hand(void);
 void preserve_pool_stat(int nid, struct preserve_pool_stat *stat);
 unsigned long preserve_pool_largest_free(int nid);
 struct folio *preserve_frames_to_folio(unsigned long pfn, unsigned int order);

@@ -389,11 +389,21 @@ static void meminfo_line(struct seq_file *m, const char *name, u64 bytes)
  */
 void preserve_report_meminfo(struct seq_file *m)
 {
+	struct preserve_pool_stat stat = {};
+	u64 used;
+	int nid;
+
 	if (!static_branch_unlikely(&preserve_pool_key))
 		return;
-	meminfo_line(m, "PreserveTotal:  ", show_size(NUMA_NO_NODE));
-	meminfo_line(m, "PreserveUsed:   ", show_used(NUMA_NO_NODE));
-	meminfo_line(m, "PreserveLent:   ", show_lent(NUMA_NO_NODE));
+	/* Anybody may read this all the time: no CPU has to give up what it has. */
+	for_each_online_node(nid)
+		preserve_pool_stat(nid, &stat);
+	used = blocks_to_bytes(stat.nr_blocks) - pages_to_bytes(stat.nr_free);
+	used -= min(used, pages_to_bytes(preserve_pool_at_hand()));
+	meminfo_line(m, "PreserveTotal:  ",
+		     blocks_to_bytes(stat.nr_blocks + stat.nr_lent));
+	meminfo_line(m, "PreserveUsed:   ", used);
+	meminfo_line(m, "PreserveLent:   ", blocks_to_bytes(stat.nr_lent));
 }
 
 /**
