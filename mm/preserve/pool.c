@@ -370,7 +370,7 @@ static unsigned long node_take_new(struct preserve_node *node)
  */
 static unsigned long node_reserve(const struct preserve_node *node)
 {
-	return min(2 * READ_ONCE(node->nr_blocks), 1024UL) + MIN_RESERVE;
+	return 2 * READ_ONCE(node->nr_blocks) + MIN_RESERVE;
 }
 
 /**
