@@ -250,7 +250,18 @@ static unsigned long cost_sum(const u16 *cost, unsigned int nr)
 	return sum;
 }
 
-/* One attempt at a run of blocks. Context: as run_gain(). */
+/* Are these blocks, each of which is of one zone, all of the same? */
+static bool run_in_zone(unsigned long pfn, unsigned int nr)
+{
+	unsigned long last = pfn + ((unsigned long)(nr - 1) << pageblock_order);
+
+	return page_zone(pfn_to_page(pfn)) == page_zone(pfn_to_page(last));
+}
+
+/*
+ * One attempt at a run of blocks. The page allocator takes one zone's lock for all of it.
+ * Context: as run_gain().
+ */
 static int run_try(struct search *s, unsigned long pfn, unsigned int nr,
 		   unsigned long pages)
 {
@@ -259,6 +270,8 @@ static int run_try(struct search *s, unsigned long pfn, unsigned int nr,
 
 	if (fatal_signal_pending(current))
 		return -EINTR;
+	if (!run_in_zone(pfn, nr))
+		return -EBUSY;
 	if (!preserve_memory_left((unsigned long)nr << pageblock_order))
 		return -ENOSPC;
 	err = alloc_contig_frozen_range(pfn, pfn + ((unsigned long)nr << pageblock_order),
