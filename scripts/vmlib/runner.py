@@ -38,7 +38,8 @@ CMDLINE = ("console=ttyS0,115200 printk.time=1 kho=on liveupdate=on retain_initr
 # While 7.3 identifies the boot CPU, the bit that tells of five page table levels is
 # clear; an interrupt that comes then makes KASAN report good addresses. no5lvl
 # takes that away.
-DEBUG_WORDS = "kho_scratch=32M,256M,{node}M no5lvl"
+# A CPU of a busy host stands still for seconds: the lockup detectors wait 20 and 40.
+DEBUG_WORDS = "kho_scratch=32M,256M,{node}M no5lvl watchdog_thresh=20"
 KMEMLEAK_WORDS = {True: "preserve.kmemleak=1", False: "kmemleak=off"}
 LEAST_SCRATCH = 640 << 20
 
