@@ -148,9 +148,12 @@ static int take_runs(struct preserve_file *pf,
 
 static void detach(struct preserve_file *pf)
 {
+	struct prmap old;
+
 	xa_lock_irq(pf->i_pages);
-	preserve_file_detach(pf);
+	preserve_file_detach(pf, &old);
 	xa_unlock_irq(pf->i_pages);
+	prmap_destroy(&old);
 }
 
 /*

@@ -165,12 +165,15 @@ int shmem_lu_plain_enter(struct inode *inode)
 /* From now on its folios are like those of any other file. */
 static void leave(struct address_space *mapping, struct preserve_file *pf)
 {
+	struct prmap old;
+
 	xa_lock_irq(&mapping->i_pages);
 	clear_bit(AS_PRESERVE, &mapping->flags);
-	preserve_file_detach(pf);
+	preserve_file_detach(pf, &old);
 	pf->plain = false;
 	pf->sealed = false;
 	xa_unlock_irq(&mapping->i_pages);
+	prmap_destroy(&old);
 	if (((struct shmem_sb_info *)mapping->host->i_sb->s_fs_info)->noswap)
 		return;
 	mapping_clear_unevictable(mapping);

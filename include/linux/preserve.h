@@ -231,7 +231,7 @@ void preserve_file_del(struct preserve_file *pf, pgoff_t index,
 		       struct folio *folio);
 void preserve_file_replace(struct preserve_file *pf, struct folio *new,
 			   struct folio *old);
-void preserve_file_detach(struct preserve_file *pf);
+void preserve_file_detach(struct preserve_file *pf, struct prmap *old);
 void preserve_file_report_bad(struct preserve_file *pf, const char *name);
 int preserve_move_in(struct address_space *mapping);
 bool preserve_any_in_pool(struct address_space *mapping);

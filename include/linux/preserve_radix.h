@@ -411,6 +411,33 @@ int prmap_walk_pages(const struct prmap *map, int (*fn)(void *ctx, u64 phys),
 		     void *ctx);
 
 /**
+ * prmap_walk_some - visit the pages that a map occupies, a part at a time
+ * @map: the map
+ * @from: 0 to begin; where to go on next time; U64_MAX when nothing is left
+ * @nr: leaves to visit, with the pages above them
+ * @fn: as for prmap_walk_pages(), but in any order and a page may be read afterwards
+ * @ctx: handed to @fn
+ *
+ * The map may change in between. Each page that is there from the first call to the last
+ * is visited, maybe more than once.
+ *
+ * Return: 0, or what @fn returned last.
+ */
+int prmap_walk_some(struct prmap *map, u64 *from, u32 nr,
+		    int (*fn)(void *ctx, u64 phys), void *ctx);
+
+/**
+ * prmap_seal_some - bring some checksums up to date
+ * @map: the map
+ * @nr: how many at most
+ *
+ * What it does prmap_seal() has not to do, if the map does not change meanwhile.
+ *
+ * Return: true if none is left.
+ */
+bool prmap_seal_some(struct prmap *map, u32 nr);
+
+/**
  * prmap_seal - bring the checksums up to date and write the root
  * @map: the map; may be used and sealed again afterwards
  * @root: the root record; valid until the next update of @map

@@ -350,6 +350,38 @@ int prmap_walk_pages(const struct prmap *map, int (*fn)(void *ctx, u64 phys),
 	return walk(map, map->top, map->height - 1, false, fn, ctx);
 }
 
+/* A page above the leaves is visited with the first leaf below it. */
+static int walk_path(const struct prmap_path *path,
+		     int (*fn)(void *ctx, u64 phys), void *ctx)
+{
+	int err = fn(ctx, virt_to_phys(path->leaf));
+	u32 d = path->depth;
+
+	while (!err && d-- && !path->at[d].slot)
+		err = fn(ctx, virt_to_phys(path->at[d].node));
+	return err;
+}
+
+int prmap_walk_some(struct prmap *map, u64 *from, u32 nr,
+		    int (*fn)(void *ctx, u64 phys), void *ctx)
+{
+	const u64 end = prmap_index_end(map->kind);
+	struct prmap_path path;
+	int err;
+
+	while (map->top && *from < end) {
+		if (!nr--)
+			return 0;
+		prmap_tree_find(map, *from, &path);
+		err = walk_path(&path, fn, ctx);
+		if (err)
+			return err;
+		*from = path.hi;
+	}
+	*from = U64_MAX;
+	return 0;
+}
+
 static u64 bytes_below(const void *page, u32 level, bool bitmap)
 {
 	const struct prmap_inner *node = page;

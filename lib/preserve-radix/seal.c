@@ -12,8 +12,11 @@ u64 prmap_root_sum(const struct prmap_root_ser *root)
 	return xxh64(root, offsetof(struct prmap_root_ser, sum), 0);
 }
 
-/* A page is dirty when any page below it is. Recursion ends with @level. */
-static u64 seal_page(void *page, u32 level, bool bitmap)
+/*
+ * Makes the checksum of a page, after those below it; false if that takes more than
+ * *@nr. A page is dirty when any page below it is. Recursion ends with @level.
+ */
+static bool seal_page(void *page, u32 level, bool bitmap, u64 *sum, u32 *nr)
 {
 	struct prmap_inner *node = page;
 	struct prmap_entry *entry;
@@ -23,20 +26,32 @@ static u64 seal_page(void *page, u32 level, bool bitmap)
 		entry = &node->entry[i];
 		if (!entry->dirty)
 			continue;
-		entry->sum = seal_page(phys_to_virt(entry->child), level - 1,
-				       entry->type == PRMAP_BITMAP);
+		if (!seal_page(phys_to_virt(entry->child), level - 1,
+			       entry->type == PRMAP_BITMAP, &entry->sum, nr))
+			return false;
 		entry->dirty = 0;
 	}
-	return prmap_page_sum(page, bitmap);
+	if (!*nr)
+		return false;
+	--*nr;
+	*sum = prmap_page_sum(page, bitmap);
+	return true;
+}
+
+bool prmap_seal_some(struct prmap *map, u32 nr)
+{
+	prmap_finger_drop(map);
+	if (!map->top_dirty)
+		return true;
+	if (!seal_page(map->top, map->height - 1, false, &map->top_sum, &nr))
+		return false;
+	map->top_dirty = 0;
+	return true;
 }
 
 void prmap_seal(struct prmap *map, struct prmap_root_ser *root)
 {
-	prmap_finger_drop(map);
-	if (map->top_dirty) {
-		map->top_sum = seal_page(map->top, map->height - 1, false);
-		map->top_dirty = 0;
-	}
+	prmap_seal_some(map, U32_MAX);
 	memset(root, 0, sizeof(*root));
 	root->magic = PRMAP_MAGIC;
 	root->version = PRMAP_VERSION;

@@ -40,6 +40,12 @@
 static LIST_HEAD(files);
 static DEFINE_SPINLOCK(preserve_files_lock);
 
+/* Pages of a map, claimed or summed up before the lock is let go. */
+#define BATCH_PAGES	64
+
+/* In page->private of a page of a map that is claimed. */
+#define MAP_CLAIMED	0x4d43UL
+
 /* Attempts to rebuild a map whose file keeps changing. */
 #define REBUILD_TRIES	3
 
@@ -75,13 +81,35 @@ static bool spare_keep(struct preserve_file *pf, void *page)
 	return false;
 }
 
+/*
+ * Claims a page of a map, once. What the map has is the file's own; a damaged book may
+ * have claimed it as well.
+ */
+static int map_page_claim(void *page)
+{
+	if (virt_to_page(page)->private == MAP_CLAIMED)
+		return 0;
+	if (preserve_claim(page_pfn(page), 1))
+		return -EBUSY;
+	virt_to_page(page)->private = MAP_CLAIMED;
+	return 0;
+}
+
+static void map_page_unclaim(void *page)
+{
+	if (virt_to_page(page)->private != MAP_CLAIMED)
+		return;
+	virt_to_page(page)->private = 0;
+	preserve_unclaim(page_pfn(page), 1);
+}
+
 static void *file_page_get(void *ctx)
 {
 	struct preserve_file *pf = ctx;
 	void *page = preserve_page_get() ?: spare_take(pf);
 
 	if (page && pf->claimed)
-		preserve_claim(page_pfn(page), 1);
+		map_page_claim(page);
 	return page;
 }
 
@@ -89,8 +117,7 @@ static void file_page_put(void *ctx, void *page)
 {
 	struct preserve_file *pf = ctx;
 
-	if (pf->claimed)
-		preserve_unclaim(page_pfn(page), 1);
+	map_page_unclaim(page);
 	if (!preserve_file_incomplete(pf) || !spare_keep(pf, page))
 		preserve_page_put(page);
 }
@@ -140,7 +167,10 @@ void preserve_file_destroy(struct preserve_file *pf)
  */
 void preserve_file_set_small(struct preserve_file *pf)
 {
-	preserve_file_detach(pf);
+	struct prmap old;
+
+	preserve_file_detach(pf, &old);
+	prmap_destroy(&old);
 	pf->small = true;
 }
 
@@ -442,14 +472,16 @@ void preserve_file_replace(struct preserve_file *pf, struct folio *new,
 
 /**
  * preserve_file_detach - Follow the page cache no more.
- * @pf: A file that is not preserved.
+ * @pf:  A file that is not preserved.
+ * @old: Set to its map, which the caller gives to prmap_destroy(): without the lock, as
+ *       it may be large.
  *
  * Context: xa_lock of i_pages held, interrupts off. The caller sees to it that
- *          nothing is reported from now on until preserve_file_attach().
+ *          nothing is reported from now on.
  */
-void preserve_file_detach(struct preserve_file *pf)
+void preserve_file_detach(struct preserve_file *pf, struct prmap *old)
 {
-	prmap_destroy(&pf->map);
+	*old = pf->map;
 	prmap_init(&pf->map, PRMAP_FILE, &file_map_ops, pf);
 	pf->stale = true;
 }
@@ -514,37 +546,57 @@ static int unclaim_run(unsigned long pfn, unsigned long nr)
 
 static int claim_map_page(void *ctx, u64 phys)
 {
-	return claim_run(PHYS_PFN(phys), 1);
+	return map_page_claim(phys_to_virt(phys));
 }
 
 static int unclaim_map_page(void *ctx, u64 phys)
 {
-	preserve_unclaim(PHYS_PFN(phys), 1);
+	map_page_unclaim(phys_to_virt(phys));
 	return 0;
 }
 
-/* Claims the map's own pages, and from then on each page as it comes. */
-static int map_claim(struct preserve_file *pf)
+/*
+ * Claims each page of the map as it comes from now on, or none. What the map has already
+ * is for map_walk().
+ */
+static void map_set_claimed(struct preserve_file *pf, bool claimed)
 {
+	xa_lock_irq(pf->i_pages);
+	pf->claimed = claimed;
+	xa_unlock_irq(pf->i_pages);
+}
+
+/* Visits the map's pages; those that come meanwhile may be left out. */
+static int map_walk(struct preserve_file *pf, int (*fn)(void *ctx, u64 phys))
+{
+	u64 from = 0;
 	int err;
 
-	xa_lock_irq(pf->i_pages);
-	err = prmap_walk_pages(&pf->map, claim_map_page, NULL);
-	if (err)
-		prmap_walk_pages(&pf->map, unclaim_map_page, NULL);
-	else
-		pf->claimed = true;
-	xa_unlock_irq(pf->i_pages);
+	do {
+		xa_lock_irq(pf->i_pages);
+		err = prmap_walk_some(&pf->map, &from, BATCH_PAGES, fn, NULL);
+		xa_unlock_irq(pf->i_pages);
+		cond_resched();
+	} while (!err && from != U64_MAX);
 	return err;
 }
 
 static void map_unclaim(struct preserve_file *pf)
 {
-	xa_lock_irq(pf->i_pages);
-	if (pf->claimed)
-		prmap_walk_pages(&pf->map, unclaim_map_page, NULL);
-	pf->claimed = false;
-	xa_unlock_irq(pf->i_pages);
+	map_set_claimed(pf, false);
+	map_walk(pf, unclaim_map_page);
+}
+
+/* On error no page is claimed. */
+static int map_claim(struct preserve_file *pf)
+{
+	int err;
+
+	map_set_claimed(pf, true);
+	err = map_walk(pf, claim_map_page);
+	if (err)
+		map_unclaim(pf);
+	return err;
 }
 
 /* Fills @map from the page cache. The file may change meanwhile. */
@@ -722,18 +774,45 @@ void preserve_file_unclaim(struct preserve_file *pf)
 	preserve_restore_kick();
 }
 
-/* Seals a map that is claimed and up to date; false if it is not. */
-static bool map_seal(struct preserve_file *pf, bool final)
+/* Is the map claimed and up to date? If so it stays as it is when this is @final. */
+static bool map_hold(struct preserve_file *pf, bool final)
 {
 	bool good;
 
 	xa_lock_irq(pf->i_pages);
 	good = pf->claimed && !pf->stale;
-	if (good) {
-		prmap_seal(&pf->map, &pf->record->map);
+	if (good)
 		WRITE_ONCE(pf->sealed, final);
-	}
 	xa_unlock_irq(pf->i_pages);
+	return good;
+}
+
+/*
+ * Seals the map. One that may still change is given up on after as many batches as it has
+ * pages: its root is made when it is sealed for good.
+ */
+static void map_sum(struct preserve_file *pf, bool final)
+{
+	u32 batches = prmap_nr_pages(&pf->map) / BATCH_PAGES + 2;
+	bool done;
+
+	do {
+		xa_lock_irq(pf->i_pages);
+		done = prmap_seal_some(&pf->map, BATCH_PAGES);
+		if (done)
+			prmap_seal(&pf->map, &pf->record->map);
+		xa_unlock_irq(pf->i_pages);
+		cond_resched();
+	} while (!done && (final || --batches));
+}
+
+/* Seals a map that is claimed and up to date; false if it is not. */
+static bool map_seal(struct preserve_file *pf, bool final)
+{
+	bool good = map_hold(pf, final);
+
+	if (good)
+		map_sum(pf, final);
 	return good;
 }
 

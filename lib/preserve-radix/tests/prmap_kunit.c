@@ -285,12 +285,14 @@ static void sizes(struct kunit *test)
 	prmap_destroy(&map);
 }
 
+#define SCATTER	977
+
 void fill_scattered(struct prmap *map, u64 nr)
 {
 	u64 i;
 
 	for (i = 0; i < nr; i++)
-		set_run(map, i * 977, i * 977, 1, 0, i & 1);
+		set_run(map, i * SCATTER, i * SCATTER, 1, 0, i & 1);
 }
 
 void fill_dense(struct prmap *map, u64 nr)
@@ -463,6 +465,157 @@ static void walk_pages(struct kunit *test)
 	prmap_destroy(&map);
 }
 
+static u64 visited[MAX_PAGES];
+static u32 nr_visited;
+
+static int note_page(void *ctx, u64 phys)
+{
+	u32 i;
+
+	for (i = 0; i < nr_visited; i++)
+		if (visited[i] == phys)
+			return -EEXIST;
+	visited[nr_visited++] = phys;
+	return 0;
+}
+
+static int find_page(void *ctx, u64 phys)
+{
+	u32 i;
+
+	for (i = 0; i < nr_visited; i++)
+		if (visited[i] == phys)
+			return 0;
+	return -ENOENT;
+}
+
+/* Each page once, in parts of any size. */
+static void walk_some(struct kunit *test)
+{
+	struct prmap map;
+	u32 nr;
+	u64 from;
+
+	prmap_init(&map, PRMAP_SET, &test_ops, NULL);
+	fill_scattered(&map, 4 * PRMAP_LEAF_CAP);
+	for (nr = 1; nr < 100; nr *= 3) {
+		nr_visited = 0;
+		for (from = 0; from != U64_MAX;) {
+			u32 before = nr_visited;
+
+			KUNIT_ASSERT_EQ(test, prmap_walk_some(&map, &from, nr,
+							      note_page, NULL), 0);
+			KUNIT_EXPECT_LE(test, nr_visited - before,
+					nr * PRMAP_MAX_HEIGHT);
+		}
+		KUNIT_EXPECT_EQ(test, nr_visited, prmap_nr_pages(&map));
+		KUNIT_EXPECT_EQ(test, prmap_walk_pages(&map, find_page, NULL), 0);
+	}
+	from = 0;
+	KUNIT_EXPECT_EQ(test, prmap_walk_some(&map, &from, 1, note_page, NULL),
+			-EEXIST);
+	prmap_destroy(&map);
+	from = 0;
+	KUNIT_EXPECT_EQ(test, prmap_walk_some(&map, &from, 1, note_page, NULL), 0);
+	KUNIT_EXPECT_EQ(test, from, U64_MAX);
+}
+
+static int note_again(void *ctx, u64 phys)
+{
+	note_page(ctx, phys);
+	return 0;
+}
+
+/* Notes what comes and goes during a walk, as whoever claims the pages of a map does. */
+static void *noting_get(void *ctx)
+{
+	void *page = test_get(NULL);
+
+	if (page)
+		note_again(NULL, virt_to_phys(page));
+	return page;
+}
+
+static void noting_put(void *ctx, void *page)
+{
+	u64 phys = virt_to_phys(page);
+	u32 i;
+
+	for (i = 0; i < nr_visited && visited[i] != phys; i++)
+		;
+	if (i < nr_visited)
+		visited[i] = visited[--nr_visited];
+	test_put(NULL, page);
+}
+
+static const struct prmap_ops noting_ops = {
+	.page_get = noting_get,
+	.page_put = noting_put,
+};
+
+/* A stretch of what fill_scattered() has made goes, or gets twice as dense. */
+static void change_stretch(struct prmap *map, u32 seed)
+{
+	u64 at = (u64)(seed * 7919 % (4 * PRMAP_LEAF_CAP)) * SCATTER;
+	u32 i;
+
+	if (seed % 3) {
+		prmap_clear(map, at, (u64)PRMAP_LEAF_CAP * SCATTER);
+		return;
+	}
+	for (i = 0; i < PRMAP_LEAF_CAP / 2; i++)
+		set_run(map, at + i * SCATTER + 2, 5 + 3 * i, 1, 0, 0);
+}
+
+/* However the map changes in between, no page that it then has is left out. */
+static void walk_some_beside_changes(struct kunit *test)
+{
+	u32 seed = 0, round;
+	struct prmap map;
+	u64 from;
+
+	for (round = 0; round < 50; round++) {
+		prmap_init(&map, PRMAP_FILE, &test_ops, NULL);
+		fill_scattered(&map, 4 * PRMAP_LEAF_CAP);
+		nr_visited = 0;
+		map.ops = &noting_ops;
+		for (from = 0; from != U64_MAX;) {
+			KUNIT_ASSERT_EQ(test, prmap_walk_some(&map, &from, 1,
+							      note_again, NULL), 0);
+			change_stretch(&map, seed++);
+		}
+		KUNIT_EXPECT_EQ(test, prmap_walk_pages(&map, find_page, NULL), 0);
+		KUNIT_EXPECT_EQ(test, nr_visited, prmap_nr_pages(&map));
+		prmap_destroy(&map);
+		KUNIT_EXPECT_EQ(test, nr_visited, 0);
+	}
+}
+
+/* A map that is sealed in parts of any size is as good, and no page is summed up twice. */
+static void seal_some(struct kunit *test)
+{
+	struct prmap_root_ser root;
+	struct prmap_limits lim;
+	const char *reason = "";
+	struct prmap map;
+	u32 nr, calls;
+
+	prmap_init(&map, PRMAP_SET, &test_ops, NULL);
+	for (nr = 1; nr < 100; nr *= 3) {
+		fill_scattered(&map, 4 * PRMAP_LEAF_CAP);
+		for (calls = 1; !prmap_seal_some(&map, nr); calls++)
+			KUNIT_ASSERT_EQ(test, calls < MAX_PAGES, true);
+		KUNIT_EXPECT_EQ(test, calls,
+				(prmap_nr_pages(&map) + nr - 1) / nr);
+		prmap_seal(&map, &root);
+		lim = test_limits();
+		KUNIT_EXPECT_EQ(test, prmap_check(&root, PRMAP_SET, &lim, &reason),
+				0);
+		prmap_destroy(&map);
+	}
+	KUNIT_EXPECT_TRUE(test, prmap_seal_some(&map, 1));
+}
+
 static void batches(struct kunit *test)
 {
 	struct prmap_run runs[3] = {
@@ -490,6 +643,9 @@ static struct kunit_case prmap_cases[] = {
 	KUNIT_CASE(iterate),
 	KUNIT_CASE(batches),
 	KUNIT_CASE(walk_pages),
+	KUNIT_CASE(walk_some),
+	KUNIT_CASE(walk_some_beside_changes),
+	KUNIT_CASE(seal_some),
 	KUNIT_CASE(sizes),
 	KUNIT_CASE(no_pages_left),
 	KUNIT_CASE(seal_and_open),
