@@ -312,14 +312,16 @@ int shmem_lu_option(struct fs_context *fc, bool *pool)
 }
 
 /*
- * The user outside of all user namespaces: each of them would have limits of its own, and
- * anybody may make one.
+ * The user outside of all user namespaces that ordinary users have made: each of them would
+ * have a limit of its own, and anybody may make one. One of root's, which may be a
+ * container, has counts of its own.
  */
 static struct ucounts *outer_ucounts(void)
 {
 	struct ucounts *ucounts = current_ucounts();
 
-	while (ucounts->ns != &init_user_ns)
+	while (ucounts->ns != &init_user_ns &&
+	       !uid_eq(ucounts->ns->owner, GLOBAL_ROOT_UID))
 		ucounts = ucounts->ns->ucounts;
 	return get_ucounts(ucounts);
 }
@@ -340,18 +342,19 @@ static int user_is_current(struct preserve_file *pf)
 	return 0;
 }
 
-/* A file that has crossed is its owner's; with @nobody it is not counted. */
-static int user_is_owner(struct inode *inode, bool nobody)
+/* A file that has crossed is its owner's, but for a book, which is nobody's. */
+static int user_is_owner(struct inode *inode, const struct preserve_file_ser *rec,
+			 u32 kind)
 {
 	struct ucounts *ucounts = NULL;
 
-	if (!nobody && uid_valid(inode->i_uid) &&
+	if (kind != PRESERVE_FILE_TREE && uid_valid(inode->i_uid) &&
 	    !uid_eq(inode->i_uid, GLOBAL_ROOT_UID)) {
 		ucounts = alloc_ucounts(&init_user_ns, inode->i_uid);
 		if (!ucounts)
 			return -ENOMEM;
 	}
-	preserve_file_set_user(inode_pf(inode), ucounts, ULONG_MAX);
+	preserve_file_set_user(inode_pf(inode), ucounts, rec->memlock);
 	return 0;
 }
 
@@ -529,6 +532,7 @@ static void record_update(struct preserve_file_ser *rec, struct file *file)
 	rec->mode = READ_ONCE(inode->i_mode) & 07777;
 	rec->fsflags = SHMEM_I(inode)->fsflags;
 	rec->write_hint = inode->i_write_hint;
+	rec->memlock = preserve_file_memlock(inode_pf(inode));
 	time_note(&rec->times[PRESERVE_FILE_MTIME], inode_get_mtime(inode));
 	time_note(&rec->times[PRESERVE_FILE_CTIME], inode_get_ctime(inode));
 	time_note(&rec->times[PRESERVE_FILE_ATIME], inode_get_atime(inode));
@@ -714,8 +718,7 @@ static struct file *file_from_record(const struct preserve_file_ser *rec, u32 ki
 	if (IS_ERR(file))
 		return file;
 	err = file_give(file, rec);
-	/* A book is nobody's. */
-	err = err ?: user_is_owner(file_inode(file), kind == PRESERVE_FILE_TREE);
+	err = err ?: user_is_owner(file_inode(file), rec, kind);
 	if (!err)
 		return file;
 	fput(file);

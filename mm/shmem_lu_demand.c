@@ -208,9 +208,7 @@ void shmem_lu_demand_begin(struct inode *inode)
 	info->swapped += nr;
 	spin_unlock(&info->lock);
 	preserve_file_begin(info->preserve, shmem_lu_insert);
-	xa_lock_irq(&inode->i_mapping->i_pages);
-	preserve_file_charge(info->preserve, 0);
-	xa_unlock_irq(&inode->i_mapping->i_pages);
+	preserve_file_charge_crossed(info->preserve);
 }
 
 int __shmem_lu_restore(struct address_space *mapping, pgoff_t index, gfp_t gfp)

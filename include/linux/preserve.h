@@ -246,7 +246,9 @@ int preserve_file_settle(struct preserve_file *pf);
 
 void preserve_file_set_user(struct preserve_file *pf, struct ucounts *ucounts,
 			    unsigned long most);
+u64 preserve_file_memlock(const struct preserve_file *pf);
 bool preserve_file_charge(struct preserve_file *pf, unsigned long nr);
+void preserve_file_charge_crossed(struct preserve_file *pf);
 void preserve_file_uncharge(struct preserve_file *pf, unsigned long nr);
 
 struct preserve_file_ser *preserve_record_take(u64 phys, u32 kind,

@@ -11,8 +11,8 @@
  * pages come, under the lock under which they do; preserve_file_uncharge() when they
  * have gone. A page that was charged for and has not come is there for the next.
  *
- * A file that has crossed counts for its owner, and is refused nothing: its limit is
- * not known, and memory in use is not taken away.
+ * A file that has crossed counts for its owner. What has crossed is never refused: memory
+ * in use is not taken away. What comes later is, by the limit that crosses with the file.
  */
 #include <linux/fs.h>
 #include <linux/mm.h>
@@ -39,6 +39,18 @@ void preserve_file_set_user(struct preserve_file *pf, struct ucounts *ucounts,
 }
 
 /**
+ * preserve_file_memlock - The limit of a file's user.
+ * @pf: The file.
+ *
+ * Context: Any.
+ * Return: As in struct preserve_file_ser.
+ */
+u64 preserve_file_memlock(const struct preserve_file *pf)
+{
+	return pf->ucounts && pf->most != ULONG_MAX ? pf->most : U64_MAX;
+}
+
+/**
  * preserve_file_charge - Pages are about to come.
  * @pf: The file.
  * @nr: How many.
@@ -61,6 +73,20 @@ bool preserve_file_charge(struct preserve_file *pf, unsigned long nr)
 	}
 	pf->nr_charged = all;
 	return true;
+}
+
+/**
+ * preserve_file_charge_crossed - Count what a file has, whatever the limit.
+ * @pf: A file that has crossed, with all of its memory, and is not counted yet.
+ *
+ * Context: Nobody else uses the file.
+ */
+void preserve_file_charge_crossed(struct preserve_file *pf)
+{
+	if (!pf->ucounts)
+		return;
+	pf->nr_charged = preserve_file_mapping(pf)->nrpages + pf->nr_unrestored;
+	inc_rlimit_ucounts(pf->ucounts, UCOUNT_RLIMIT_MEMLOCK, pf->nr_charged);
 }
 
 /**

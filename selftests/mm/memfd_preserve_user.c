@@ -2,9 +2,10 @@
 /*
  * What users without privilege get of the pool: memory that cannot be swapped out, so
  * as much as they may lock (RLIMIT_MEMLOCK), in all of their files, in any user
- * namespace, and whoever writes; no tmpfs of it. After a kexec what is in use counts for
- * its owner, and nothing of it is refused. That the pool has grown for somebody has no
- * effect in the next kernel.
+ * namespace that they make, and whoever writes; no tmpfs of it. Containers that root makes
+ * count by themselves. After a kexec what is in use counts for its owner, and nothing of it
+ * is refused, but what comes later is. That the pool has grown on demand has no effect in
+ * the next kernel.
  */
 
 #include <errno.h>
@@ -126,6 +127,49 @@ static void writes_for_root(int fd)
 	say(!pattern_write(fd, 1, 0, 2 * LIMIT), "root's file has no limit\n");
 }
 
+/* A user namespace that root has made, with users of its own. */
+static void contained(int unused)
+{
+	int fd, map;
+
+	set_limit(LIMIT);
+	require(!unshare(CLONE_NEWUSER), "a user namespace");
+	map = open("/proc/self/uid_map", O_WRONLY);
+	require(write(map, "0 0 1", 5) == 5, "map a user");
+	close(map);
+	fd = make("in a container");
+	say(!pattern_write(fd, 1, 0, LIMIT), "a container has its share\n");
+	say(pattern_write(fd, 1, LIMIT, PAGE) == -EDQUOT, "and no more\n");
+}
+
+/* Two containers at the same time do not take each other's share. */
+static void containers(void)
+{
+	pid_t pid[2];
+	int i, status;
+
+	fflush(stdout);
+	for (i = 0; i < 2; i++) {
+		pid[i] = fork();
+		require(pid[i] >= 0, "fork");
+		if (!pid[i]) {
+			contained(-1);
+			fflush(stdout);
+			/* It keeps what it has until the other has seen its limit. */
+			if (!i)
+				pause();
+			_exit(0);
+		}
+		if (!i)
+			sleep(1);
+	}
+	require(waitpid(pid[1], &status, 0) == pid[1], "wait for the second");
+	check(!status, "a second container has its own share: %#x", status);
+	kill(pid[0], SIGKILL);
+	check(waitpid(pid[0], &status, 0) == pid[0] && WIFSIGNALED(status),
+	      "so had the first: %#x", status);
+}
+
 static void mounts(int unused)
 {
 	say(!unshare(CLONE_NEWUSER | CLONE_NEWNS), "namespaces\n");
@@ -190,6 +234,7 @@ static void before(void)
 	as_user(writes_for_root, fd);
 	check(true, "also when a user writes");
 	close(fd);
+	containers();
 	as_user(mounts, -1);
 	check(true, "a user mounts no preserved tmpfs");
 
@@ -203,7 +248,9 @@ static void still_has_it(int fd)
 
 	say(pattern_write(other, 1, 0, PAGE) == -EDQUOT,
 	    "what has crossed counts for its owner\n");
-	say(!pattern_write(fd, 1, LIMIT, PAGE), "and can grow\n");
+	say(pattern_write(fd, 1, LIMIT, PAGE) == -EDQUOT, "and has its limit\n");
+	say(!fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, PAGE) &&
+	    !pattern_write(fd, 1, 0, PAGE), "within which it changes\n");
 }
 
 static void has_room(int unused)

@@ -51,6 +51,7 @@ struct record {
 	struct point times[4];
 	__u32 write_hint;
 	__u32 extras_len;
+	__u64 memlock;
 	char name[256];
 	__u8 extras[3400];
 	__u64 csum;

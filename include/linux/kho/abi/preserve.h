@@ -160,7 +160,7 @@ struct preserve_bitmaps_ser {
 static_assert(sizeof(struct preserve_bitmaps_ser) == 24);
 
 #define PRESERVE_FILE_MAGIC		0x4543455256535250ULL /* "PRSVRECE" */
-#define PRESERVE_FILE_VERSION		3
+#define PRESERVE_FILE_VERSION		4
 
 /* The kinds of file that a record can describe. */
 #define PRESERVE_FILE_MEMFD		1
@@ -214,6 +214,8 @@ struct preserve_time_ser {
  * @times:    Of the last modification, change and access, and of birth.
  * @write_hint: As F_GET_RW_HINT shows it.
  * @extras_len: Bytes of @extras in use.
+ * @memlock:  Pages that the user who has made the file may have locked, all in all; all
+ *            ones for no limit.
  * @name:     The file's name, ends with a zero byte.
  * @extras:   Extended attributes, ACLs and memory policies, each as a tree's book
  *            (<linux/kho/abi/preserve_tree.h>) has it.
@@ -237,6 +239,7 @@ struct preserve_file_ser {
 	struct preserve_time_ser times[PRESERVE_FILE_TIMES];
 	__u32 write_hint;
 	__u32 extras_len;
+	__u64 memlock;
 	char name[PRESERVE_FILE_MAX_NAME + 1];
 	__u8 extras[PRESERVE_FILE_EXTRAS];
 	__u64 csum;
@@ -245,7 +248,7 @@ struct preserve_file_ser {
 static_assert(offsetof(struct preserve_file_ser, map) == 64);
 static_assert(offsetof(struct preserve_file_ser, csum) ==
 	      64 + sizeof(struct prmap_root_ser) +
-	      PRESERVE_FILE_TIMES * sizeof(struct preserve_time_ser) + 8 +
+	      PRESERVE_FILE_TIMES * sizeof(struct preserve_time_ser) + 16 +
 	      PRESERVE_FILE_MAX_NAME + 1 + PRESERVE_FILE_EXTRAS);
 static_assert(sizeof(struct preserve_file_ser) <= 4096);
 
