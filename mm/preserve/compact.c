@@ -215,7 +215,7 @@ static int step_move(struct preserve_file *pf, pgoff_t index, unsigned long nr,
 	guard(mutex)(&move_lock);
 	err = interrupted();
 	if (!err && READ_ONCE(pf->sealed))
-		err = -EBUSY;
+		err = -EAGAIN;
 	return err ?: preserve_move_pages(preserve_file_mapping(pf), index, nr,
 					  pfn);
 }
@@ -352,8 +352,11 @@ static int segment_move(struct packing *p, struct preserve_file *pf,
 		if (!nr)
 			return -ENOMEM;
 		err = range_move(pf, seg->index, nr, p->pfn);
-		if (err)
+		if (err) {
+			/* Some of the target may be taken. */
+			p->pfn = 0;
 			return err;
+		}
 		p->moved += nr;
 		p->pfn += nr;
 		seg->index += nr;
@@ -381,13 +384,17 @@ static int file_pack(struct packing *p, struct preserve_file *pf)
 static int all_files_pack(struct packing *p)
 {
 	struct preserve_file *pf = NULL;
-	int err, nid, worst = 0;
+	int nid, err = 0, worst = 0;
 
 	for_each_online_node(nid)
 		preserve_nodes[nid].rounds = 0;
 	while ((pf = preserve_file_next(pf))) {
+		/* Once interrupted, the walk comes to its end and does no more. */
+		if (err == -EINTR || err == -EBUSY)
+			continue;
 		err = interrupted() ?: file_pack(p, pf);
-		if (err)
+		/* A file that was sealed meanwhile stays as it is. */
+		if (err && err != -EAGAIN)
 			worst = err;
 	}
 	return worst;
@@ -512,15 +519,19 @@ static void range_leave(unsigned long pfn, unsigned long end)
  */
 void preserve_vacate(unsigned long pfn, unsigned long nr)
 {
-	bool held;
+	bool held, any;
 
 	if (!static_branch_unlikely(&preserve_pool_key))
 		return;
 	if (mutex_lock_killable(&preserve_size_lock))
 		return;
-	if (range_hold(pfn, pfn + nr, &held))
-		preserve_pool_regain();
+	preserve_spare_range(pfn, pfn + nr);
+	any = range_hold(pfn, pfn + nr, &held);
 	if (held)
 		range_leave(pfn, pfn + nr);
+	preserve_spare_range(0, 0);
+	/* Last: until then the worker would take the very blocks that have left. */
+	if (any)
+		preserve_pool_regain();
 	mutex_unlock(&preserve_size_lock);
 }

@@ -152,13 +152,29 @@ static bool page_is_free(struct page *page)
 	       (!page_ref_count(compound_head(page)) && !PageHuge(page));
 }
 
+/* Memory that is about to go offline. Under preserve_size_lock. */
+static unsigned long spared_pfn, spared_end;
+
+/**
+ * preserve_spare_range - Gain no block of a range.
+ * @pfn: Its first frame.
+ * @end: Behind the last; 0 to gain from all of memory again.
+ *
+ * Context: preserve_size_lock held.
+ */
+void preserve_spare_range(unsigned long pfn, unsigned long end)
+{
+	spared_pfn = pfn;
+	spared_end = end;
+}
+
 /* The number of pages to migrate, or one of COST_*. */
 static u16 block_cost(unsigned long pfn, int nid)
 {
 	unsigned long i, step, cost = 0;
 	struct page *page;
 
-	if (!block_whole(pfn, nid))
+	if (!block_whole(pfn, nid) || (pfn >= spared_pfn && pfn < spared_end))
 		return COST_ABSENT;
 	page = pfn_to_page(pfn);
 	if (preserve_pool_block(page) || preserve_is_lent(pfn))
@@ -483,6 +499,7 @@ unsigned long preserve_evacuate(int nid, unsigned long nr_blocks)
 		pfn = windows[i].pfn;
 		window_judge(s, &windows[i], pfn, true);
 		window_gain(s, &windows[i]);
+		preserve_pool_serve();
 	}
 	preserve_nodes[nid].window = pfn;
 	done = s->done;

@@ -3,7 +3,8 @@
  * The data model of mm/preserve: who owns what, and which lock covers it.
  *
  *	pool.c    pool blocks: allocation and freeing of frames
- *	size.c    how large the pool is: target, limit, growth on demand
+ *	size.c    how large the pool is: target, limit, the worker
+ *	gain.c    growth on demand, and who waits for it
  *	evacuate.c  gaining blocks by moving other memory away
  *	lend.c    idle blocks that serve movable allocations meanwhile
  *	move.c    moving folios into the pool and within it
@@ -138,8 +139,11 @@ enum preserve_evacuate_result {
  * @window:    Where it goes on to look for others.
  * @rounds:    Of emptying blocks, in one pass over all files (compact.c).
  * @not_before: Growth on demand is not tried again before this, in jiffies.
- * @nr_tries: Searches that have left nothing out, see preserve_pool_insist() ...
- * @in_vain: ... and which was the last of them that found nothing.
+ * @sweep: Where the present search of everything goes on among the lent blocks; 0 if none
+ *         has begun. See gain.c.
+ * @nr_begun: Such searches that have begun, ...
+ * @nr_ended: ... what that was when the last of them ended that came to an end, ...
+ * @nr_vain: ... and how many of these, one after the other up to it, have found nothing.
  * @nr_waiting: Allocations that wait for a block. Covered by nothing.
  * @evacuated: Pageblocks by outcome.
  * @moved:     Pages that were migrated away to gain them.
@@ -163,8 +167,10 @@ struct preserve_node {
 	unsigned long window;
 	unsigned int rounds;
 	unsigned long not_before;
-	unsigned long nr_tries;
-	unsigned long in_vain;
+	unsigned long sweep;
+	unsigned long nr_begun;
+	unsigned long nr_ended;
+	long nr_vain;
 	atomic_t nr_waiting;
 	unsigned long evacuated[PRESERVE_EVACUATE_NR];
 	unsigned long moved;
@@ -199,6 +205,7 @@ void preserve_block_unsteal(struct preserve_block *block);
 void preserve_block_remove(struct preserve_block *block);
 bool preserve_blocks_take(unsigned long pfn, unsigned long nr_blocks);
 unsigned int preserve_block_fill(unsigned long pfn);
+unsigned long preserve_node_reserve(const struct preserve_node *node);
 bool preserve_pool_has_room(int nid, unsigned long nr);
 unsigned long preserve_target_take(int nid, unsigned long after);
 bool preserve_target_hold(unsigned long pfn);
@@ -236,16 +243,25 @@ bool preserve_pool_drop(struct preserve_block *block);
 int preserve_pool_set_max(unsigned long nr_blocks);
 int preserve_pool_resize(unsigned long nr_blocks);
 int preserve_pool_grow_node(int nid, unsigned long nr_blocks);
-bool preserve_pool_gain(int nid, unsigned long nr);
-bool preserve_pool_more(int nid, gfp_t gfp, unsigned long nr_pages);
-bool preserve_pool_insist(int nid, gfp_t gfp);
-void preserve_pool_serve(void);
-bool preserve_pool_may_grow(int nid);
 void preserve_pool_kick(unsigned long delay);
 void preserve_pool_start(void);
 void preserve_pool_regain(void);
 int preserve_pool_set_lend(bool lend);
 void preserve_pool_lend_now(void);
+
+/* Blocks that growth on demand gains in one go, unless it needs more. */
+#define PRESERVE_GAIN_BLOCKS	4UL
+
+void preserve_node_set_marks(struct preserve_node *node);
+
+/* gain.c */
+bool preserve_pool_gain(int nid, unsigned long nr);
+bool preserve_pool_more(int nid, gfp_t gfp, unsigned long nr_pages);
+bool preserve_pool_insist(int nid, const nodemask_t *allowed, gfp_t gfp);
+void preserve_node_insist(int nid);
+bool preserve_pool_waits(int nid);
+void preserve_pool_serve(void);
+bool preserve_pool_may_grow(int nid);
 
 /* evacuate.c */
 unsigned long preserve_evacuate(int nid, unsigned long nr_blocks);
@@ -254,12 +270,16 @@ unsigned long preserve_evacuate_some(int nid, unsigned long nr_blocks);
 bool preserve_memory_left(unsigned long nr_pages);
 bool preserve_can_evacuate(unsigned long pfn);
 bool preserve_evacuate_at(unsigned long pfn);
+void preserve_spare_range(unsigned long pfn, unsigned long end);
 
 /* lend.c */
 int preserve_lend(struct preserve_block *block);
 unsigned long preserve_lend_surplus(int nid, unsigned long keep);
 unsigned long preserve_reclaim_lent(int nid, unsigned long nr_blocks,
 				    unsigned int patience);
+unsigned long preserve_reclaim_lent_from(int nid, unsigned long nr_blocks,
+					 unsigned int patience,
+					 unsigned long *from);
 bool preserve_reclaim_at(unsigned long pfn);
 bool preserve_is_lent(unsigned long pfn);
 bool preserve_drop_lent(unsigned long pfn);

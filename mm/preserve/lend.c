@@ -24,6 +24,19 @@
 /* Longest run that is taken back in one go. */
 #define RUN_BLOCKS	16
 
+/* Blocks in a row that there is no memory to empty, before it gives up. */
+#define NOMEM_PATIENCE	8
+
+/**
+ * struct taking - One round of taking lent blocks back.
+ * @to:    What becomes of them; returns how many it has accepted.
+ * @nomem: Blocks in a row that there was no memory to empty.
+ */
+struct taking {
+	unsigned long (*to)(unsigned long pfn, unsigned long nr);
+	unsigned int nomem;
+};
+
 /* What is lent, by pfn >> pageblock_order. Under preserve_size_lock. */
 static DEFINE_XARRAY(lent);
 
@@ -131,27 +144,36 @@ static unsigned long run_drop(unsigned long pfn, unsigned long nr)
 	return nr;
 }
 
+/* No sense in going on. */
+static bool taking_over(const struct taking *t)
+{
+	return fatal_signal_pending(current) || t->nomem >= NOMEM_PATIENCE;
+}
+
 /*
- * Takes back what it can of a run, in halves if not as a whole, and hands it to
- * @to; returns how many blocks that has accepted.
+ * Takes back what it can of a run, in halves if not as a whole; returns how many blocks
+ * have been accepted.
  */
-static unsigned long run_reclaim(unsigned long pfn, unsigned long nr,
-				 unsigned long (*to)(unsigned long pfn,
-						     unsigned long nr))
+static unsigned long run_reclaim(struct taking *t, unsigned long pfn,
+				 unsigned long nr)
 {
 	unsigned long half = nr / 2;
 	int err;
 
-	if (fatal_signal_pending(current))
+	if (taking_over(t))
 		return 0;
 	err = run_take(pfn, nr);
+	if (err != -ENOMEM)
+		t->nomem = 0;
 	if (!err)
-		return to(pfn, nr);
+		return t->to(pfn, nr);
 	/* One block without memory to move it to does not stand for its neighbours. */
+	if (nr == 1)
+		t->nomem += err == -ENOMEM;
 	if (nr == 1 || err == -EINTR)
 		return 0;
-	return run_reclaim(pfn, half, to) +
-	       run_reclaim(pfn + (half << pageblock_order), nr - half, to);
+	return run_reclaim(t, pfn, half) +
+	       run_reclaim(t, pfn + (half << pageblock_order), nr - half);
 }
 
 /*
@@ -182,28 +204,55 @@ static unsigned long run_find(int nid, unsigned long *from, unsigned long most)
 	return nr;
 }
 
-/* As preserve_reclaim_lent(), but what comes back is handed to @to. */
-static unsigned long runs_reclaim(int nid, unsigned long nr_blocks,
-				  unsigned int patience,
-				  unsigned long (*to)(unsigned long pfn,
-						      unsigned long nr))
+/* As preserve_reclaim_lent_from(), but what comes back is handed to t->to. */
+static unsigned long runs_reclaim(struct taking *t, int nid,
+				  unsigned long nr_blocks,
+				  unsigned int patience, unsigned long *from)
 {
-	unsigned long done = 0, from = 0, nr, got;
+	unsigned long done = 0, nr, got;
 
 	while (done < nr_blocks) {
-		nr = run_find(nid, &from, min(nr_blocks - done, RUN_BLOCKS));
-		if (!nr)
+		nr = run_find(nid, from, min(nr_blocks - done, RUN_BLOCKS));
+		if (nr) {
+			got = run_reclaim(t, *from << pageblock_order, nr);
+			*from += nr;
+			done += got;
+		}
+		if (!nr || taking_over(t)) {
+			*from = 0;
 			break;
-		got = run_reclaim(from << pageblock_order, nr, to);
-		done += got;
-		if (fatal_signal_pending(current) || (!got && !--patience))
+		}
+		if (!got && !--patience)
 			break;
-		from += nr;
-		/* Taking back is what serving does. */
-		if (to == run_drop)
-			preserve_pool_serve();
+		preserve_pool_serve();
 		cond_resched();
 	}
+	return done;
+}
+
+/**
+ * preserve_reclaim_lent_from - Take lent blocks back, a part of them at a time.
+ * @nid:       The node.
+ * @nr_blocks: How many.
+ * @patience:  Runs of blocks that may turn out to be busy before it gives up.
+ * @from:      0 to begin with the lowest. Set to where it goes on; 0 if none is left, or
+ *             no memory to move to what is in them.
+ *
+ * Blocks that are busy stay lent.
+ *
+ * Context: Process context, preserve_size_lock held, no folio locked.
+ * Return: How many came back.
+ */
+unsigned long preserve_reclaim_lent_from(int nid, unsigned long nr_blocks,
+					 unsigned int patience,
+					 unsigned long *from)
+{
+	struct taking t = { .to = preserve_pool_add_blocks };
+	unsigned long done;
+
+	done = runs_reclaim(&t, nid, nr_blocks, patience, from);
+	if (nr_blocks)
+		trace_preserve_reclaim(nid, nr_blocks, done);
 	return done;
 }
 
@@ -215,18 +264,15 @@ static unsigned long runs_reclaim(int nid, unsigned long nr_blocks,
  *
  * Lowest first, so that the pool stays packed. Blocks that are busy stay lent.
  *
- * Context: Process context, preserve_size_lock held, no folio locked.
+ * Context: As preserve_reclaim_lent_from().
  * Return: How many came back.
  */
 unsigned long preserve_reclaim_lent(int nid, unsigned long nr_blocks,
 				    unsigned int patience)
 {
-	unsigned long done = runs_reclaim(nid, nr_blocks, patience,
-					  preserve_pool_add_blocks);
+	unsigned long from = 0;
 
-	if (nr_blocks)
-		trace_preserve_reclaim(nid, nr_blocks, done);
-	return done;
+	return preserve_reclaim_lent_from(nid, nr_blocks, patience, &from);
 }
 
 /**
@@ -238,7 +284,9 @@ unsigned long preserve_reclaim_lent(int nid, unsigned long nr_blocks,
  */
 bool preserve_reclaim_at(unsigned long pfn)
 {
-	return run_reclaim(pfn, 1, preserve_pool_add_blocks);
+	struct taking t = { .to = preserve_pool_add_blocks };
+
+	return run_reclaim(&t, pfn, 1);
 }
 
 /**
@@ -250,7 +298,9 @@ bool preserve_reclaim_at(unsigned long pfn)
  */
 bool preserve_drop_lent(unsigned long pfn)
 {
-	return run_reclaim(pfn, 1, run_drop);
+	struct taking t = { .to = run_drop };
+
+	return run_reclaim(&t, pfn, 1);
 }
 
 /**
@@ -263,5 +313,8 @@ bool preserve_drop_lent(unsigned long pfn)
  */
 unsigned long preserve_drop_some_lent(int nid, unsigned long nr_blocks)
 {
-	return runs_reclaim(nid, nr_blocks, UINT_MAX, run_drop);
+	struct taking t = { .to = run_drop };
+	unsigned long from = 0;
+
+	return runs_reclaim(&t, nid, nr_blocks, UINT_MAX, &from);
 }

@@ -364,11 +364,17 @@ static unsigned long node_take_new(struct preserve_node *node)
 	return pfn ?: idle_take(node, 1, false);
 }
 
-/*
- * Frames that data may not use: a file map takes at most 16 bytes for a lone
- * frame, so two pages for a block of nothing but lone frames.
+/**
+ * preserve_node_reserve - Count the frames that data may not use.
+ * @node: The node.
+ *
+ * A file map takes at most 16 bytes for a lone frame, so two pages for a block of nothing
+ * but lone frames.
+ *
+ * Context: Any.
+ * Return: Frames.
  */
-static unsigned long node_reserve(const struct preserve_node *node)
+unsigned long preserve_node_reserve(const struct preserve_node *node)
 {
 	return 2 * READ_ONCE(node->nr_blocks) + MIN_RESERVE;
 }
@@ -387,7 +393,7 @@ bool preserve_pool_has_room(int nid, unsigned long nr)
 	const struct preserve_node *node = &preserve_nodes[nid];
 
 	return READ_ONCE(node->nr_idle) >= max(nr >> pageblock_order, 1UL) &&
-	       READ_ONCE(node->nr_free) >= nr + node_reserve(node);
+	       READ_ONCE(node->nr_free) >= nr + preserve_node_reserve(node);
 }
 
 static bool any_set(const unsigned long *map, unsigned long bit,
@@ -434,7 +440,7 @@ static unsigned long node_alloc(struct preserve_node *node, unsigned int order,
 	unsigned long nr = 1UL << order;
 	unsigned long pfn;
 
-	if (node->nr_free < nr + (metadata ? 0 : node_reserve(node)))
+	if (node->nr_free < nr + (metadata ? 0 : preserve_node_reserve(node)))
 		return 0;
 	if (goal == PRESERVE_GOAL_NEW)
 		pfn = order ? 0 : node_take_new(node);
@@ -484,7 +490,7 @@ static void run_follow(struct preserve_node *node, struct frame_run *run,
 	struct preserve_block *block = block_find(pfn);
 	unsigned long first = pfn + 1 - block->pfn, end;
 
-	if (node->nr_free < node_reserve(node) + CACHE_RUN)
+	if (node->nr_free < preserve_node_reserve(node) + CACHE_RUN)
 		return;
 	end = min(first + CACHE_RUN - 1, pageblock_nr_pages);
 	end = find_next_bit(block->used, end, first);
@@ -668,25 +674,42 @@ static unsigned long frames_alloc(const struct preserve_request *rq, bool more)
 	return 0;
 }
 
-/*
- * No node has a page at hand: gains blocks at any price on one of them. False if none
- * has more.
- */
-static bool frames_insist(const struct preserve_request *rq)
+/* Nodes that the request may have memory of, and the nearest. */
+static int nodes_allowed(const struct preserve_request *rq, nodemask_t *nodes)
 {
 	struct zonelist *zonelist = node_zonelist(rq->nid, rq->gfp);
-	int last = NUMA_NO_NODE;
+	int nearest = NUMA_NO_NODE;
 	struct zoneref *z;
 	struct zone *zone;
 
+	nodes_clear(*nodes);
 	for_each_zone_zonelist_nodemask(zone, z, zonelist, gfp_zone(rq->gfp),
 					rq->nodemask) {
-		if (zone_to_nid(zone) == last || !zone_suits(rq, zone))
+		if (!zone_suits(rq, zone))
 			continue;
-		last = zone_to_nid(zone);
-		if (preserve_pool_insist(last, rq->gfp))
-			return true;
+		node_set(zone_to_nid(zone), *nodes);
+		if (nearest == NUMA_NO_NODE)
+			nearest = zone_to_nid(zone);
 	}
+	return nearest;
+}
+
+/*
+ * No node has a page at hand: gains blocks at any price on one of them, the nearest
+ * first. False if none has more.
+ */
+static bool frames_insist(const struct preserve_request *rq)
+{
+	nodemask_t nodes;
+	int nid, nearest = nodes_allowed(rq, &nodes);
+
+	if (nearest == NUMA_NO_NODE)
+		return false;
+	if (preserve_pool_insist(nearest, &nodes, rq->gfp))
+		return true;
+	for_each_node_mask(nid, nodes)
+		if (nid != nearest && preserve_pool_insist(nid, &nodes, rq->gfp))
+			return true;
 	return false;
 }
 
@@ -786,8 +809,9 @@ static unsigned long frames_alloc_sound(const struct preserve_request *rq)
 			continue;
 		}
 		if (!pfn && insist) {
-			/* One look more: somebody may have freed a page. */
+			/* One look more: a page may have been freed. */
 			insist = frames_insist(rq);
+			drained = insist;
 			continue;
 		}
 		if (!pfn || likely(!frames_defective(pfn, 1UL << rq->order)))
@@ -1007,7 +1031,7 @@ static void emptiest_choose(struct emptiest *em, unsigned long nr)
 unsigned long preserve_leave_emptiest(int nid, unsigned int part)
 {
 	struct emptiest em = { .node = &preserve_nodes[nid] };
-	unsigned long reserve = node_reserve(em.node), most;
+	unsigned long reserve = preserve_node_reserve(em.node), most;
 
 	emptiest_walk(&em, nid, emptiest_count);
 	/* One that is emptied takes its own room with it. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * How large the pool is: the size asked for, the limit, growth on demand, and a
- * worker that keeps a few idle blocks at hand and lends the others.
+ * How large the pool is: the size asked for, the limit, and a worker that keeps a few
+ * idle blocks at hand and lends the others. Growth on demand is in gain.c.
  *
  * The pool's size counts lent blocks. Someone who writes a size, the kernel
  * parameter and the previous kernel set preserve_pool_want; the worker tries to get
@@ -30,37 +30,16 @@
 #define SPARE_PART	64
 #define SPARE_MAX	64UL
 
-/* Blocks that growth on demand gains in one go, unless it needs more ... */
-#define DEMAND_BLOCKS	4UL
-
 /*
  * Lent blocks that the worker takes back ahead of need: many in one go cost less
  * each. To evacuate as many would hold up whoever needs one.
  */
 #define AHEAD_BLOCKS	16UL
 
-/* Runs of lent blocks that may be busy before it gives up. */
-#define DEMAND_PATIENCE	4
-
 /* Pauses: before lending, after a failure, between attempts to reach the size. */
 #define LEND_DELAY	HZ
-#define DEMAND_PAUSE	(HZ / 4)
+#define AHEAD_PAUSE	(HZ / 4)
 #define WANT_PAUSE	(5 * HZ)
-
-/*
- * How long growth on demand waits for somebody else who changes the size, before it asks
- * another node.
- */
-#define DEMAND_WAIT	(HZ / 2)
-
-/* Searches in vain, with DEMAND_PAUSE in between, before a writer fails. */
-#define IN_VAIN		3
-
-/*
- * A writer that may not wait for I/O gets his block from the worker. That may itself
- * wait for I/O, and that for this writer: so there is an end.
- */
-#define NOIO_WAIT	(30 * HZ)
 
 /* Attempts of the worker to reach preserve_pool_want. */
 #define WANT_TRIES	6
@@ -77,7 +56,9 @@ unsigned long preserve_max_set = PRESERVE_NO_MAX;
 
 bool preserve_pool_lend = true;
 
+/* How often the worker has tried to reach the size, and when it may again. */
 static unsigned int tries;
+static unsigned long want_not_before;
 
 /* The worker is to run at once, and has not begun. */
 static bool urgent;
@@ -139,21 +120,35 @@ unsigned long preserve_pool_size(void)
 	return nr;
 }
 
+/* Blocks for what data may not use: with one more there is room for data. */
+static unsigned long node_reserved(const struct preserve_node *node)
+{
+	return preserve_node_reserve(node) >> pageblock_order;
+}
+
 static unsigned long node_spare(const struct preserve_node *node)
 {
 	unsigned long nr = node_size(node);
 
-	return nr ? clamp(nr / SPARE_PART, 1UL, SPARE_MAX) : 0;
+	return nr ? clamp(nr / SPARE_PART, 1UL, SPARE_MAX) + node_reserved(node) :
+		    0;
 }
 
-/* Brings a node's marks up to date with its size. */
-static void node_set_marks(struct preserve_node *node)
+/**
+ * preserve_node_set_marks - Bring a node's marks up to date with its size.
+ * @node: The node.
+ *
+ * Context: preserve_size_lock held.
+ */
+void preserve_node_set_marks(struct preserve_node *node)
 {
+	unsigned long reserved = node_reserved(node);
 	unsigned long spare = node_spare(node);
 
-	WRITE_ONCE(node->spare_low, DIV_ROUND_UP(spare, 2));
+	WRITE_ONCE(node->spare_low, spare ? DIV_ROUND_UP(spare - reserved, 2) +
+					    reserved : 0);
 	WRITE_ONCE(node->spare_high, preserve_pool_lend ?
-		   spare + DEMAND_BLOCKS : ULONG_MAX);
+		   spare + PRESERVE_GAIN_BLOCKS : ULONG_MAX);
 }
 
 /* On error the frames are still the caller's. */
@@ -225,7 +220,7 @@ int preserve_pool_grow_node(int nid, unsigned long nr_blocks)
 {
 	unsigned long done = preserve_evacuate(nid, nr_blocks);
 
-	node_set_marks(&preserve_nodes[nid]);
+	preserve_node_set_marks(&preserve_nodes[nid]);
 	trace_preserve_grow(nid, nr_blocks, done);
 	if (done == nr_blocks)
 		return 0;
@@ -276,6 +271,7 @@ static void forget_failures(void)
 
 	for_each_online_node(nid)
 		WRITE_ONCE(preserve_nodes[nid].not_before, jiffies);
+	want_not_before = jiffies;
 	tries = 0;
 }
 
@@ -287,12 +283,10 @@ static int pool_shrink(unsigned long nr_blocks)
 	preserve_pool_drain();
 	for_each_node_state(nid, N_MEMORY) {
 		done = left;
-		while (left && !fatal_signal_pending(current) && drop_idle(nid)) {
+		while (left && !fatal_signal_pending(current) && drop_idle(nid))
 			left--;
-			preserve_pool_serve();
-		}
 		left -= preserve_drop_some_lent(nid, left);
-		node_set_marks(&preserve_nodes[nid]);
+		preserve_node_set_marks(&preserve_nodes[nid]);
 		trace_preserve_shrink(nid, done, done - left);
 	}
 	if (!left)
@@ -367,237 +361,28 @@ int preserve_pool_set_max(unsigned long nr_blocks)
 	return 0;
 }
 
-/**
- * preserve_pool_gain - Take lent blocks back, or else evacuate some, in bounded time.
- * @nid: The node.
- * @nr:  How many blocks, within the limit.
- *
- * Context: Process context, preserve_size_lock held, no folio locked.
- * Return: Whether there are more now.
- */
-bool preserve_pool_gain(int nid, unsigned long nr)
-{
-	struct preserve_node *node = &preserve_nodes[nid];
-	unsigned long have = preserve_pool_size();
-	unsigned long got = preserve_reclaim_lent(nid, nr, DEMAND_PATIENCE);
-
-	if (!got && have < preserve_pool_max) {
-		nr = min(nr, preserve_pool_max - have);
-		got = preserve_evacuate_some(nid, nr);
-		trace_preserve_grow(nid, nr, got);
-	}
-	node_set_marks(node);
-	return got;
-}
-
-/* False if it takes too long, if not needed any more, or if the task is killed. */
-static bool lock_in_time(int nid, unsigned long nr_pages)
-{
-	struct preserve_node *node = &preserve_nodes[nid];
-	unsigned long end = jiffies + DEMAND_WAIT;
-	bool locked;
-
-	atomic_inc(&node->nr_waiting);
-	while (!(locked = mutex_trylock(&preserve_size_lock))) {
-		if (preserve_pool_has_room(nid, nr_pages) ||
-		    time_after(jiffies, end) || fatal_signal_pending(current))
-			break;
-		schedule_timeout_killable(1);
-	}
-	atomic_dec(&node->nr_waiting);
-	return locked;
-}
-
-/**
- * preserve_pool_more - Find more blocks for an allocation.
- * @nid:      The node.
- * @gfp:      The allocation's.
- * @nr_pages: What the caller is going to need.
- *
- * Takes lent blocks back, or else evacuates a few; tries in bounded time, and not
- * again at once after it has failed.
- *
- * Context: Process context, no folio locked.
- * Return: Whether it is worth trying again.
- */
-bool preserve_pool_more(int nid, gfp_t gfp, unsigned long nr_pages)
-{
-	unsigned long nr = max(DIV_ROUND_UP(nr_pages, pageblock_nr_pages),
-			       DEMAND_BLOCKS);
-	struct preserve_node *node = &preserve_nodes[nid];
-	bool got;
-
-	if ((gfp & GFP_KERNEL) != GFP_KERNEL || current->flags & PF_MEMALLOC ||
-	    !node_state(nid, N_MEMORY))
-		return false;
-	if (time_before(jiffies, READ_ONCE(node->not_before)))
-		return false;
-	if (!lock_in_time(nid, nr_pages))
-		return preserve_pool_has_room(nid, nr_pages);
-	got = preserve_pool_has_room(nid, nr_pages);
-	if (!got && time_after_eq(jiffies, node->not_before)) {
-		got = preserve_pool_gain(nid, nr);
-		if (!got)
-			WRITE_ONCE(node->not_before, jiffies + DEMAND_PAUSE);
-	}
-	mutex_unlock(&preserve_size_lock);
-	return got;
-}
-
-/* All of the node's lent blocks, and all of its memory. */
-static bool gain_any(int nid, unsigned long nr)
-{
-	unsigned long have, got;
-
-	if (preserve_pool_gain(nid, nr))
-		return true;
-	got = preserve_reclaim_lent(nid, nr, UINT_MAX);
-	have = preserve_pool_size();
-	if (!got && have < preserve_pool_max)
-		got = preserve_evacuate(nid, min(nr, preserve_pool_max - have));
-	node_set_marks(&preserve_nodes[nid]);
-	return got;
-}
-
-/*
- * Gains a few blocks for those who wait for one, at any price. Context:
- * preserve_size_lock held, no folio locked.
- */
-static void node_insist(int nid)
-{
-	struct preserve_node *node = &preserve_nodes[nid];
-
-	WRITE_ONCE(node->nr_tries, node->nr_tries + 1);
-	if (gain_any(nid, DEMAND_BLOCKS))
-		return;
-	WRITE_ONCE(node->in_vain, node->nr_tries);
-	WRITE_ONCE(node->not_before, jiffies + DEMAND_PAUSE);
-}
-
-/* A node that has no room: may it be searched by now? */
-static bool may_insist(int nid)
-{
-	return time_after_eq(jiffies, READ_ONCE(preserve_nodes[nid].not_before)) ||
-	       !preserve_pool_may_grow(nid);
-}
-
-/*
- * Has the node no more? Only what has been tried since this many searches says so: a
- * page that is in use for a moment keeps its block busy. With nothing to search one
- * look is enough.
- */
-static bool has_no_more(int nid, unsigned long since)
-{
-	unsigned long nr = READ_ONCE(preserve_nodes[nid].in_vain) - since;
-
-	return (long)nr >= (preserve_pool_may_grow(nid) ? IN_VAIN : 1);
-}
-
-/* One look, or a moment's wait. */
-static void insist_once(int nid, bool search)
-{
-	if (search && may_insist(nid) && mutex_trylock(&preserve_size_lock)) {
-		if (!preserve_pool_has_room(nid, 1))
-			node_insist(nid);
-		mutex_unlock(&preserve_size_lock);
-		return;
-	}
-	if (!search)
-		preserve_pool_kick(0);
-	schedule_timeout_killable(1);
-}
-
-/**
- * preserve_pool_insist - Find more blocks for a page that nobody else has.
- * @nid: The node.
- * @gfp: The allocation's.
- *
- * Waits for whoever changes the size, as long as it takes, and tries everything.
- * Where I/O must not be waited for, the worker does it.
- *
- * Context: Process context, no folio locked.
- * Return: True if it is worth trying again. False if searches that began after the
- *         call have found nothing, or the task is killed.
- */
-bool preserve_pool_insist(int nid, gfp_t gfp)
-{
-	const bool search = (gfp & GFP_KERNEL) == GFP_KERNEL;
-	struct preserve_node *node = &preserve_nodes[nid];
-	unsigned long since = READ_ONCE(node->nr_tries);
-	unsigned long end = jiffies + NOIO_WAIT;
-	bool room;
-
-	if (current->flags & PF_MEMALLOC || !node_state(nid, N_MEMORY))
-		return false;
-	atomic_inc(&node->nr_waiting);
-	while (!(room = preserve_pool_has_room(nid, 1))) {
-		if (fatal_signal_pending(current) || has_no_more(nid, since) ||
-		    (!search && time_after(jiffies, end)))
-			break;
-		insist_once(nid, search);
-	}
-	atomic_dec(&node->nr_waiting);
-	return room;
-}
-
-/**
- * preserve_pool_serve - Gain blocks for those who wait, in the middle of something else.
- *
- * Who holds preserve_size_lock for long calls it now and then.
- *
- * Context: Process context, preserve_size_lock held, no folio locked.
- */
-void preserve_pool_serve(void)
-{
-	struct preserve_node *node;
-	int nid;
-
-	for_each_online_node(nid) {
-		node = &preserve_nodes[nid];
-		if (likely(!atomic_read(&node->nr_waiting)) ||
-		    preserve_pool_has_room(nid, 1) ||
-		    time_before(jiffies, node->not_before))
-			continue;
-		if (!preserve_pool_gain(nid, DEMAND_BLOCKS))
-			WRITE_ONCE(node->not_before, jiffies + DEMAND_PAUSE);
-	}
-}
-
-/**
- * preserve_pool_may_grow - Can preserve_pool_more() succeed later, if not now?
- * @nid: The node.
- *
- * Context: Any; the answer may be out of date at once.
- * Return: False if the pool has reached its limit and nothing of the node is lent.
- */
-bool preserve_pool_may_grow(int nid)
-{
-	return READ_ONCE(preserve_nodes[nid].nr_lent) ||
-	       preserve_pool_size() < READ_ONCE(preserve_pool_max);
-}
-
 /* A node has few idle blocks, or many. */
 static void node_balance(int nid)
 {
 	struct preserve_node *node = &preserve_nodes[nid];
 	unsigned long spare = node_spare(node);
 	unsigned long idle = READ_ONCE(node->nr_idle);
-	unsigned long least = clamp(node->nr_lent, DEMAND_BLOCKS, AHEAD_BLOCKS);
+	unsigned long least = clamp(node->nr_lent, PRESERVE_GAIN_BLOCKS,
+				    AHEAD_BLOCKS);
 
-	if (atomic_read(&node->nr_waiting) && may_insist(nid) &&
-	    !preserve_pool_has_room(nid, 1))
-		node_insist(nid);
+	if (preserve_pool_waits(nid))
+		preserve_node_insist(nid);
 	if (idle < node->spare_low) {
 		if (time_before(jiffies, node->not_before))
 			return;
 		if (preserve_pool_gain(nid, max(spare - idle, least)))
 			preserve_pool_kick(LEND_DELAY);
 		else
-			WRITE_ONCE(node->not_before, jiffies + DEMAND_PAUSE);
+			WRITE_ONCE(node->not_before, jiffies + AHEAD_PAUSE);
 	} else if (preserve_pool_lend) {
 		preserve_lend_surplus(nid, spare);
 	}
-	node_set_marks(node);
+	preserve_node_set_marks(node);
 }
 
 static void pool_work(struct work_struct *work)
@@ -612,8 +397,10 @@ static void pool_work(struct work_struct *work)
 	mutex_lock(&preserve_size_lock);
 	preserve_pool_drain();
 	have = preserve_pool_size();
-	if (have < min(preserve_pool_want, preserve_pool_max)) {
+	if (have < min(preserve_pool_want, preserve_pool_max) &&
+	    time_after_eq(jiffies, want_not_before)) {
 		pool_grow(min(preserve_pool_want, preserve_pool_max) - have);
+		want_not_before = jiffies + WANT_PAUSE;
 		if (preserve_pool_size() < preserve_pool_want &&
 		    ++tries < WANT_TRIES)
 			preserve_pool_kick(WANT_PAUSE);
@@ -663,7 +450,7 @@ int preserve_pool_set_lend(bool lend)
 	for_each_online_node(nid) {
 		struct preserve_node *node = &preserve_nodes[nid];
 
-		node_set_marks(node);
+		preserve_node_set_marks(node);
 		if (lend || !node->nr_lent)
 			continue;
 		preserve_reclaim_lent(nid, node->nr_lent, UINT_MAX);
@@ -696,6 +483,6 @@ void __init preserve_pool_start(void)
 
 	guard(mutex)(&preserve_size_lock);
 	for_each_online_node(nid)
-		node_set_marks(&preserve_nodes[nid]);
+		preserve_node_set_marks(&preserve_nodes[nid]);
 	preserve_pool_kick(0);
 }

@@ -95,16 +95,13 @@ static void poison_free_frame(void)
 static void before(void)
 {
 	const struct rlimit files = { NR_SMALL + 100, NR_SMALL + 100 };
-	int session, fd, tries;
+	int session, fd;
 
 	require(!setrlimit(RLIMIT_NOFILE, &files), "allow for many files");
 	full_pool();
 	poison_free_frame();
 	fd = preserve_memfd_create("kept", MFD_CLOEXEC);
-	/* A writer waits for the worker, which lends what has become free, for a while only. */
-	for (tries = 0; tries < 50 && pattern_write(fd, 7, 0, KEPT); tries++)
-		usleep(100000);
-	require(fd >= 0 && tries < 50, "fill a file");
+	require(fd >= 0 && !pattern_write(fd, 7, 0, KEPT), "fill a file");
 	session = stage_session_create(SESSION);
 	require(!preserve_session_add_fd(session, fd, 1), "preserve it");
 	/* Everything that is idle leaves. */

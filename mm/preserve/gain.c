@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Growth on demand: blocks for an allocation that finds no room.
+ *
+ * A first look at a node, preserve_pool_more(), takes bounded time: another node may
+ * have room, and a large folio can be smaller ones. A single page that no node has at
+ * hand waits in preserve_pool_insist(): for whoever holds preserve_size_lock, and until
+ * searches of everything have found nothing. Whoever holds the lock for long serves
+ * those who wait now and then, by preserve_pool_serve().
+ *
+ * A search of everything looks at all lent blocks, a part of them at a time, then at all
+ * of the node's memory. It takes a fifth of the time at most, however often it is asked
+ * for: not_before says when the next one may begin.
+ *
+ * The wait ends when nobody has got anywhere for long. The lock's holder may wait for I/O
+ * or for a file system in user space, and that for the very page.
+ */
+#include <linux/gfp.h>
+#include <linux/jiffies.h>
+#include <linux/mm.h>
+#include <linux/mmzone.h>
+#include <linux/sched/signal.h>
+
+#include <trace/events/preserve.h>
+
+#include "internal.h"
+
+/* Runs of lent blocks that may be busy before it gives up: in a first look ... */
+#define PATIENCE	4
+
+/* ... and before a search of everything lets others have the lock. */
+#define SEARCH_PATIENCE	32
+
+/* After a search in vain: so long, or so many times as long as it took. */
+#define PAUSE		(HZ / 4)
+#define PAUSE_PART	4
+
+/* How long a first look waits for preserve_size_lock. */
+#define LOCK_WAIT	(HZ / 2)
+
+/* Searches of everything in vain, one after the other, before a page is refused. */
+#define IN_VAIN		3
+
+/* A wait ends when for so long nobody has got anywhere. */
+#define STUCK		(30 * HZ)
+
+/* When a search ended, or the lock's holder had done a step. */
+static unsigned long alive;
+
+/* The lock's holder serves. Under preserve_size_lock. */
+static bool serving;
+
+/**
+ * preserve_pool_gain - Take lent blocks back, or else evacuate some, in bounded time.
+ * @nid: The node.
+ * @nr:  How many blocks, within the limit.
+ *
+ * Context: Process context, preserve_size_lock held, no folio locked.
+ * Return: Whether there are more now.
+ */
+bool preserve_pool_gain(int nid, unsigned long nr)
+{
+	struct preserve_node *node = &preserve_nodes[nid];
+	unsigned long have = preserve_pool_size();
+	unsigned long got = preserve_reclaim_lent(nid, nr, PATIENCE);
+
+	if (!got && have < preserve_pool_max) {
+		nr = min(nr, preserve_pool_max - have);
+		got = preserve_evacuate_some(nid, nr);
+		trace_preserve_grow(nid, nr, got);
+	}
+	if (got)
+		WRITE_ONCE(node->nr_vain, 0);
+	preserve_node_set_marks(node);
+	return got;
+}
+
+/* A search that began at @begin has found nothing. */
+static void pause_after(struct preserve_node *node, unsigned long begin)
+{
+	unsigned long took = jiffies - begin;
+
+	/* A task that is killed stops in the middle, which says nothing. */
+	if (!fatal_signal_pending(current))
+		WRITE_ONCE(node->not_before,
+			   jiffies + max(PAUSE, PAUSE_PART * took));
+}
+
+/* False if it takes too long, if not needed any more, or if the task is killed. */
+static bool lock_in_time(int nid, unsigned long nr_pages)
+{
+	struct preserve_node *node = &preserve_nodes[nid];
+	unsigned long end = jiffies + LOCK_WAIT;
+	bool locked;
+
+	atomic_inc(&node->nr_waiting);
+	while (!(locked = mutex_trylock(&preserve_size_lock))) {
+		if (preserve_pool_has_room(nid, nr_pages) ||
+		    time_after(jiffies, end) || fatal_signal_pending(current))
+			break;
+		schedule_timeout_killable(1);
+	}
+	atomic_dec(&node->nr_waiting);
+	return locked;
+}
+
+/* Is there a reason not even to try? Blocks cannot join any more once the pool is frozen. */
+static bool no_use(int nid)
+{
+	return current->flags & PF_MEMALLOC || !node_state(nid, N_MEMORY) ||
+	       READ_ONCE(preserve_frozen);
+}
+
+/**
+ * preserve_pool_more - Find more blocks for an allocation.
+ * @nid:      The node.
+ * @gfp:      The allocation's.
+ * @nr_pages: What the caller is going to need.
+ *
+ * Takes lent blocks back, or else evacuates a few; tries in bounded time, and not
+ * again at once after it has failed.
+ *
+ * Context: Process context, no folio locked.
+ * Return: Whether it is worth trying again.
+ */
+bool preserve_pool_more(int nid, gfp_t gfp, unsigned long nr_pages)
+{
+	unsigned long nr = max(DIV_ROUND_UP(nr_pages, pageblock_nr_pages),
+			       PRESERVE_GAIN_BLOCKS);
+	struct preserve_node *node = &preserve_nodes[nid];
+	unsigned long begin;
+	bool got;
+
+	if ((gfp & GFP_KERNEL) != GFP_KERNEL || no_use(nid))
+		return false;
+	if (time_before(jiffies, READ_ONCE(node->not_before)))
+		return false;
+	if (!lock_in_time(nid, nr_pages))
+		return preserve_pool_has_room(nid, nr_pages);
+	got = preserve_pool_has_room(nid, nr_pages);
+	if (!got && time_after_eq(jiffies, node->not_before)) {
+		begin = jiffies;
+		got = preserve_pool_gain(nid, nr);
+		if (!got)
+			pause_after(node, begin);
+	}
+	mutex_unlock(&preserve_size_lock);
+	return got;
+}
+
+/*
+ * A part of a search of everything. Returns whether it is over; *got says if it has
+ * found something.
+ */
+static bool search_on(int nid, unsigned long nr, bool *got)
+{
+	struct preserve_node *node = &preserve_nodes[nid];
+	unsigned long have;
+
+	*got = preserve_pool_gain(nid, nr) ||
+	       preserve_reclaim_lent_from(nid, nr, SEARCH_PATIENCE,
+					  &node->sweep);
+	if (*got || node->sweep)
+		return *got;
+	have = preserve_pool_size();
+	if (have < preserve_pool_max &&
+	    preserve_memory_left(pageblock_nr_pages))
+		*got = preserve_evacuate(nid, min(nr, preserve_pool_max - have));
+	return true;
+}
+
+static void search_end(struct preserve_node *node, unsigned long begin, bool got)
+{
+	node->sweep = 0;
+	WRITE_ONCE(node->nr_vain, got ? 0 : node->nr_vain + 1);
+	WRITE_ONCE(node->nr_ended, node->nr_begun);
+	if (!got)
+		pause_after(node, begin);
+}
+
+/**
+ * preserve_node_insist - Search everything for a few blocks, or go on with that.
+ * @nid: The node, which has no room and for which a task waits.
+ *
+ * Context: Process context, preserve_size_lock held, no folio locked.
+ */
+void preserve_node_insist(int nid)
+{
+	struct preserve_node *node = &preserve_nodes[nid];
+	unsigned long begin = jiffies;
+	bool over, got;
+
+	if (!node->sweep)
+		WRITE_ONCE(node->nr_begun, node->nr_begun + 1);
+	over = search_on(nid, PRESERVE_GAIN_BLOCKS, &got);
+	preserve_node_set_marks(node);
+	WRITE_ONCE(alive, jiffies);
+	if (!got && fatal_signal_pending(current)) {
+		/* Stopped in the middle: as if it had not begun. */
+		WRITE_ONCE(node->nr_begun, node->nr_begun - 1);
+		node->sweep = 0;
+	} else if (over) {
+		search_end(node, begin, got);
+	}
+}
+
+/**
+ * preserve_pool_waits - Does a task wait for a block of this node that may be searched for?
+ * @nid: The node.
+ *
+ * Context: Any. A glance.
+ * Return: True if so.
+ */
+bool preserve_pool_waits(int nid)
+{
+	const struct preserve_node *node = &preserve_nodes[nid];
+
+	return atomic_read(&node->nr_waiting) &&
+	       !preserve_pool_has_room(nid, 1) &&
+	       time_after_eq(jiffies, READ_ONCE(node->not_before));
+}
+
+/*
+ * Has the node no more? Only searches since this one say so, all in vain: a page that is
+ * in use for a moment keeps its block busy. With nothing to search one look is enough.
+ */
+static bool has_no_more(int nid, unsigned long since)
+{
+	const struct preserve_node *node = &preserve_nodes[nid];
+	long nr = preserve_pool_may_grow(nid) ? IN_VAIN : 1;
+
+	return (long)(READ_ONCE(node->nr_ended) - since) >= nr &&
+	       READ_ONCE(node->nr_vain) >= nr;
+}
+
+/* One look, or a moment's wait. */
+static void insist_once(int nid, bool search)
+{
+	const unsigned long not_before = READ_ONCE(preserve_nodes[nid].not_before);
+	bool now = time_after_eq(jiffies, not_before) ||
+		   !preserve_pool_may_grow(nid);
+
+	if (search && now && mutex_trylock(&preserve_size_lock)) {
+		if (!preserve_pool_has_room(nid, 1))
+			preserve_node_insist(nid);
+		mutex_unlock(&preserve_size_lock);
+		return;
+	}
+	if (!search && now)
+		preserve_pool_kick(0);
+	schedule_timeout_killable(1);
+}
+
+static bool any_has_room(const nodemask_t *nodes)
+{
+	int nid;
+
+	for_each_node_mask(nid, *nodes)
+		if (preserve_pool_has_room(nid, 1))
+			return true;
+	return false;
+}
+
+/**
+ * preserve_pool_insist - Find more blocks for a page that no node has.
+ * @nid:     The node to search.
+ * @allowed: Nodes that the page may come from; @nid is one.
+ * @gfp:     The allocation's.
+ *
+ * Waits for whoever changes the size, as long as that one gets on, and tries everything.
+ * Where I/O must not be waited for, the worker does it.
+ *
+ * Context: Process context, no folio locked.
+ * Return: True if it is worth trying again. False if searches that began after the
+ *         call have found nothing, nobody has got anywhere for long, or the task is
+ *         killed.
+ */
+bool preserve_pool_insist(int nid, const nodemask_t *allowed, gfp_t gfp)
+{
+	const bool search = (gfp & GFP_KERNEL) == GFP_KERNEL;
+	struct preserve_node *node = &preserve_nodes[nid];
+	unsigned long since = READ_ONCE(node->nr_begun);
+	unsigned long free = READ_ONCE(node->nr_free), begin = jiffies, last;
+	bool room = false;
+
+	if (no_use(nid))
+		return false;
+	atomic_inc(&node->nr_waiting);
+	while (!READ_ONCE(preserve_frozen) && !fatal_signal_pending(current)) {
+		/* Frames of blocks that are partly used do as well. */
+		room = any_has_room(allowed) || READ_ONCE(node->nr_free) > free;
+		last = READ_ONCE(alive);
+		if (time_before(last, begin))
+			last = begin;
+		if (room || has_no_more(nid, since) ||
+		    time_after(jiffies, last + STUCK))
+			break;
+		insist_once(nid, search);
+	}
+	atomic_dec(&node->nr_waiting);
+	return room;
+}
+
+/**
+ * preserve_pool_serve - Gain blocks for those who wait, in the middle of something else.
+ *
+ * Whoever holds preserve_size_lock for long calls it now and then.
+ *
+ * Context: Process context, preserve_size_lock held, no folio locked.
+ */
+void preserve_pool_serve(void)
+{
+	unsigned long begin;
+	int nid;
+
+	WRITE_ONCE(alive, jiffies);
+	/* What gains blocks comes through here again. */
+	if (serving)
+		return;
+	serving = true;
+	for_each_online_node(nid) {
+		if (likely(!preserve_pool_waits(nid)))
+			continue;
+		begin = jiffies;
+		if (!preserve_pool_gain(nid, PRESERVE_GAIN_BLOCKS))
+			pause_after(&preserve_nodes[nid], begin);
+	}
+	serving = false;
+}
+
+/**
+ * preserve_pool_may_grow - Can preserve_pool_more() succeed later, if not now?
+ * @nid: The node.
+ *
+ * Context: Any; the answer may be out of date at once.
+ * Return: False if the pool has reached its limit and nothing of the node is lent.
+ */
+bool preserve_pool_may_grow(int nid)
+{
+	return READ_ONCE(preserve_nodes[nid].nr_lent) ||
+	       preserve_pool_size() < READ_ONCE(preserve_pool_max);
+}
