@@ -68,6 +68,7 @@ void __shmem_lu_folio_moved(struct address_space *mapping, struct folio *new,
 			    struct folio *old);
 bool __shmem_lu_may_move(struct folio *dst);
 void shmem_lu_evict(struct inode *inode);
+long shmem_lu_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 int shmem_lu_memfd_create(struct file *file);
 void shmem_lu_show_fdinfo(struct seq_file *m, struct file *file);
 void __shmem_lu_clear(struct address_space *mapping, pgoff_t start, pgoff_t end);
@@ -206,6 +207,7 @@ static inline int shmem_lu_memfd_create(struct file *file)
 }
 
 #define shmem_lu_show_fdinfo	NULL
+#define shmem_lu_ioctl		NULL
 #define shmem_lu_set_acl	simple_set_acl
 #define shmem_lu_unlink	shmem_unlink
 
@@ -383,6 +385,7 @@ void shmem_lu_demand_begin(struct inode *inode);
 bool shmem_lu_room(struct address_space *mapping, pgoff_t index, int order);
 
 /* mm/shmem_lu_plain.c */
+int shmem_lu_user_is_current(struct preserve_file *pf);
 int shmem_lu_plain_enter(struct inode *inode);
 void shmem_lu_plain_leave(struct inode *inode);
 void shmem_lu_plain_done(struct inode *inode);

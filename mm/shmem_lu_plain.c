@@ -5,6 +5,9 @@
  * From then on the file is like one made with MFD_PRESERVE, until it is not
  * preserved any more. A file with a page that cannot be moved is left alone, and
  * LUO's own memfd handler takes it.
+ *
+ * The owner can have the memory moved ahead of time, by PRESERVE_IOCTL_ENTER: then the
+ * file is like one made with MFD_PRESERVE for good.
  */
 #define pr_fmt(fmt) "preserve: memfd: " fmt
 
@@ -16,6 +19,7 @@
 #include <linux/shmem_fs.h>
 #include <linux/slab.h>
 #include <linux/xarray.h>
+#include <uapi/linux/preserve.h>
 
 #include "shmem_lu.h"
 
@@ -211,4 +215,77 @@ void shmem_lu_plain_done(struct inode *inode)
 
 	if (!pf->record && !preserve_file_incomplete(pf))
 		leave(inode->i_mapping, pf);
+}
+
+/* Lets the file's memory count as locked by its new user; -EDQUOT if that is too much. */
+static int count_as_locked(struct address_space *mapping, struct preserve_file *pf)
+{
+	int err;
+
+	if (pf->ucounts)
+		return 0;
+	err = shmem_lu_user_is_current(pf);
+	if (err)
+		return err;
+	xa_lock_irq(&mapping->i_pages);
+	err = preserve_file_charge(pf, 0) ? 0 : -EDQUOT;
+	xa_unlock_irq(&mapping->i_pages);
+	if (err)
+		preserve_file_set_user(pf, NULL, ULONG_MAX);
+	return err;
+}
+
+/* The same as shmem_lu_plain_enter(), for good. Context: the inode locked. */
+static int enter_for_good(struct inode *inode)
+{
+	struct preserve_file *pf = SHMEM_I(inode)->preserve;
+	int err;
+
+	if (shmem_lu_mapping(inode->i_mapping))
+		return pf && pf->plain ? -EBUSY : 0;
+	err = shmem_lu_plain_enter(inode);
+	if (err)
+		return err;
+	pf = SHMEM_I(inode)->preserve;
+	err = count_as_locked(inode->i_mapping, pf);
+	if (err) {
+		shmem_lu_plain_leave(inode);
+		return err;
+	}
+	xa_lock_irq(&inode->i_mapping->i_pages);
+	pf->plain = false;
+	xa_unlock_irq(&inode->i_mapping->i_pages);
+	/* Without a map for now, preserve makes one. */
+	preserve_file_refresh(pf);
+	return 0;
+}
+
+/**
+ * shmem_lu_ioctl - PRESERVE_IOCTL_ENTER.
+ * @file: A regular file of a tmpfs.
+ * @cmd:  The ioctl.
+ * @arg:  Unused.
+ *
+ * Context: Process context.
+ * Return: 0; -ENOTTY for any other ioctl; -EBADF if @file is not open for writing;
+ *         -EOPNOTSUPP without KHO or LUO, and for a file that is no memfd; -EBUSY while the
+ *         file is preserved, or one of its pages is pinned or busy; -ENOSPC if the pool
+ *         cannot take it; -EDQUOT if the caller may not have so much locked memory; -EINTR.
+ */
+long shmem_lu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct inode *inode = file_inode(file);
+	int err;
+
+	if (cmd != PRESERVE_IOCTL_ENTER)
+		return -ENOTTY;
+	if (!(file->f_mode & FMODE_WRITE))
+		return -EBADF;
+	if (!preserve_ready() || !(inode->i_sb->s_flags & SB_KERNMOUNT))
+		return -EOPNOTSUPP;
+	if (inode_lock_killable(inode))
+		return -EINTR;
+	err = enter_for_good(inode);
+	inode_unlock(inode);
+	return err;
 }

@@ -243,6 +243,7 @@ bool preserve_freeze_fails(void);
 void preserve_file_unseal(struct preserve_file *pf);
 int preserve_file_wait(struct preserve_file *pf);
 int preserve_file_settle(struct preserve_file *pf);
+int preserve_file_refresh(struct preserve_file *pf);
 
 void preserve_file_set_user(struct preserve_file *pf, struct ucounts *ucounts,
 			    unsigned long most);

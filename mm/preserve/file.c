@@ -153,7 +153,7 @@ void preserve_file_destroy(struct preserve_file *pf)
 		list_del(&pf->list);
 	preserve_file_drop(pf, 0, ULONG_MAX);
 	preserve_file_end(pf);
-	preserve_file_end_user(pf);
+	preserve_file_set_user(pf, NULL, ULONG_MAX);
 	prmap_destroy(&pf->map);
 }
 
@@ -668,6 +668,25 @@ static int map_rebuild(struct preserve_file *pf)
 	return -EBUSY;
 }
 
+/**
+ * preserve_file_refresh - Make a file's map now, if it is stale.
+ * @pf: A file that is not preserved.
+ *
+ * Otherwise preserve does it.
+ *
+ * Context: Process context, the inode locked.
+ * Return: 0; -EIO, -ENOMEM or -EBUSY if there is none for now.
+ */
+int preserve_file_refresh(struct preserve_file *pf)
+{
+	int err = pf->broken ? -EIO : 0;
+
+	if (!READ_ONCE(pf->stale))
+		return 0;
+	err = err ?: preserve_file_complete(pf, GFP_KERNEL | __GFP_NOFAIL);
+	return err ?: map_rebuild(pf);
+}
+
 static void unclaim_all(struct preserve_file *pf)
 {
 	window_move(pf, &pf->lo, pf->hi, unclaim_run);
@@ -683,15 +702,7 @@ static int try_claim_all(struct preserve_file *pf)
 {
 	int err;
 
-	if (pf->stale) {
-		err = pf->broken ? -EIO :
-		      preserve_file_complete(pf, GFP_KERNEL | __GFP_NOFAIL);
-		if (!err)
-			err = map_rebuild(pf);
-		if (err)
-			return err;
-	}
-	err = map_claim(pf);
+	err = preserve_file_refresh(pf) ?: map_claim(pf);
 	if (!err)
 		err = window_move(pf, &pf->hi, U64_MAX, claim_run);
 	if (err)
@@ -923,9 +934,7 @@ int preserve_file_settle(struct preserve_file *pf)
 		xa_unlock_irq(pf->i_pages);
 		if (good)
 			return 0;
-		err = pf->broken ? -EIO :
-		      preserve_file_complete(pf, GFP_KERNEL | __GFP_NOFAIL);
-		err = err ?: map_rebuild(pf);
+		err = preserve_file_refresh(pf);
 		if (err)
 			return err;
 	}

@@ -351,9 +351,6 @@ void preserve_adopt(void);
 /* offline.c */
 void preserve_offline_init(void);
 
-/* user.c */
-void preserve_file_end_user(struct preserve_file *pf);
-
 /* file.c, restore.c */
 void preserve_file_adopt(struct preserve_file *pf, struct prmap *map);
 

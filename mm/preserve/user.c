@@ -23,19 +23,25 @@
 
 /**
  * preserve_file_set_user - Let a file's memory count as locked by a user.
- * @pf:      The file, without memory.
+ * @pf:      The file. It counts for nobody then, until it is charged for.
  * @ucounts: The user, whose reference is taken over; NULL: count it for nobody.
  * @most:    Pages that the user may have locked, all in all; ULONG_MAX for no limit.
  *
- * Context: Nobody else uses the file.
+ * Context: Process context.
  */
 void preserve_file_set_user(struct preserve_file *pf, struct ucounts *ucounts,
 			    unsigned long most)
 {
-	if (pf->ucounts)
-		put_ucounts(pf->ucounts);
+	struct ucounts *old;
+
+	xa_lock_irq(pf->i_pages);
+	preserve_file_uncharge(pf, pf->nr_charged);
+	old = pf->ucounts;
 	pf->ucounts = ucounts;
 	pf->most = most;
+	xa_unlock_irq(pf->i_pages);
+	if (old)
+		put_ucounts(old);
 }
 
 /**
@@ -94,7 +100,7 @@ void preserve_file_charge_crossed(struct preserve_file *pf)
  * @pf: The file.
  * @nr: How many.
  *
- * Context: xa_lock of i_pages held, or nobody else uses the file.
+ * Context: xa_lock of i_pages held.
  */
 void preserve_file_uncharge(struct preserve_file *pf, unsigned long nr)
 {
@@ -103,16 +109,4 @@ void preserve_file_uncharge(struct preserve_file *pf, unsigned long nr)
 	nr = min(nr, pf->nr_charged);
 	dec_rlimit_ucounts(pf->ucounts, UCOUNT_RLIMIT_MEMLOCK, nr);
 	pf->nr_charged -= nr;
-}
-
-/**
- * preserve_file_end_user - The file goes away.
- * @pf: The file.
- *
- * Context: Nobody else uses the file.
- */
-void preserve_file_end_user(struct preserve_file *pf)
-{
-	preserve_file_uncharge(pf, pf->nr_charged);
-	preserve_file_set_user(pf, NULL, ULONG_MAX);
 }

@@ -45,6 +45,11 @@ int preserve_memfd_create(const char *name, unsigned int flags)
 	return fd < 0 ? -errno : fd;
 }
 
+int preserve_memfd_enter(int fd)
+{
+	return ioctl(fd, PRESERVE_IOCTL_ENTER) ? -errno : 0;
+}
+
 int preserve_device_open(void)
 {
 	int fd = open(DEVICE, O_RDWR | O_CLOEXEC);

@@ -32,6 +32,11 @@ extern "C" {
 #define MFD_PRESERVE 0x0020U
 #endif
 
+/* On a memfd: preserve_memfd_enter(). */
+#ifndef PRESERVE_IOCTL_ENTER
+#define PRESERVE_IOCTL_ENTER _IO(0xba, 0x80)
+#endif
+
 /* Room for a session's name with its closing zero. */
 #define PRESERVE_SESSION_NAME_SIZE 64
 
@@ -45,6 +50,22 @@ extern "C" {
  * memfd_create(2) gives.
  */
 int preserve_memfd_create(const char *name, unsigned int flags);
+
+/**
+ * preserve_memfd_enter() - move a plain memfd's memory into the pool, for good
+ * @fd: the memfd, open for writing
+ *
+ * What preserving it would do first, and takes long: call it ahead of time, and preserving
+ * takes as little as for a file from preserve_memfd_create(). Its memory is locked memory
+ * of the caller then (RLIMIT_MEMLOCK).
+ *
+ * Return: 0, or a negative errno: -ENOTTY when the kernel does not know it or this is no
+ * memfd, -EBADF when @fd is not open for writing, -EOPNOTSUPP for a file with a name of its
+ * own and when the kernel was started without handover, -EBUSY while the file is preserved,
+ * or a page is pinned or busy, -ENOSPC when the pool has no room, -EDQUOT when the caller
+ * may not have so much locked memory.
+ */
+int preserve_memfd_enter(int fd);
 
 /**
  * preserve_device_open() - open the live update device
