@@ -285,12 +285,16 @@ unsigned char __shmem_lu_incore(struct address_space *mapping, pgoff_t index)
 static loff_t seek_data(struct address_space *mapping, loff_t start, loff_t end)
 {
 	pgoff_t index = start >> PAGE_SHIFT;
+	loff_t data, last;
 	bool found;
-	loff_t data;
 
-	found = start < end &&
+	/* What is there ends the search, which would pass over all that is restored. */
+	data = mapping_seek_hole_data(mapping, start, end, SEEK_DATA);
+	last = data < 0 ? end : data;
+	found = start < last &&
 		preserve_file_find_unrestored(mapping_pf(mapping), &index,
-					      DIV_ROUND_UP_ULL(end, PAGE_SIZE));
+					      DIV_ROUND_UP_ULL(last, PAGE_SIZE));
+	/* Again: neither look has seen what was restored between them. */
 	data = mapping_seek_hole_data(mapping, start, end, SEEK_DATA);
 	if (!found)
 		return data;
@@ -308,7 +312,9 @@ static loff_t seek_hole(struct address_space *mapping, loff_t start, loff_t end)
 	while (start < end) {
 		first = start >> PAGE_SHIFT;
 		index = first;
-		nr = preserve_file_find_unrestored(pf, &index, ULONG_MAX);
+		nr = preserve_file_find_unrestored(pf, &index, first + 1);
+		if (nr)
+			nr = preserve_file_find_unrestored(pf, &index, ULONG_MAX);
 		if (nr && index == first) {
 			/* The last page of the largest file ends behind it. */
 			start = first + nr > (end - 1) >> PAGE_SHIFT ? end :
