@@ -321,7 +321,8 @@ static struct ucounts *outer_ucounts(void)
 	struct ucounts *ucounts = current_ucounts();
 
 	while (ucounts->ns != &init_user_ns &&
-	       !uid_eq(ucounts->ns->owner, GLOBAL_ROOT_UID))
+	       (ucounts->ns->parent != &init_user_ns ||
+		!uid_eq(ucounts->ns->owner, GLOBAL_ROOT_UID)))
 		ucounts = ucounts->ns->ucounts;
 	return get_ucounts(ucounts);
 }
@@ -345,22 +346,6 @@ int shmem_lu_user_is_current(struct preserve_file *pf)
 		return -EAGAIN;
 	preserve_file_set_user(pf, ucounts, most == RLIM_INFINITY ?
 			       ULONG_MAX : most >> PAGE_SHIFT);
-	return 0;
-}
-
-/* A file that has crossed is its owner's, but for a book, which is nobody's. */
-static int user_is_owner(struct inode *inode, const struct preserve_file_ser *rec,
-			 u32 kind)
-{
-	struct ucounts *ucounts = NULL;
-
-	if (kind != PRESERVE_FILE_TREE && uid_valid(inode->i_uid) &&
-	    !uid_eq(inode->i_uid, GLOBAL_ROOT_UID)) {
-		ucounts = alloc_ucounts(&init_user_ns, inode->i_uid);
-		if (!ucounts)
-			return -ENOMEM;
-	}
-	preserve_file_set_user(inode_pf(inode), ucounts, rec->memlock);
 	return 0;
 }
 
@@ -538,7 +523,7 @@ static void record_update(struct preserve_file_ser *rec, struct file *file)
 	rec->mode = READ_ONCE(inode->i_mode) & 07777;
 	rec->fsflags = SHMEM_I(inode)->fsflags;
 	rec->write_hint = inode->i_write_hint;
-	rec->memlock = preserve_file_memlock(inode_pf(inode));
+	preserve_file_note_user(inode_pf(inode), rec);
 	time_note(&rec->times[PRESERVE_FILE_MTIME], inode_get_mtime(inode));
 	time_note(&rec->times[PRESERVE_FILE_CTIME], inode_get_ctime(inode));
 	time_note(&rec->times[PRESERVE_FILE_ATIME], inode_get_atime(inode));
@@ -713,7 +698,7 @@ static int file_give(struct file *file, const struct preserve_file_ser *rec)
 	return 0;
 }
 
-static struct file *file_from_record(const struct preserve_file_ser *rec, u32 kind)
+static struct file *file_from_record(const struct preserve_file_ser *rec)
 {
 	struct file *file;
 	int err;
@@ -724,7 +709,7 @@ static struct file *file_from_record(const struct preserve_file_ser *rec, u32 ki
 	if (IS_ERR(file))
 		return file;
 	err = file_give(file, rec);
-	err = err ?: user_is_owner(file_inode(file), rec, kind);
+	err = err ?: preserve_file_restore_user(inode_pf(file_inode(file)), rec);
 	if (!err)
 		return file;
 	fput(file);
@@ -777,7 +762,7 @@ struct file *shmem_lu_file_retrieve(u64 handle, u32 kind)
 	if (IS_ERR(rec))
 		return ERR_CAST(rec);
 
-	file = file_from_record(rec, kind);
+	file = file_from_record(rec);
 	if (IS_ERR(file)) {
 		pr_err_ratelimited("%s is not retrieved (%pe)%s\n", rec->name, file,
 				   shmem_lu_again(PTR_ERR(file)) ?

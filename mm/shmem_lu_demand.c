@@ -207,8 +207,8 @@ void shmem_lu_demand_begin(struct inode *inode)
 	info->alloced += nr;
 	info->swapped += nr;
 	spin_unlock(&info->lock);
+	preserve_file_charge_crossed(info->preserve, nr);
 	preserve_file_begin(info->preserve, shmem_lu_insert);
-	preserve_file_charge_crossed(info->preserve);
 }
 
 int __shmem_lu_restore(struct address_space *mapping, pgoff_t index, gfp_t gfp)

@@ -121,6 +121,7 @@ typedef int preserve_insert_fn(struct address_space *mapping,
  *            lock, so that tasks which fill different places do not wait there.
  * @changes:  Counts folios added and removed while the map is stale.
  * @claimed:  The map's own pages are claimed as they come.
+ * @nr_map_claimed: Those that are.
  * @stale:    An update of the map failed for want of a page. Preserve rebuilds
  *            the map from the page cache.
  * @sealed:   The kernel is about to be replaced: the map may not change. A change
@@ -144,6 +145,7 @@ typedef int preserve_insert_fn(struct address_space *mapping,
  * @ucounts:  Whose locked memory it counts as, see user.c; NULL: nobody's. Owned.
  * @most:     Pages that this user may have locked.
  * @nr_charged: Pages that count for this file.
+ * @nr_crossed: Pages that it had when it was retrieved.
  *
  * Owned by the backend's inode.
  */
@@ -155,6 +157,7 @@ struct preserve_file {
 	struct preserve_hint hints[PRESERVE_HINTS];
 	unsigned long changes;
 	bool claimed;
+	u64 nr_map_claimed;
 	bool stale;
 	bool sealed;
 	bool small;
@@ -173,6 +176,7 @@ struct preserve_file {
 	struct ucounts *ucounts;
 	unsigned long most;
 	unsigned long nr_charged;
+	unsigned long nr_crossed;
 };
 
 /**
@@ -247,9 +251,12 @@ int preserve_file_refresh(struct preserve_file *pf);
 
 void preserve_file_set_user(struct preserve_file *pf, struct ucounts *ucounts,
 			    unsigned long most);
-u64 preserve_file_memlock(const struct preserve_file *pf);
+void preserve_file_note_user(const struct preserve_file *pf,
+			     struct preserve_file_ser *rec);
+int preserve_file_restore_user(struct preserve_file *pf,
+			       const struct preserve_file_ser *rec);
 bool preserve_file_charge(struct preserve_file *pf, unsigned long nr);
-void preserve_file_charge_crossed(struct preserve_file *pf);
+void preserve_file_charge_crossed(struct preserve_file *pf, unsigned long nr);
 void preserve_file_uncharge(struct preserve_file *pf, unsigned long nr);
 
 struct preserve_file_ser *preserve_record_take(u64 phys, u32 kind,

@@ -418,8 +418,8 @@ int prmap_walk_pages(const struct prmap *map, int (*fn)(void *ctx, u64 phys),
  * @fn: as for prmap_walk_pages(), but in any order and a page may be read afterwards
  * @ctx: handed to @fn
  *
- * The map may change in between. Each page that is there from the first call to the last
- * is visited, maybe more than once.
+ * The map may change in between. Then a page can be visited twice, or be missed, when a leaf
+ * comes to cover what lies before @from: the caller counts.
  *
  * Return: 0, or what @fn returned last.
  */

@@ -156,7 +156,7 @@ static bool page_is_free(struct page *page)
 static unsigned long spared_pfn, spared_end;
 
 /**
- * preserve_spare_range - Gain no block of a range.
+ * preserve_spare_range - Gain no block of a range, and take none of it back.
  * @pfn: Its first frame.
  * @end: Behind the last; 0 to gain from all of memory again.
  *
@@ -168,13 +168,25 @@ void preserve_spare_range(unsigned long pfn, unsigned long end)
 	spared_end = end;
 }
 
+/**
+ * preserve_is_spared - Is this block in the range of preserve_spare_range()?
+ * @pfn: Its first frame.
+ *
+ * Context: preserve_size_lock held.
+ * Return: True if it is.
+ */
+bool preserve_is_spared(unsigned long pfn)
+{
+	return pfn >= spared_pfn && pfn < spared_end;
+}
+
 /* The number of pages to migrate, or one of COST_*. */
 static u16 block_cost(unsigned long pfn, int nid)
 {
 	unsigned long i, step, cost = 0;
 	struct page *page;
 
-	if (!block_whole(pfn, nid) || (pfn >= spared_pfn && pfn < spared_end))
+	if (!block_whole(pfn, nid) || preserve_is_spared(pfn))
 		return COST_ABSENT;
 	page = pfn_to_page(pfn);
 	if (preserve_pool_block(page) || preserve_is_lent(pfn))
@@ -488,7 +500,7 @@ unsigned long preserve_evacuate(int nid, unsigned long nr_blocks)
 	unsigned long nr = DIV_ROUND_UP(node_end_pfn(nid) - pfn, WINDOW_PAGES);
 	struct search *s = search_alloc(nid, nr_blocks);
 	struct window *windows = kvmalloc_objs(*windows, nr);
-	unsigned long i, done = 0;
+	unsigned long i, before, done = 0;
 
 	if (!s || !windows)
 		goto out;
@@ -499,7 +511,10 @@ unsigned long preserve_evacuate(int nid, unsigned long nr_blocks)
 		pfn = windows[i].pfn;
 		window_judge(s, &windows[i], pfn, true);
 		window_gain(s, &windows[i]);
+		/* What others are served with counts as well. */
+		before = preserve_pool_size();
 		preserve_pool_serve();
+		s->left -= min(s->left, preserve_pool_size() - before);
 	}
 	preserve_nodes[nid].window = pfn;
 	done = s->done;

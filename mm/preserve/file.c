@@ -43,6 +43,9 @@ static DEFINE_SPINLOCK(preserve_files_lock);
 /* Pages of a map, claimed or summed up before the lock is let go. */
 #define BATCH_PAGES	64
 
+/* Walks over a map that keeps changing. */
+#define WALK_TRIES	8
+
 /* In page->private of a page of a map that is claimed. */
 #define MAP_CLAIMED	0x4d43UL
 
@@ -83,23 +86,26 @@ static bool spare_keep(struct preserve_file *pf, void *page)
 
 /*
  * Claims a page of a map, once. What the map has is the file's own; a damaged book may
- * have claimed it as well.
+ * have claimed it as well. Context: xa_lock of i_pages held.
  */
-static int map_page_claim(void *page)
+static int map_page_claim(struct preserve_file *pf, void *page)
 {
 	if (virt_to_page(page)->private == MAP_CLAIMED)
 		return 0;
 	if (preserve_claim(page_pfn(page), 1))
 		return -EBUSY;
 	virt_to_page(page)->private = MAP_CLAIMED;
+	pf->nr_map_claimed++;
 	return 0;
 }
 
-static void map_page_unclaim(void *page)
+/* Context: xa_lock of i_pages held, or nobody else uses the map. */
+static void map_page_unclaim(struct preserve_file *pf, void *page)
 {
 	if (virt_to_page(page)->private != MAP_CLAIMED)
 		return;
 	virt_to_page(page)->private = 0;
+	pf->nr_map_claimed--;
 	preserve_unclaim(page_pfn(page), 1);
 }
 
@@ -109,7 +115,7 @@ static void *file_page_get(void *ctx)
 	void *page = preserve_page_get() ?: spare_take(pf);
 
 	if (page && pf->claimed)
-		map_page_claim(page);
+		map_page_claim(pf, page);
 	return page;
 }
 
@@ -117,7 +123,7 @@ static void file_page_put(void *ctx, void *page)
 {
 	struct preserve_file *pf = ctx;
 
-	map_page_unclaim(page);
+	map_page_unclaim(pf, page);
 	if (!preserve_file_incomplete(pf) || !spare_keep(pf, page))
 		preserve_page_put(page);
 }
@@ -544,14 +550,14 @@ static int unclaim_run(unsigned long pfn, unsigned long nr)
 	return 0;
 }
 
-static int claim_map_page(void *ctx, u64 phys)
+static int claim_map_page(void *pf, u64 phys)
 {
-	return map_page_claim(phys_to_virt(phys));
+	return map_page_claim(pf, phys_to_virt(phys));
 }
 
-static int unclaim_map_page(void *ctx, u64 phys)
+static int unclaim_map_page(void *pf, u64 phys)
 {
-	map_page_unclaim(phys_to_virt(phys));
+	map_page_unclaim(pf, phys_to_virt(phys));
 	return 0;
 }
 
@@ -566,25 +572,44 @@ static void map_set_claimed(struct preserve_file *pf, bool claimed)
 	xa_unlock_irq(pf->i_pages);
 }
 
-/* Visits the map's pages; those that come meanwhile may be left out. */
-static int map_walk(struct preserve_file *pf, int (*fn)(void *ctx, u64 phys))
+/*
+ * Visits the map's pages, a batch of them at a time. Returns whether all are as @fn makes
+ * them: some are missed if the map changes in between.
+ */
+static bool map_walk(struct preserve_file *pf, u32 batch,
+		     int (*fn)(void *pf, u64 phys), int *err)
 {
 	u64 from = 0;
-	int err;
+	bool all;
 
 	do {
 		xa_lock_irq(pf->i_pages);
-		err = prmap_walk_some(&pf->map, &from, BATCH_PAGES, fn, NULL);
+		*err = prmap_walk_some(&pf->map, &from, batch, fn, pf);
+		all = pf->nr_map_claimed == (pf->claimed ?
+					     prmap_nr_pages(&pf->map) : 0);
 		xa_unlock_irq(pf->i_pages);
 		cond_resched();
-	} while (!err && from != U64_MAX);
+	} while (!*err && from != U64_MAX);
+	return all;
+}
+
+/* The same until all are; the last time in one go. */
+static int map_walk_all(struct preserve_file *pf,
+			int (*fn)(void *pf, u64 phys))
+{
+	int tries, err;
+
+	for (tries = 0; tries < WALK_TRIES; tries++)
+		if (map_walk(pf, BATCH_PAGES, fn, &err) || err)
+			return err;
+	map_walk(pf, U32_MAX, fn, &err);
 	return err;
 }
 
 static void map_unclaim(struct preserve_file *pf)
 {
 	map_set_claimed(pf, false);
-	map_walk(pf, unclaim_map_page);
+	map_walk_all(pf, unclaim_map_page);
 }
 
 /* On error no page is claimed. */
@@ -593,7 +618,7 @@ static int map_claim(struct preserve_file *pf)
 	int err;
 
 	map_set_claimed(pf, true);
-	err = map_walk(pf, claim_map_page);
+	err = map_walk_all(pf, claim_map_page);
 	if (err)
 		map_unclaim(pf);
 	return err;
@@ -792,6 +817,8 @@ static bool map_hold(struct preserve_file *pf, bool final)
 
 	xa_lock_irq(pf->i_pages);
 	good = pf->claimed && !pf->stale;
+	VM_WARN_ON_ONCE(good &&
+			pf->nr_map_claimed != prmap_nr_pages(&pf->map));
 	if (good)
 		WRITE_ONCE(pf->sealed, final);
 	xa_unlock_irq(pf->i_pages);

@@ -47,8 +47,9 @@
 /* When a search ended, or the lock's holder had done a step. */
 static unsigned long alive;
 
-/* The lock's holder serves. Under preserve_size_lock. */
+/* The lock's holder serves; it gains for this node. Under preserve_size_lock. */
 static bool serving;
+static int gaining = NUMA_NO_NODE;
 
 /**
  * preserve_pool_gain - Take lent blocks back, or else evacuate some, in bounded time.
@@ -61,29 +62,33 @@ static bool serving;
 bool preserve_pool_gain(int nid, unsigned long nr)
 {
 	struct preserve_node *node = &preserve_nodes[nid];
-	unsigned long have = preserve_pool_size();
-	unsigned long got = preserve_reclaim_lent(nid, nr, PATIENCE);
+	int outer = gaining;
+	unsigned long got;
 
-	if (!got && have < preserve_pool_max) {
-		nr = min(nr, preserve_pool_max - have);
+	gaining = nid;
+	got = preserve_reclaim_lent(nid, nr, PATIENCE);
+	nr = min(nr, preserve_pool_room());
+	if (!got && nr) {
 		got = preserve_evacuate_some(nid, nr);
 		trace_preserve_grow(nid, nr, got);
 	}
+	gaining = outer;
 	if (got)
 		WRITE_ONCE(node->nr_vain, 0);
 	preserve_node_set_marks(node);
 	return got;
 }
 
-/* A search that began at @begin has found nothing. */
-static void pause_after(struct preserve_node *node, unsigned long begin)
+/* A search that began at @begin has found nothing, or a part of one, with @least 0. */
+static void pause_after(struct preserve_node *node, unsigned long begin,
+			unsigned long least)
 {
 	unsigned long took = jiffies - begin;
 
 	/* A task that is killed stops in the middle, which says nothing. */
 	if (!fatal_signal_pending(current))
 		WRITE_ONCE(node->not_before,
-			   jiffies + max(PAUSE, PAUSE_PART * took));
+			   jiffies + max(least, PAUSE_PART * took));
 }
 
 /* False if it takes too long, if not needed any more, or if the task is killed. */
@@ -142,7 +147,7 @@ bool preserve_pool_more(int nid, gfp_t gfp, unsigned long nr_pages)
 		begin = jiffies;
 		got = preserve_pool_gain(nid, nr);
 		if (!got)
-			pause_after(node, begin);
+			pause_after(node, begin, PAUSE);
 	}
 	mutex_unlock(&preserve_size_lock);
 	return got;
@@ -155,17 +160,15 @@ bool preserve_pool_more(int nid, gfp_t gfp, unsigned long nr_pages)
 static bool search_on(int nid, unsigned long nr, bool *got)
 {
 	struct preserve_node *node = &preserve_nodes[nid];
-	unsigned long have;
 
 	*got = preserve_pool_gain(nid, nr) ||
 	       preserve_reclaim_lent_from(nid, nr, SEARCH_PATIENCE,
 					  &node->sweep);
 	if (*got || node->sweep)
 		return *got;
-	have = preserve_pool_size();
-	if (have < preserve_pool_max &&
-	    preserve_memory_left(pageblock_nr_pages))
-		*got = preserve_evacuate(nid, min(nr, preserve_pool_max - have));
+	nr = min(nr, preserve_pool_room());
+	if (nr && preserve_memory_left(pageblock_nr_pages))
+		*got = preserve_evacuate(nid, nr);
 	return true;
 }
 
@@ -175,7 +178,7 @@ static void search_end(struct preserve_node *node, unsigned long begin, bool got
 	WRITE_ONCE(node->nr_vain, got ? 0 : node->nr_vain + 1);
 	WRITE_ONCE(node->nr_ended, node->nr_begun);
 	if (!got)
-		pause_after(node, begin);
+		pause_after(node, begin, PAUSE);
 }
 
 /**
@@ -192,7 +195,9 @@ void preserve_node_insist(int nid)
 
 	if (!node->sweep)
 		WRITE_ONCE(node->nr_begun, node->nr_begun + 1);
+	gaining = nid;
 	over = search_on(nid, PRESERVE_GAIN_BLOCKS, &got);
+	gaining = NUMA_NO_NODE;
 	preserve_node_set_marks(node);
 	WRITE_ONCE(alive, jiffies);
 	if (!got && fatal_signal_pending(current)) {
@@ -201,6 +206,8 @@ void preserve_node_insist(int nid)
 		node->sweep = 0;
 	} else if (over) {
 		search_end(node, begin, got);
+	} else {
+		pause_after(node, begin, 0);
 	}
 }
 
@@ -266,6 +273,7 @@ static bool any_has_room(const nodemask_t *nodes)
  * @nid:     The node to search.
  * @allowed: Nodes that the page may come from; @nid is one.
  * @gfp:     The allocation's.
+ * @begin:   Since when it insists, in jiffies, maybe with other nodes.
  *
  * Waits for whoever changes the size, as long as that one gets on, and tries everything.
  * Where I/O must not be waited for, the worker does it.
@@ -275,12 +283,13 @@ static bool any_has_room(const nodemask_t *nodes)
  *         call have found nothing, nobody has got anywhere for long, or the task is
  *         killed.
  */
-bool preserve_pool_insist(int nid, const nodemask_t *allowed, gfp_t gfp)
+bool preserve_pool_insist(int nid, const nodemask_t *allowed, gfp_t gfp,
+			  unsigned long begin)
 {
 	const bool search = (gfp & GFP_KERNEL) == GFP_KERNEL;
 	struct preserve_node *node = &preserve_nodes[nid];
 	unsigned long since = READ_ONCE(node->nr_begun);
-	unsigned long free = READ_ONCE(node->nr_free), begin = jiffies, last;
+	unsigned long free = READ_ONCE(node->nr_free), last;
 	bool room = false;
 
 	if (no_use(nid))
@@ -288,7 +297,9 @@ bool preserve_pool_insist(int nid, const nodemask_t *allowed, gfp_t gfp)
 	atomic_inc(&node->nr_waiting);
 	while (!READ_ONCE(preserve_frozen) && !fatal_signal_pending(current)) {
 		/* Frames of blocks that are partly used do as well. */
-		room = any_has_room(allowed) || READ_ONCE(node->nr_free) > free;
+		room = any_has_room(allowed) ||
+		       READ_ONCE(node->nr_free) >
+		       max(free, preserve_node_reserve(node));
 		last = READ_ONCE(alive);
 		if (time_before(last, begin))
 			last = begin;
@@ -319,11 +330,11 @@ void preserve_pool_serve(void)
 		return;
 	serving = true;
 	for_each_online_node(nid) {
-		if (likely(!preserve_pool_waits(nid)))
+		if (likely(!preserve_pool_waits(nid)) || nid == gaining)
 			continue;
 		begin = jiffies;
 		if (!preserve_pool_gain(nid, PRESERVE_GAIN_BLOCKS))
-			pause_after(&preserve_nodes[nid], begin);
+			pause_after(&preserve_nodes[nid], begin, PAUSE);
 	}
 	serving = false;
 }

@@ -236,6 +236,7 @@ extern unsigned long preserve_max_set;
 extern bool preserve_pool_lend;
 
 unsigned long preserve_pool_size(void);
+unsigned long preserve_pool_room(void);
 int preserve_parse_size(const char *text, const char **end, unsigned long *nr);
 unsigned long preserve_pool_add_blocks(unsigned long pfn,
 				       unsigned long nr_blocks);
@@ -257,7 +258,8 @@ void preserve_node_set_marks(struct preserve_node *node);
 /* gain.c */
 bool preserve_pool_gain(int nid, unsigned long nr);
 bool preserve_pool_more(int nid, gfp_t gfp, unsigned long nr_pages);
-bool preserve_pool_insist(int nid, const nodemask_t *allowed, gfp_t gfp);
+bool preserve_pool_insist(int nid, const nodemask_t *allowed, gfp_t gfp,
+			  unsigned long begin);
 void preserve_node_insist(int nid);
 bool preserve_pool_waits(int nid);
 void preserve_pool_serve(void);
@@ -271,6 +273,7 @@ bool preserve_memory_left(unsigned long nr_pages);
 bool preserve_can_evacuate(unsigned long pfn);
 bool preserve_evacuate_at(unsigned long pfn);
 void preserve_spare_range(unsigned long pfn, unsigned long end);
+bool preserve_is_spared(unsigned long pfn);
 
 /* lend.c */
 int preserve_lend(struct preserve_block *block);

@@ -189,7 +189,8 @@ static unsigned long run_find(int nid, unsigned long *from, unsigned long most)
 
 	index = max(*from, node_start_pfn(nid) >> pageblock_order);
 	while (xa_find(&lent, &index, end, XA_PRESENT)) {
-		if (pfn_to_nid(index << pageblock_order) == nid)
+		if (pfn_to_nid(index << pageblock_order) == nid &&
+		    !preserve_is_spared(index << pageblock_order))
 			break;
 		index++;
 		cond_resched();
@@ -199,6 +200,7 @@ static unsigned long run_find(int nid, unsigned long *from, unsigned long most)
 		return 0;
 	zone = page_zone(pfn_to_page(index << pageblock_order));
 	while (nr < most && xa_load(&lent, index + nr) &&
+	       !preserve_is_spared((index + nr) << pageblock_order) &&
 	       page_zone(pfn_to_page((index + nr) << pageblock_order)) == zone)
 		nr++;
 	return nr;

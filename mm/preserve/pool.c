@@ -700,15 +700,17 @@ static int nodes_allowed(const struct preserve_request *rq, nodemask_t *nodes)
  */
 static bool frames_insist(const struct preserve_request *rq)
 {
+	const unsigned long begin = jiffies;
 	nodemask_t nodes;
 	int nid, nearest = nodes_allowed(rq, &nodes);
 
 	if (nearest == NUMA_NO_NODE)
 		return false;
-	if (preserve_pool_insist(nearest, &nodes, rq->gfp))
+	if (preserve_pool_insist(nearest, &nodes, rq->gfp, begin))
 		return true;
 	for_each_node_mask(nid, nodes)
-		if (nid != nearest && preserve_pool_insist(nid, &nodes, rq->gfp))
+		if (nid != nearest &&
+		    preserve_pool_insist(nid, &nodes, rq->gfp, begin))
 			return true;
 	return false;
 }

@@ -126,6 +126,19 @@ static unsigned long node_reserved(const struct preserve_node *node)
 	return preserve_node_reserve(node) >> pageblock_order;
 }
 
+/**
+ * preserve_pool_room - How much the pool may grow.
+ *
+ * Context: preserve_size_lock held.
+ * Return: Blocks.
+ */
+unsigned long preserve_pool_room(void)
+{
+	unsigned long have = preserve_pool_size();
+
+	return have < preserve_pool_max ? preserve_pool_max - have : 0;
+}
+
 static unsigned long node_spare(const struct preserve_node *node)
 {
 	unsigned long nr = node_size(node);
@@ -227,32 +240,32 @@ int preserve_pool_grow_node(int nid, unsigned long nr_blocks)
 	return fatal_signal_pending(current) ? -EINTR : -ENOMEM;
 }
 
-static unsigned long grow_node(int nid, unsigned long nr_blocks)
+/* Grows a node by @nr_blocks at most, until the pool has @target of them. */
+static void grow_node(int nid, unsigned long nr_blocks, unsigned long target)
 {
-	unsigned long before = node_size(&preserve_nodes[nid]);
+	unsigned long have = preserve_pool_size();
 
-	preserve_pool_grow_node(nid, nr_blocks);
-	return node_size(&preserve_nodes[nid]) - before;
+	/* Whoever waits is served meanwhile, on any node. */
+	nr_blocks = have < target ? min(nr_blocks, target - have) : 0;
+	if (nr_blocks)
+		preserve_pool_grow_node(nid, nr_blocks);
 }
 
 /* Adds blocks, spread over the nodes by their memory. */
 static int pool_grow(unsigned long nr_blocks)
 {
-	unsigned long total = 0, left = nr_blocks, share;
+	unsigned long target = preserve_pool_size() + nr_blocks, total = 0;
 	int nid;
 
 	for_each_node_state(nid, N_MEMORY)
 		total += node_present_pages(nid);
-	for_each_node_state(nid, N_MEMORY) {
-		share = mult_frac(nr_blocks, node_present_pages(nid), total);
-		if (share)
-			left -= grow_node(nid, min(share, left));
-	}
+	for_each_node_state(nid, N_MEMORY)
+		grow_node(nid, mult_frac(nr_blocks, node_present_pages(nid),
+					 total), target);
 	/* What rounding or a small node left over. */
 	for_each_node_state(nid, N_MEMORY)
-		if (left)
-			left -= grow_node(nid, left);
-	if (!left)
+		grow_node(nid, nr_blocks, target);
+	if (preserve_pool_size() >= target)
 		return 0;
 	return fatal_signal_pending(current) ? -EINTR : -ENOMEM;
 }
@@ -385,9 +398,25 @@ static void node_balance(int nid)
 	preserve_node_set_marks(node);
 }
 
+/* Tries to reach the size, now or, if it has just failed, later. */
+static void want_reach(void)
+{
+	unsigned long want = min(preserve_pool_want, preserve_pool_max);
+	unsigned long have = preserve_pool_size();
+
+	if (have >= want)
+		return;
+	if (time_after_eq(jiffies, want_not_before)) {
+		pool_grow(want - have);
+		want_not_before = jiffies + WANT_PAUSE;
+		tries++;
+	}
+	if (preserve_pool_size() < preserve_pool_want && tries < WANT_TRIES)
+		preserve_pool_kick(max(want_not_before - jiffies, 1UL));
+}
+
 static void pool_work(struct work_struct *work)
 {
-	unsigned long have;
 	int nid;
 
 	/* A page of a file that is gone may wait there, and keep a block in use. */
@@ -396,15 +425,7 @@ static void pool_work(struct work_struct *work)
 	WRITE_ONCE(urgent, false);
 	mutex_lock(&preserve_size_lock);
 	preserve_pool_drain();
-	have = preserve_pool_size();
-	if (have < min(preserve_pool_want, preserve_pool_max) &&
-	    time_after_eq(jiffies, want_not_before)) {
-		pool_grow(min(preserve_pool_want, preserve_pool_max) - have);
-		want_not_before = jiffies + WANT_PAUSE;
-		if (preserve_pool_size() < preserve_pool_want &&
-		    ++tries < WANT_TRIES)
-			preserve_pool_kick(WANT_PAUSE);
-	}
+	want_reach();
 	for_each_online_node(nid)
 		node_balance(nid);
 	/* A frame may have turned defective. */

@@ -11,8 +11,9 @@
  * pages come, under the lock under which they do; preserve_file_uncharge() when they
  * have gone. A page that was charged for and has not come is there for the next.
  *
- * A file that has crossed counts for its owner. What has crossed is never refused: memory
- * in use is not taken away. What comes later is, by the limit that crosses with the file.
+ * A file that has crossed counts for the same user, and the limit crosses with it. As many
+ * pages as have crossed are never refused: memory in use is not taken away, and what is
+ * given back for a moment can be had again.
  */
 #include <linux/fs.h>
 #include <linux/mm.h>
@@ -45,15 +46,41 @@ void preserve_file_set_user(struct preserve_file *pf, struct ucounts *ucounts,
 }
 
 /**
- * preserve_file_memlock - The limit of a file's user.
- * @pf: The file.
+ * preserve_file_note_user - Note in a file's record whose locked memory it is.
+ * @pf:  The file.
+ * @rec: Its record.
  *
  * Context: Any.
- * Return: As in struct preserve_file_ser.
  */
-u64 preserve_file_memlock(const struct preserve_file *pf)
+void preserve_file_note_user(const struct preserve_file *pf,
+			     struct preserve_file_ser *rec)
 {
-	return pf->ucounts && pf->most != ULONG_MAX ? pf->most : U64_MAX;
+	rec->user = pf->ucounts ? from_kuid(&init_user_ns, pf->ucounts->uid) :
+				  PRESERVE_FILE_NOBODY;
+	rec->memlock = pf->most;
+}
+
+/**
+ * preserve_file_restore_user - The opposite.
+ * @pf:  The file, with nothing charged.
+ * @rec: Its record.
+ *
+ * Context: Process context.
+ * Return: 0 or -ENOMEM.
+ */
+int preserve_file_restore_user(struct preserve_file *pf,
+			       const struct preserve_file_ser *rec)
+{
+	kuid_t user = make_kuid(&init_user_ns, rec->user);
+	struct ucounts *ucounts = NULL;
+
+	if (rec->user != PRESERVE_FILE_NOBODY) {
+		ucounts = alloc_ucounts(&init_user_ns, user);
+		if (!ucounts)
+			return -ENOMEM;
+	}
+	preserve_file_set_user(pf, ucounts, rec->memlock);
+	return 0;
 }
 
 /**
@@ -73,7 +100,7 @@ bool preserve_file_charge(struct preserve_file *pf, unsigned long nr)
 		return true;
 	nr = all - pf->nr_charged;
 	locked = inc_rlimit_ucounts(pf->ucounts, UCOUNT_RLIMIT_MEMLOCK, nr);
-	if (locked > pf->most) {
+	if (locked > pf->most && all > pf->nr_crossed) {
 		dec_rlimit_ucounts(pf->ucounts, UCOUNT_RLIMIT_MEMLOCK, nr);
 		return false;
 	}
@@ -83,16 +110,18 @@ bool preserve_file_charge(struct preserve_file *pf, unsigned long nr)
 
 /**
  * preserve_file_charge_crossed - Count what a file has, whatever the limit.
- * @pf: A file that has crossed, with all of its memory, and is not counted yet.
+ * @pf: A file that has crossed, with all of its memory; nothing is charged yet.
+ * @nr: Its pages.
  *
  * Context: Nobody else uses the file.
  */
-void preserve_file_charge_crossed(struct preserve_file *pf)
+void preserve_file_charge_crossed(struct preserve_file *pf, unsigned long nr)
 {
+	pf->nr_crossed = nr;
 	if (!pf->ucounts)
 		return;
-	pf->nr_charged = preserve_file_mapping(pf)->nrpages + pf->nr_unrestored;
-	inc_rlimit_ucounts(pf->ucounts, UCOUNT_RLIMIT_MEMLOCK, pf->nr_charged);
+	pf->nr_charged = nr;
+	inc_rlimit_ucounts(pf->ucounts, UCOUNT_RLIMIT_MEMLOCK, nr);
 }
 
 /**

@@ -3,8 +3,8 @@
  * What users without privilege get of the pool: memory that cannot be swapped out, so
  * as much as they may lock (RLIMIT_MEMLOCK), in all of their files, in any user
  * namespace that they make, and whoever writes; no tmpfs of it. Containers that root makes
- * count by themselves. After a kexec what is in use counts for its owner, and nothing of it
- * is refused, but what comes later is. That the pool has grown on demand has no effect in
+ * count by themselves. After a kexec what is in use counts for the same user, and nothing
+ * of it is refused, but what comes later is. That the pool has grown on demand has no effect in
  * the next kernel.
  */
 
@@ -247,7 +247,7 @@ static void still_has_it(int fd)
 	int other = make("other");
 
 	say(pattern_write(other, 1, 0, PAGE) == -EDQUOT,
-	    "what has crossed counts for its owner\n");
+	    "what has crossed counts for its user\n");
 	say(pattern_write(fd, 1, LIMIT, PAGE) == -EDQUOT, "and has its limit\n");
 	say(!fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, PAGE) &&
 	    !pattern_write(fd, 1, 0, PAGE), "within which it changes\n");
@@ -267,7 +267,7 @@ static void after(void)
 	require(fd >= 0, "retrieve: %d", fd);
 	stage_session_finish(session);
 	as_user(still_has_it, fd);
-	check(true, "a file that has crossed counts for its owner");
+	check(true, "a file that has crossed counts for the same user");
 	check(!pattern_check(fd, 1, 0, LIMIT), "and is whole");
 	close(fd);
 	as_user(has_room, -1);

@@ -52,6 +52,8 @@ struct record {
 	__u32 write_hint;
 	__u32 extras_len;
 	__u64 memlock;
+	__u32 user;
+	__u32 reserved;
 	char name[256];
 	__u8 extras[3400];
 	__u64 csum;

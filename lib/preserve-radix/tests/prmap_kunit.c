@@ -567,10 +567,13 @@ static void change_stretch(struct prmap *map, u32 seed)
 		set_run(map, at + i * SCATTER + 2, 5 + 3 * i, 1, 0, 0);
 }
 
-/* However the map changes in between, no page that it then has is left out. */
+/*
+ * Pages may be missed while the map changes, and whoever counts knows: another walk finds
+ * them, and none that went is among them.
+ */
 static void walk_some_beside_changes(struct kunit *test)
 {
-	u32 seed = 0, round;
+	u32 seed = 0, round, change;
 	struct prmap map;
 	u64 from;
 
@@ -582,13 +585,54 @@ static void walk_some_beside_changes(struct kunit *test)
 		for (from = 0; from != U64_MAX;) {
 			KUNIT_ASSERT_EQ(test, prmap_walk_some(&map, &from, 1,
 							      note_again, NULL), 0);
-			change_stretch(&map, seed++);
+			for (change = 0; change < round; change++)
+				change_stretch(&map, seed++);
 		}
+		KUNIT_EXPECT_LE(test, nr_visited, prmap_nr_pages(&map));
+		for (from = 0; from != U64_MAX;)
+			KUNIT_ASSERT_EQ(test, prmap_walk_some(&map, &from, 3,
+							      note_again, NULL), 0);
 		KUNIT_EXPECT_EQ(test, prmap_walk_pages(&map, find_page, NULL), 0);
 		KUNIT_EXPECT_EQ(test, nr_visited, prmap_nr_pages(&map));
 		prmap_destroy(&map);
 		KUNIT_EXPECT_EQ(test, nr_visited, 0);
 	}
+}
+
+/*
+ * A leaf that the walk comes to next grows to the left, is full and is split there: its page
+ * is behind the walk then.
+ */
+static void walk_some_misses(struct kunit *test)
+{
+	const u64 gap = PRMAP_BITS;
+	bool changed = false;
+	struct prmap map;
+	u64 i, from = 0;
+
+	prmap_init(&map, PRMAP_FILE, &test_ops, NULL);
+	for (i = 0; i < 3; i++)
+		set_run(&map, gap + 100 + 2 * i, 56 * i + 5, 1, 0, 0);
+	/* A bitmap, then a gap, then leaves that are full. */
+	for (i = 0; i < PRMAP_BITS; i += 2)
+		set_run(&map, i, i + 7, 1, 0, 0);
+	for (i = 3; i < 4 * PRMAP_LEAF_CAP; i++)
+		set_run(&map, gap + 100 + 2 * i, 56 * i + 5, 1, 0, 0);
+	nr_visited = 0;
+	map.ops = &noting_ops;
+	while (from != U64_MAX) {
+		KUNIT_ASSERT_EQ(test, prmap_walk_some(&map, &from, 1, note_again,
+						      NULL), 0);
+		if (from >= gap && !changed)
+			set_run(&map, gap + 50, 3, 1, 0, 0);
+		changed |= from >= gap;
+	}
+	KUNIT_EXPECT_EQ(test, nr_visited, prmap_nr_pages(&map) - 1);
+	for (from = 0; from != U64_MAX;)
+		KUNIT_ASSERT_EQ(test, prmap_walk_some(&map, &from, 1, note_again,
+						      NULL), 0);
+	KUNIT_EXPECT_EQ(test, nr_visited, prmap_nr_pages(&map));
+	prmap_destroy(&map);
 }
 
 /* A map that is sealed in parts of any size is as good, and no page is summed up twice. */
@@ -645,6 +689,7 @@ static struct kunit_case prmap_cases[] = {
 	KUNIT_CASE(walk_pages),
 	KUNIT_CASE(walk_some),
 	KUNIT_CASE(walk_some_beside_changes),
+	KUNIT_CASE(walk_some_misses),
 	KUNIT_CASE(seal_some),
 	KUNIT_CASE(sizes),
 	KUNIT_CASE(no_pages_left),

@@ -194,6 +194,9 @@ struct preserve_time_ser {
 #define PRESERVE_FILE_BTIME		3
 #define PRESERVE_FILE_TIMES		4
 
+/* In preserve_file_ser.user. */
+#define PRESERVE_FILE_NOBODY		0xffffffffU
+
 /**
  * struct preserve_file_ser - One preserved file.
  * @magic:    %PRESERVE_FILE_MAGIC.
@@ -214,8 +217,10 @@ struct preserve_time_ser {
  * @times:    Of the last modification, change and access, and of birth.
  * @write_hint: As F_GET_RW_HINT shows it.
  * @extras_len: Bytes of @extras in use.
- * @memlock:  Pages that the user who has made the file may have locked, all in all; all
- *            ones for no limit.
+ * @memlock:  Pages that @user may have locked, all in all; all ones for no limit.
+ * @user:     Whose locked memory the file is, in the initial user namespace;
+ *            %PRESERVE_FILE_NOBODY for nobody's.
+ * @reserved: 0.
  * @name:     The file's name, ends with a zero byte.
  * @extras:   Extended attributes, ACLs and memory policies, each as a tree's book
  *            (<linux/kho/abi/preserve_tree.h>) has it.
@@ -240,6 +245,8 @@ struct preserve_file_ser {
 	__u32 write_hint;
 	__u32 extras_len;
 	__u64 memlock;
+	__u32 user;
+	__u32 reserved;
 	char name[PRESERVE_FILE_MAX_NAME + 1];
 	__u8 extras[PRESERVE_FILE_EXTRAS];
 	__u64 csum;
@@ -248,7 +255,7 @@ struct preserve_file_ser {
 static_assert(offsetof(struct preserve_file_ser, map) == 64);
 static_assert(offsetof(struct preserve_file_ser, csum) ==
 	      64 + sizeof(struct prmap_root_ser) +
-	      PRESERVE_FILE_TIMES * sizeof(struct preserve_time_ser) + 16 +
+	      PRESERVE_FILE_TIMES * sizeof(struct preserve_time_ser) + 24 +
 	      PRESERVE_FILE_MAX_NAME + 1 + PRESERVE_FILE_EXTRAS);
 static_assert(sizeof(struct preserve_file_ser) <= 4096);
 
