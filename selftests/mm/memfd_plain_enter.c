@@ -29,7 +29,7 @@
 
 enum { TOKEN_MOVED, TOKEN_WRITTEN, TOKEN_NOT_MOVED };
 
-static int make(const char *name, __u64 size)
+static int new_file(const char *name, __u64 size)
 {
 	int fd = memfd_create(name, MFD_CLOEXEC);
 
@@ -46,9 +46,9 @@ static __s64 moved_by_preserve(int session, int fd, __u64 token)
 	return vmstat_count("pgmigrate_success") - before;
 }
 
-static void moves(int session)
+static void enter_then_preserve(int session)
 {
-	int fd = make("moved", SIZE), other = make("not moved", SIZE), err;
+	int fd = new_file("moved", SIZE), other = new_file("not moved", SIZE), err;
 	__s64 used = pool_used_at_rest(), moved;
 
 	require(swap_out(fd, SIZE, SIZE / 2), "swap a part of it out");
@@ -70,9 +70,9 @@ static void moves(int session)
 	      (long long)moved);
 }
 
-static void stays(void)
+static void preserve_then_drop(void)
 {
-	int fd = make("stays", SIZE), session = stage_session_create("stays");
+	int fd = new_file("stays", SIZE), session = stage_session_create("stays");
 
 	require(!preserve_memfd_enter(fd), "enter");
 	require(!preserve_session_add_fd(session, fd, 1), "preserve");
@@ -99,7 +99,7 @@ static void beside_a_writer(int session)
 
 static void refused(void)
 {
-	int fd = make("pinned", SIZE), pin = place_pin(fd, KIB(64)), other, err;
+	int fd = new_file("pinned", SIZE), pin = place_pin(fd, KIB(64)), other, err;
 	char path[32];
 
 	err = preserve_memfd_enter(fd);
@@ -128,7 +128,7 @@ static void refused(void)
 static int limited(void)
 {
 	const struct rlimit limit = { LIMIT, LIMIT };
-	int large = make("large", 2 * LIMIT), small = make("small", LIMIT);
+	int large = new_file("large", 2 * LIMIT), small = new_file("small", LIMIT);
 
 	if (setrlimit(RLIMIT_MEMLOCK, &limit) || setresgid(USER, USER, USER) ||
 	    setresuid(USER, USER, USER))
@@ -162,10 +162,10 @@ static void before(void)
 	int session = stage_session_create(SESSION);
 
 	swap_on();
-	moves(session);
+	enter_then_preserve(session);
 	beside_a_writer(session);
 	swap_off();
-	stays();
+	preserve_then_drop();
 	refused();
 	of_a_user();
 }
