@@ -327,14 +327,8 @@ static struct ucounts *outer_ucounts(void)
 	return get_ucounts(ucounts);
 }
 
-/**
- * shmem_lu_user_is_current - Let a file's memory count as locked by the current user.
- * @pf: The file; what it has already is not counted yet.
- *
- * Context: Process context.
- * Return: 0; -EAGAIN if too many hold the user's counts.
- */
-int shmem_lu_user_is_current(struct preserve_file *pf)
+/* The file of whoever makes it. -EAGAIN if too many hold the user's counts. */
+static int user_is_current(struct preserve_file *pf)
 {
 	unsigned long most = rlimit(RLIMIT_MEMLOCK);
 	struct ucounts *ucounts;
@@ -362,7 +356,7 @@ int shmem_lu_memfd_create(struct file *file)
 
 	if (!preserve_ready() || !shmem_file(file))
 		return -EOPNOTSUPP;
-	return inode_enter(inode) ?: shmem_lu_user_is_current(inode_pf(inode));
+	return inode_enter(inode) ?: user_is_current(inode_pf(inode));
 }
 
 void shmem_lu_show_fdinfo(struct seq_file *m, struct file *file)

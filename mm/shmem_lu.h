@@ -385,7 +385,6 @@ void shmem_lu_demand_begin(struct inode *inode);
 bool shmem_lu_room(struct address_space *mapping, pgoff_t index, int order);
 
 /* mm/shmem_lu_plain.c */
-int shmem_lu_user_is_current(struct preserve_file *pf);
 int shmem_lu_plain_enter(struct inode *inode);
 void shmem_lu_plain_leave(struct inode *inode);
 void shmem_lu_plain_done(struct inode *inode);

@@ -6,11 +6,12 @@
  * preserved any more. A file with a page that cannot be moved is left alone, and
  * LUO's own memfd handler takes it.
  *
- * The owner can have the memory moved ahead of time, by PRESERVE_IOCTL_ENTER: then the
- * file is like one made with MFD_PRESERVE for good.
+ * PRESERVE_IOCTL_ENTER has the memory moved ahead of time: then the file is like one made
+ * with MFD_PRESERVE for good.
  */
 #define pr_fmt(fmt) "preserve: memfd: " fmt
 
+#include <linux/capability.h>
 #include <linux/folio_batch.h>
 #include <linux/fs.h>
 #include <linux/pagemap.h>
@@ -217,40 +218,21 @@ void shmem_lu_plain_done(struct inode *inode)
 		leave(inode->i_mapping, pf);
 }
 
-/* Lets the file's memory count as locked by its new user; -EDQUOT if that is too much. */
-static int count_as_locked(struct address_space *mapping, struct preserve_file *pf)
-{
-	int err;
-
-	if (pf->ucounts)
-		return 0;
-	err = shmem_lu_user_is_current(pf);
-	if (err)
-		return err;
-	xa_lock_irq(&mapping->i_pages);
-	err = preserve_file_charge(pf, 0) ? 0 : -EDQUOT;
-	xa_unlock_irq(&mapping->i_pages);
-	if (err)
-		preserve_file_set_user(pf, NULL, ULONG_MAX);
-	return err;
-}
-
 /* The same as shmem_lu_plain_enter(), for good. Context: the inode locked. */
 static int enter_for_good(struct inode *inode)
 {
 	struct preserve_file *pf = SHMEM_I(inode)->preserve;
 	int err;
 
-	if (shmem_lu_mapping(inode->i_mapping))
-		return pf && pf->plain ? -EBUSY : 0;
-	err = shmem_lu_plain_enter(inode);
-	if (err)
-		return err;
-	pf = SHMEM_I(inode)->preserve;
-	err = count_as_locked(inode->i_mapping, pf);
-	if (err) {
-		shmem_lu_plain_leave(inode);
-		return err;
+	if (!shmem_lu_mapping(inode->i_mapping)) {
+		err = shmem_lu_plain_enter(inode);
+		if (err)
+			return err;
+		pf = SHMEM_I(inode)->preserve;
+	} else if (!pf || !pf->plain) {
+		return 0;
+	} else if (pf->record) {
+		return -EBUSY;
 	}
 	xa_lock_irq(&inode->i_mapping->i_pages);
 	pf->plain = false;
@@ -266,11 +248,15 @@ static int enter_for_good(struct inode *inode)
  * @cmd:  The ioctl.
  * @arg:  Unused.
  *
+ * A file that does not get there as a whole leaves what has moved in the pool, where it can
+ * be swapped out no more than before, and others on the same file find the pool exhausted
+ * meanwhile: this is for those who may lock any amount of memory, as preserving is.
+ *
  * Context: Process context.
- * Return: 0; -ENOTTY for any other ioctl; -EBADF if @file is not open for writing;
- *         -EOPNOTSUPP without KHO or LUO, and for a file that is no memfd; -EBUSY while the
- *         file is preserved, or one of its pages is pinned or busy; -ENOSPC if the pool
- *         cannot take it; -EDQUOT if the caller may not have so much locked memory; -EINTR.
+ * Return: 0; -ENOTTY for any other ioctl; -EBADF if @file is not open for writing; -EPERM
+ *         without CAP_IPC_LOCK; -EOPNOTSUPP without KHO or LUO, and for a file of a mounted
+ *         tmpfs; -EBUSY while the file is preserved, or one of its pages is pinned or
+ *         busy; -ENOSPC if the pool cannot take it; -EINTR.
  */
 long shmem_lu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
@@ -281,6 +267,8 @@ long shmem_lu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return -ENOTTY;
 	if (!(file->f_mode & FMODE_WRITE))
 		return -EBADF;
+	if (!capable(CAP_IPC_LOCK))
+		return -EPERM;
 	if (!preserve_ready() || !(inode->i_sb->s_flags & SB_KERNMOUNT))
 		return -EOPNOTSUPP;
 	if (inode_lock_killable(inode))

@@ -56,14 +56,12 @@ int preserve_memfd_create(const char *name, unsigned int flags);
  * @fd: the memfd, open for writing
  *
  * What preserving it would do first, and takes long: call it ahead of time, and preserving
- * takes as little as for a file from preserve_memfd_create(). Its memory is locked memory
- * of the caller then (RLIMIT_MEMLOCK).
+ * takes as little as for a file from preserve_memfd_create(). It cannot be swapped out then.
  *
  * Return: 0, or a negative errno: -ENOTTY when the kernel does not know it or this is no
- * memfd, -EBADF when @fd is not open for writing, -EOPNOTSUPP for a file with a name of its
- * own and when the kernel was started without handover, -EBUSY while the file is preserved,
- * or a page is pinned or busy, -ENOSPC when the pool has no room, -EDQUOT when the caller
- * may not have so much locked memory.
+ * memfd, -EBADF when @fd is not open for writing, -EPERM without CAP_IPC_LOCK, -EOPNOTSUPP
+ * for a file with a name of its own and when the kernel was started without handover, -EBUSY
+ * while the file is preserved, or a page is pinned or busy, -ENOSPC when the pool has no room.
  */
 int preserve_memfd_enter(int fd);
 

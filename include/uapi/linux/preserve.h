@@ -13,7 +13,7 @@
 /*
  * Moves the memory of a plain memfd into the pool, for good, as if it had been made with
  * MFD_PRESERVE: what preserving it would do first, and takes long. The descriptor has to
- * be open for writing.
+ * be open for writing, the caller needs CAP_IPC_LOCK.
  */
 #define PRESERVE_IOCTL_ENTER	_IO(PRESERVE_IOCTL_TYPE, 0x80)
 
