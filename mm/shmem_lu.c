@@ -396,11 +396,25 @@ static bool plain_can_preserve(struct file *file)
 	return !err;
 }
 
+/**
+ * shmem_lu_in_pool - Is any of a file's memory the pool's, or about to be?
+ * @inode: A shmem file's; locked.
+ *
+ * Context: Process context.
+ * Return: True if so: LUO's own handler must not preserve its frames one by one.
+ */
+bool shmem_lu_in_pool(struct inode *inode)
+{
+	return shmem_lu_mapping(inode->i_mapping) ||
+	       preserve_any_in_pool(inode->i_mapping);
+}
+
 static bool shmem_lu_can_preserve(struct liveupdate_file_handler *handler,
 				  struct file *file)
 {
 	const fmode_t rw = FMODE_READ | FMODE_WRITE;
 	struct inode *inode = file_inode(file);
+	const struct preserve_file *pf;
 	bool can;
 
 	/*
@@ -410,7 +424,9 @@ static bool shmem_lu_can_preserve(struct liveupdate_file_handler *handler,
 	if (!shmem_file(file) || shmem_lu_data_load(inode) ||
 	    !shmem_lu_may_change(inode))
 		return false;
-	if (shmem_lu_mapping(inode->i_mapping))
+	/* A plain one may be on its way into the pool, and not get there. */
+	pf = inode_pf(inode);
+	if (shmem_lu_mapping(inode->i_mapping) && pf && !READ_ONCE(pf->plain))
 		return true;
 	can = (file->f_mode & rw) == rw &&
 	      !(memfd_get_seals(file) & ~SHMEM_LU_SEALS) &&

@@ -75,6 +75,7 @@ void __shmem_lu_clear(struct address_space *mapping, pgoff_t start, pgoff_t end)
 bool shmem_lu_incomplete(const struct address_space *mapping);
 int shmem_lu_new_inode(struct shmem_sb_info *sbinfo, struct inode *inode);
 bool shmem_lu_may_change(const struct inode *inode);
+bool shmem_lu_in_pool(struct inode *inode);
 bool shmem_lu_may_label(const struct inode *inode);
 bool shmem_lu_may_setattr(const struct inode *inode, const struct iattr *attr);
 int shmem_lu_unlink(struct inode *dir, struct dentry *dentry);
@@ -246,6 +247,11 @@ static inline bool shmem_lu_may_add(struct xa_state *xas, struct folio *folio,
 				    const void *expected)
 {
 	return true;
+}
+
+static inline bool shmem_lu_in_pool(struct inode *inode)
+{
+	return false;
 }
 
 static inline bool shmem_lu_dir_empty(struct dentry *dentry)

@@ -500,7 +500,7 @@ unsigned long preserve_evacuate(int nid, unsigned long nr_blocks)
 	unsigned long nr = DIV_ROUND_UP(node_end_pfn(nid) - pfn, WINDOW_PAGES);
 	struct search *s = search_alloc(nid, nr_blocks);
 	struct window *windows = kvmalloc_objs(*windows, nr);
-	unsigned long i, before, done = 0;
+	unsigned long i, before, served, done = 0;
 
 	if (!s || !windows)
 		goto out;
@@ -514,7 +514,8 @@ unsigned long preserve_evacuate(int nid, unsigned long nr_blocks)
 		/* What others are served with counts as well. */
 		before = preserve_pool_size();
 		preserve_pool_serve();
-		s->left -= min(s->left, preserve_pool_size() - before);
+		served = max(preserve_pool_size(), before) - before;
+		s->left -= min(s->left, served);
 	}
 	preserve_nodes[nid].window = pfn;
 	done = s->done;

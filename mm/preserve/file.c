@@ -816,9 +816,8 @@ static bool map_hold(struct preserve_file *pf, bool final)
 	bool good;
 
 	xa_lock_irq(pf->i_pages);
-	good = pf->claimed && !pf->stale;
-	VM_WARN_ON_ONCE(good &&
-			pf->nr_map_claimed != prmap_nr_pages(&pf->map));
+	good = pf->claimed && !pf->stale &&
+	       pf->nr_map_claimed == prmap_nr_pages(&pf->map);
 	if (good)
 		WRITE_ONCE(pf->sealed, final);
 	xa_unlock_irq(pf->i_pages);

@@ -32,8 +32,9 @@
 #define SEARCH_PATIENCE	32
 
 /* After a search in vain: so long, or so many times as long as it took. */
-#define PAUSE		(HZ / 4)
+#define PAUSE		(HZ / 4UL)
 #define PAUSE_PART	4
+#define LONGEST_PAUSE	(10UL * HZ)
 
 /* How long a first look waits for preserve_size_lock. */
 #define LOCK_WAIT	(HZ / 2)
@@ -87,8 +88,8 @@ static void pause_after(struct preserve_node *node, unsigned long begin,
 
 	/* A task that is killed stops in the middle, which says nothing. */
 	if (!fatal_signal_pending(current))
-		WRITE_ONCE(node->not_before,
-			   jiffies + max(least, PAUSE_PART * took));
+		WRITE_ONCE(node->not_before, jiffies +
+			   max(least, min(PAUSE_PART * took, LONGEST_PAUSE)));
 }
 
 /* False if it takes too long, if not needed any more, or if the task is killed. */
@@ -160,6 +161,7 @@ bool preserve_pool_more(int nid, gfp_t gfp, unsigned long nr_pages)
 static bool search_on(int nid, unsigned long nr, bool *got)
 {
 	struct preserve_node *node = &preserve_nodes[nid];
+	unsigned long before;
 
 	*got = preserve_pool_gain(nid, nr) ||
 	       preserve_reclaim_lent_from(nid, nr, SEARCH_PATIENCE,
@@ -167,9 +169,11 @@ static bool search_on(int nid, unsigned long nr, bool *got)
 	if (*got || node->sweep)
 		return *got;
 	nr = min(nr, preserve_pool_room());
+	before = preserve_pool_size();
 	if (nr && preserve_memory_left(pageblock_nr_pages))
 		*got = preserve_evacuate(nid, nr);
-	return true;
+	/* One that has ended early, because it served another node, says nothing. */
+	return *got || preserve_pool_size() == before;
 }
 
 static void search_end(struct preserve_node *node, unsigned long begin, bool got)
@@ -258,6 +262,18 @@ static void insist_once(int nid, bool search)
 	schedule_timeout_killable(1);
 }
 
+/* When anybody has got on, since @begin. A pause between two searches is no standstill. */
+static unsigned long last_alive(const struct preserve_node *node,
+				unsigned long begin)
+{
+	unsigned long last = READ_ONCE(alive);
+	unsigned long not_before = READ_ONCE(node->not_before);
+
+	if (time_before(last, begin))
+		last = begin;
+	return time_after(not_before, last) ? not_before : last;
+}
+
 static bool any_has_room(const nodemask_t *nodes)
 {
 	int nid;
@@ -289,8 +305,8 @@ bool preserve_pool_insist(int nid, const nodemask_t *allowed, gfp_t gfp,
 	const bool search = (gfp & GFP_KERNEL) == GFP_KERNEL;
 	struct preserve_node *node = &preserve_nodes[nid];
 	unsigned long since = READ_ONCE(node->nr_begun);
-	unsigned long free = READ_ONCE(node->nr_free), last;
-	bool room = false;
+	unsigned long free = READ_ONCE(node->nr_free);
+	bool room = false, tried = false;
 
 	if (no_use(nid))
 		return false;
@@ -300,13 +316,11 @@ bool preserve_pool_insist(int nid, const nodemask_t *allowed, gfp_t gfp,
 		room = any_has_room(allowed) ||
 		       READ_ONCE(node->nr_free) >
 		       max(free, preserve_node_reserve(node));
-		last = READ_ONCE(alive);
-		if (time_before(last, begin))
-			last = begin;
 		if (room || has_no_more(nid, since) ||
-		    time_after(jiffies, last + STUCK))
+		    (tried && time_after(jiffies, last_alive(node, begin) + STUCK)))
 			break;
 		insist_once(nid, search);
+		tried = true;
 	}
 	atomic_dec(&node->nr_waiting);
 	return room;

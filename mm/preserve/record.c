@@ -122,6 +122,8 @@ static const char *record_fields_bad(const struct preserve_file_ser *rec)
 		return "write hint unknown";
 	if (rec->extras_len > sizeof(rec->extras))
 		return "extras out of bounds";
+	if (rec->reserved)
+		return "reserved field in use";
 	return NULL;
 }
 

@@ -94,13 +94,15 @@ int preserve_file_restore_user(struct preserve_file *pf,
 bool preserve_file_charge(struct preserve_file *pf, unsigned long nr)
 {
 	u64 all = preserve_file_mapping(pf)->nrpages + pf->nr_unrestored + nr;
-	unsigned long locked;
+	long locked;
 
 	if (likely(!pf->ucounts) || all <= pf->nr_charged)
 		return true;
 	nr = all - pf->nr_charged;
 	locked = inc_rlimit_ucounts(pf->ucounts, UCOUNT_RLIMIT_MEMLOCK, nr);
-	if (locked > pf->most && all > pf->nr_crossed) {
+	/* LONG_MAX: more than a user namespace may have. */
+	if ((locked == LONG_MAX || (unsigned long)locked > pf->most) &&
+	    all > pf->nr_crossed) {
 		dec_rlimit_ucounts(pf->ucounts, UCOUNT_RLIMIT_MEMLOCK, nr);
 		return false;
 	}

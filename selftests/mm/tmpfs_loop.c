@@ -42,14 +42,14 @@ static void fill(int loop, unsigned int round)
 }
 
 /* Most of what is free, in lent memory as well. Its content does not matter. */
-static void *occupy(__u64 *size)
+static void *others_memory(__u64 *size)
 {
 	void *memory;
 
 	*size = meminfo_bytes("MemFree") * 7 / 10;
 	memory = mmap(NULL, *size, PROT_READ | PROT_WRITE,
 		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	require(memory != MAP_FAILED, "occupy memory");
+	require(memory != MAP_FAILED, "occupy the rest");
 	return memory;
 }
 
@@ -65,7 +65,7 @@ static void all(void)
 	require(backing >= 0 && !ftruncate(backing, SIZE), "a file");
 	require(!pool_set("size", POOL_SIZE), "a pool");
 	pool_await("lent", POOL_SIZE / 2);
-	memory = occupy(&size);
+	memory = others_memory(&size);
 	text_write("/proc/sys/vm/dirty_bytes", "4194304");
 	for (round = 0; round < ROUNDS; round++) {
 		loop = loop_start(backing);
