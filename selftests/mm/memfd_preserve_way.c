@@ -85,7 +85,8 @@ static void after(void)
 	check(left, "%lld of %lld bytes were not brought in yet",
 	      (long long)left, (long long)all);
 	err = result(pid);
-	check(err == EBUSY, "packing has given way: %d", err);
+	/* It stops if it comes to a step while the tree is written, which takes a moment. */
+	check(!err || err == EBUSY, "packing gives way, or goes on: %d", err);
 	close(session);
 	check(!text_write(COMPACT, "1"), "and is done later");
 	check(!pattern_check(fd, 1, 0, MIB(size_mib)), "the file is whole");
