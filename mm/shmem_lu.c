@@ -293,13 +293,13 @@ void shmem_lu_set_pool(struct shmem_sb_info *sbinfo, bool pool)
 
 /**
  * shmem_lu_option - The mount option "preserve".
- * @fc:   Who mounts.
+ * @fc:   The mount's.
  * @pool: Set to true.
  *
  * Its memory cannot be swapped out: the rule is that of "noswap".
  *
  * Context: Process context.
- * Return: 0; -EOPNOTSUPP without KHO or LUO; -EINVAL for who has no right.
+ * Return: 0; -EOPNOTSUPP without KHO or LUO; -EINVAL without the right.
  */
 int shmem_lu_option(struct fs_context *fc, bool *pool)
 {

@@ -279,8 +279,8 @@ unsigned char __shmem_lu_incore(struct address_space *mapping, pgoff_t index)
 }
 
 /*
- * Both ask the map first. The inode is locked, so what is unrestored there can only
- * come into the page cache meanwhile: whoever asks in this order misses nothing.
+ * Both ask the page cache last. The inode is locked, so what is unrestored in the map can
+ * only come into the page cache meanwhile: in this order nothing is missed.
  */
 static loff_t seek_data(struct address_space *mapping, loff_t start, loff_t end)
 {

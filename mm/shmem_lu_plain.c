@@ -248,9 +248,9 @@ static int enter_for_good(struct inode *inode)
  * @cmd:  The ioctl.
  * @arg:  Unused.
  *
- * A file that does not get there as a whole leaves what has moved in the pool, where it can
- * be swapped out no more than before, and others on the same file find the pool exhausted
- * meanwhile: this is for those who may lock any amount of memory, as preserving is.
+ * A file that does not get there as a whole is a plain one as before, but what has moved
+ * stays in the pool until it is moved, swapped out or freed, and while it is on its way new
+ * pages of it come from the pool alone: so it takes the right to lock any amount of memory.
  *
  * Context: Process context.
  * Return: 0; -ENOTTY for any other ioctl; -EBADF if @file is not open for writing; -EPERM

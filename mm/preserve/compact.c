@@ -52,13 +52,13 @@
 /* Each pass finds what the one before has uncovered. */
 #define PASSES		4
 
-/* Pages that are restored, or moved, before somebody who waits has his turn. */
+/* Pages that are restored, or moved, before waiting writers and pauses have their turn. */
 #define STEP		pageblock_nr_pages
 
 /* Held while folios of any file are on their way: one step. */
 static DEFINE_MUTEX(move_lock);
 
-/* Somebody waits to seal a file for the next kernel: stop. Written under move_lock. */
+/* Files are being sealed for the next kernel: stop. Written under move_lock. */
 static int pauses;
 
 /**
@@ -204,8 +204,8 @@ static bool segment_scattered(const struct segment *seg)
 }
 
 /*
- * Moves some pages, unless somebody has asked for a pause. He who did may have sealed
- * the file since, and let go again.
+ * Moves some pages, unless there is a pause. The file may also have been sealed in one that
+ * is over.
  */
 static int step_move(struct preserve_file *pf, pgoff_t index, unsigned long nr,
 		     unsigned long pfn)
@@ -456,7 +456,7 @@ void preserve_compact_pause(void)
 /**
  * preserve_compact_resume - Undo preserve_compact_pause().
  *
- * Who moves folios afterwards sees what the caller has done to files until now.
+ * Packing that goes on afterwards sees what the caller has done to files until now.
  *
  * Context: Process context.
  */

@@ -991,7 +991,7 @@ int preserve_file_wait(struct preserve_file *pf)
  * @pf:  The file, its map empty.
  * @map: From preserve_record_take(). Its pages belong to @pf afterwards.
  *
- * Context: Nobody else uses the file; but who walks over all files may look at it.
+ * Context: Nobody else uses the file; but a walk over all files may look at it.
  */
 void preserve_file_adopt(struct preserve_file *pf, struct prmap *map)
 {

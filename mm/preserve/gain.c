@@ -6,14 +6,14 @@
  * have room, and a large folio can be smaller ones. A single page that no node has at
  * hand waits in preserve_pool_insist(): for whoever holds preserve_size_lock, and until
  * searches of everything have found nothing. Whoever holds the lock for long serves
- * those who wait now and then, by preserve_pool_serve().
+ * waiting allocations now and then, by preserve_pool_serve().
  *
  * A search of everything looks at all lent blocks, a part of them at a time, then at all
  * of the node's memory. It takes a fifth of the time at most, however often it is asked
  * for: not_before says when the next one may begin.
  *
- * The wait ends when nobody has got anywhere for long. The lock's holder may wait for I/O
- * or for a file system in user space, and that for the very page.
+ * The wait ends when neither the lock's holder nor a search has got on for long. The holder
+ * may wait for I/O or for a file system in user space, and that for the very page.
  */
 #include <linux/gfp.h>
 #include <linux/jiffies.h>
@@ -42,7 +42,7 @@
 /* Searches of everything in vain, one after the other, before a page is refused. */
 #define IN_VAIN		3
 
-/* A wait ends when for so long nobody has got anywhere. */
+/* A wait ends when for so long neither the lock's holder nor a search has got on. */
 #define STUCK		(30 * HZ)
 
 /* When a search ended, or the lock's holder had done a step. */
@@ -262,7 +262,7 @@ static void insist_once(int nid, bool search)
 	schedule_timeout_killable(1);
 }
 
-/* When anybody has got on, since @begin. A pause between two searches is no standstill. */
+/* The last sign of life since @begin. A pause between two searches is no standstill. */
 static unsigned long last_alive(const struct preserve_node *node,
 				unsigned long begin)
 {
@@ -296,8 +296,8 @@ static bool any_has_room(const nodemask_t *nodes)
  *
  * Context: Process context, no folio locked.
  * Return: True if it is worth trying again. False if searches that began after the
- *         call have found nothing, nobody has got anywhere for long, or the task is
- *         killed.
+ *         call have found nothing, neither the lock's holder nor a search has got on for
+ *         long, or the task is killed.
  */
 bool preserve_pool_insist(int nid, const nodemask_t *allowed, gfp_t gfp,
 			  unsigned long begin)
@@ -327,7 +327,7 @@ bool preserve_pool_insist(int nid, const nodemask_t *allowed, gfp_t gfp,
 }
 
 /**
- * preserve_pool_serve - Gain blocks for those who wait, in the middle of something else.
+ * preserve_pool_serve - Gain blocks for waiting allocations, in the middle of something else.
  *
  * Whoever holds preserve_size_lock for long calls it now and then.
  *

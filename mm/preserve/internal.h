@@ -4,7 +4,7 @@
  *
  *	pool.c    pool blocks: allocation and freeing of frames
  *	size.c    how large the pool is: target, limit, the worker
- *	gain.c    growth on demand, and who waits for it
+ *	gain.c    growth on demand, and allocations that wait for it
  *	evacuate.c  gaining blocks by moving other memory away
  *	lend.c    idle blocks that serve movable allocations meanwhile
  *	move.c    moving folios into the pool and within it

@@ -58,7 +58,7 @@
 /* Blocks that are let go of in one go, with interrupts off. */
 #define BATCH		64
 
-/* Looks at a folio that somebody holds for a moment, before the task sleeps. */
+/* Looks at a folio that another task holds for a moment, before this one sleeps. */
 #define SPINS		1000
 
 /* In page->private of a frame that is free, but claimed for the next kernel. */
@@ -1395,7 +1395,7 @@ void preserve_folio_to_frames(struct folio *folio)
 	unsigned int i, nr = folio_nr_pages(folio), spins = 0;
 	struct page *page = &folio->page;
 
-	/* Who walks frames may hold it for a moment, and this CPU may be his. */
+	/* A walk over frames may hold it for a moment, and need this CPU. */
 	while (!folio_ref_freeze(folio, 1)) {
 		if (++spins % SPINS)
 			cpu_relax();

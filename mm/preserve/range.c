@@ -89,7 +89,7 @@ static unsigned long place_find(int nid, unsigned long nr_pages, long *least,
 unsigned long preserve_alloc_range(int nid, unsigned int order)
 {
 	unsigned long nr_blocks = 1UL << (order - pageblock_order);
-	unsigned long pfn = 0, room, size;
+	unsigned long pfn = 0;
 	long least = 0;
 	bool got = false;
 
@@ -99,9 +99,8 @@ unsigned long preserve_alloc_range(int nid, unsigned int order)
 		return 0;
 	preserve_pool_drain();
 	do {
-		size = preserve_pool_size();
-		room = preserve_pool_max > size ? preserve_pool_max - size : 0;
-		pfn = place_find(nid, 1UL << order, &least, pfn, room);
+		pfn = place_find(nid, 1UL << order, &least, pfn,
+				 preserve_pool_room());
 		if (pfn)
 			got = place_gain(pfn, nr_blocks) &&
 			      preserve_blocks_take(pfn, nr_blocks);

@@ -4,8 +4,8 @@
  * ordinary user has of them counts as locked memory (RLIMIT_MEMLOCK).
  *
  * The count is that of the user who has made the file, as for SysV shared memory that
- * is locked, and so is the limit, as it was then: who writes the file does not matter.
- * Files of those who may lock any amount are not counted.
+ * is locked, and so is the limit, as it was then, whichever task writes the file. Files of
+ * users that may lock any amount are not counted.
  *
  * Life: preserve_file_set_user() when the file is made; preserve_file_charge() before
  * pages come, under the lock under which they do; preserve_file_uncharge() when they

@@ -46,15 +46,17 @@ static void on_bus(int sig)
 /* True if the page cannot be had. */
 static bool faults(int fd, off_t offset)
 {
-	volatile char *const map = place_map(fd, offset, PAGE);
-	volatile bool failed = true;
+	static bool failed;
+	static void *map;
 
+	map = place_map(fd, offset, PAGE);
+	failed = true;
 	signal(SIGBUS, on_bus);
 	if (!sigsetjmp(fault, 1)) {
-		*map = 1;
+		place_touch(map);
 		failed = false;
 	}
-	munmap((char *)map, PAGE);
+	munmap(map, PAGE);
 	return failed;
 }
 
@@ -121,7 +123,7 @@ static void has_a_limit(int unused)
 	say(pattern_write(fd, 1, 0, PAGE) == -EDQUOT, "the limit is that outside\n");
 }
 
-/* The file is root's: he may have it, whoever writes. */
+/* The file is root's, so it has no limit. */
 static void writes_for_root(int fd)
 {
 	say(!pattern_write(fd, 1, 0, 2 * LIMIT), "root's file has no limit\n");
@@ -193,7 +195,7 @@ static void fills(int channel)
 		pause();
 }
 
-/* A user's file, in the hands of who preserves. */
+/* A user's file, in the hands of the task that preserves. */
 static int kept(void)
 {
 	char text[64] = "";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Nobody who writes fails because of house-keeping: while the pool shrinks and grows, is
+ * No writer fails because of house-keeping: while the pool shrinks and grows, is
  * packed, or takes all back that it has lent, the pages that it may have are to be had.
  * Also for those that must not wait for I/O.
  */
