@@ -37,6 +37,21 @@ struct section *book_link(struct book *book, unsigned int no)
 	return section_at(book, book->links, no);
 }
 
+struct section *book_section(struct book *book, unsigned int no)
+{
+	__u64 table = no < book->nr_dirs ? book->dirs : book->links, pos;
+	struct section *sec;
+
+	no -= no < book->nr_dirs ? 0 : book->nr_dirs;
+	if (table >= BOOK_PAGE || no >= (BOOK_PAGE - table) / sizeof(pos))
+		return NULL;
+	memcpy(&pos, (char *)book + table + no * sizeof(pos), sizeof(pos));
+	if (pos > BOOK_PAGE - sizeof(*sec))
+		return NULL;
+	sec = (struct section *)((char *)book + pos);
+	return sec->length <= BOOK_PAGE - sizeof(*sec) - pos ? sec : NULL;
+}
+
 size_t number_len(const __u8 *at)
 {
 	size_t len = 1;

@@ -84,6 +84,12 @@ struct entry {
 struct section *book_dir(struct book *book, unsigned int no);
 struct section *book_link(struct book *book, unsigned int no);
 
+/*
+ * The same of a book of a page that may be damaged, with links behind directories; NULL
+ * if the section is not whole within the page.
+ */
+struct section *book_section(struct book *book, unsigned int no);
+
 /* The only entry of that name, and the section that it is in. */
 struct entry book_entry(struct book *book, const char *name,
 			struct section **sec);

@@ -87,7 +87,7 @@ static void record_hurt(int mem, struct record *rec, unsigned int nr)
 
 	/* What an earlier kernel has left in free memory. */
 	if (!leaf || !leaf->nr || leaf->nr > LEAF_WORDS)
-		return;
+		goto out;
 	switch (below(3)) {
 	case 0:
 		hurt(rec, sizeof(*rec) - sizeof(rec->csum));
@@ -104,25 +104,30 @@ static void record_hurt(int mem, struct record *rec, unsigned int nr)
 		if (is_sealed(nr) && leaf->nr <= LEAF_WORDS)
 			leaf_seal(rec, leaf);
 	}
-	munmap(leaf, PAGE);
 	nr_hurt++;
+out:
+	if (leaf)
+		munmap(leaf, PAGE);
 }
 
 /* The beginning, a section's header or what is in it. */
 static void book_hurt(struct book *book, unsigned int nr)
 {
-	unsigned int sections = book->nr_dirs + book->nr_links, no = below(sections + 1);
+	unsigned int sections = book->nr_dirs + book->nr_links, no = below(sections + 1ULL);
 	struct section *sec;
 
-	nr_hurt++;
 	if (no == sections) {
 		hurt(book, offsetof(struct book, csum));
 		if (is_sealed(nr))
 			book_seal(book);
+		nr_hurt++;
 		return;
 	}
-	sec = no < book->nr_dirs ? book_dir(book, no) :
-				   book_link(book, no - book->nr_dirs);
+	sec = book_section(book, no);
+	/* What an earlier kernel has left, and this test has damaged then. */
+	if (!sec || !sec->length)
+		return;
+	nr_hurt++;
 	if (below(4))
 		hurt(sec->bytes, sec->length);
 	else
