@@ -135,6 +135,8 @@ typedef int preserve_insert_fn(struct address_space *mapping,
  *            the lock.
  * @restored: Behind the index that was asked for last: a hint.
  * @spare:    Map pages, while there are such: so that the map can lose an index.
+ * @locks:    While a folio is made: one for each stretch of the file; see demand.c. Owned.
+ * @nr_locks: How many, a power of two.
  * @restore_sem: Held for reading to make a folio, for writing to drop a range.
  * @insert:   Makes folios part of the file.
  * @complete: If set, called when the last unrestored folio has been made.
@@ -166,6 +168,8 @@ struct preserve_file {
 	u64 nr_unrestored;
 	pgoff_t restored;
 	void *spare[4];
+	struct mutex *locks;		/* each while a folio is made */
+	unsigned int nr_locks;
 	struct rw_semaphore restore_sem;
 	preserve_insert_fn *insert;
 	void (*complete)(struct preserve_file *pf);

@@ -18,7 +18,7 @@
 #define pr_fmt(fmt) "preserve: " fmt
 
 #include <linux/folio_batch.h>
-#include <linux/hash.h>
+#include <linux/log2.h>
 #include <linux/memcontrol.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
@@ -34,8 +34,8 @@
 
 #include "internal.h"
 
-/* Two tasks that need the same folio: one makes it. */
-#define LOCK_BITS	6
+/* Mutexes of a file at most: two tasks that need the same folio, one makes it. */
+#define MAX_LOCKS	64UL
 
 /* Folios that are passed over with interrupts off, in search of what is missing. */
 #define SCAN		1024U
@@ -59,7 +59,8 @@
 /* Nobody is to be killed for work that nobody waits for. */
 #define PATIENT_GFP	(GFP_KERNEL | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
 
-static struct mutex locks[1 << LOCK_BITS];
+/* For files that there was no memory for mutexes of their own. */
+static DEFINE_MUTEX(common_lock);
 
 /* Pages of all files that are unrestored. */
 atomic_long_t preserve_nr_unrestored;
@@ -85,9 +86,23 @@ static unsigned int nr_workers __ro_after_init;
 
 static struct mutex *lock_of(const struct preserve_file *pf, pgoff_t index)
 {
-	unsigned long key = (unsigned long)pf + (index >> pageblock_order);
+	if (!pf->locks)
+		return &common_lock;
+	return &pf->locks[(index >> pageblock_order) & (pf->nr_locks - 1)];
+}
 
-	return &locks[hash_long(key, LOCK_BITS)];
+/* No file waits for another's: its owner may be slow, or short of memory. */
+static void locks_make(struct preserve_file *pf, u64 nr_pages)
+{
+	unsigned long nr = clamp(nr_pages >> pageblock_order, 1UL, MAX_LOCKS), i;
+
+	nr = rounddown_pow_of_two(nr);
+	pf->locks = kmalloc_objs(*pf->locks, nr);
+	if (!pf->locks)
+		return;
+	for (i = 0; i < nr; i++)
+		mutex_init(&pf->locks[i]);
+	pf->nr_locks = nr;
 }
 
 /**
@@ -525,6 +540,7 @@ void preserve_file_begin(struct preserve_file *pf, preserve_insert_fn *insert)
 	atomic_long_inc(&preserve_nr_retrieved);
 	if (!nr)
 		return;
+	locks_make(pf, nr);
 	for (i = 0; i < ARRAY_SIZE(pf->spare); i++)
 		pf->spare[i] = preserve_page_get();
 	pf->memcg = get_mem_cgroup_from_current();
@@ -671,9 +687,6 @@ int preserve_restore_all(void)
 void __init preserve_demand_init(void)
 {
 	unsigned int i;
-
-	for (i = 0; i < ARRAY_SIZE(locks); i++)
-		mutex_init(&locks[i]);
 
 	/* Without them everything is restored on demand. */
 	nr_workers = clamp(num_possible_cpus() / num_node_state(N_MEMORY), 1U,

@@ -161,6 +161,7 @@ void preserve_file_destroy(struct preserve_file *pf)
 	preserve_file_end(pf);
 	preserve_file_set_user(pf, NULL, ULONG_MAX);
 	prmap_destroy(&pf->map);
+	kfree(pf->locks);
 }
 
 /**

@@ -36,7 +36,7 @@
  *	  preserve_files_lock (file.c): the list of files
  *	  preserve_header_lock (mutex, handover.c): blocks that join and leave, and the
  *		image of them all
- *	  a file's restore_sem, then one of the mutexes of demand.c: a folio is made;
+ *	  a file's restore_sem, then one of its mutexes (demand.c): a folio is made;
  *		under the inode lock where a range is dropped or a file claimed
  *	    take_lock (mutex, frames.c): handed-over frames that find an owner
  *	    i_pages' xa_lock, interrupts off: a file's struct preserve_file
