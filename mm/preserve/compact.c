@@ -102,7 +102,7 @@ static int interrupted(void)
 {
 	if (fatal_signal_pending(current))
 		return -EINTR;
-	return READ_ONCE(pauses) ? -EBUSY : 0;
+	return READ_ONCE(pauses) || READ_ONCE(preserve_frozen) ? -EBUSY : 0;
 }
 
 /* Is one of these frames in a block that should be emptied? */
@@ -523,7 +523,7 @@ void preserve_vacate(unsigned long pfn, unsigned long nr)
 
 	if (!static_branch_unlikely(&preserve_pool_key))
 		return;
-	if (mutex_lock_killable(&preserve_size_lock))
+	if (!preserve_offline_lock())
 		return;
 	preserve_spare_range(pfn, pfn + nr);
 	any = range_hold(pfn, pfn + nr, &held);

@@ -353,6 +353,7 @@ void preserve_adopt(void);
 
 /* offline.c */
 void preserve_offline_init(void);
+bool preserve_offline_lock(void);
 
 /* file.c, restore.c */
 void preserve_file_adopt(struct preserve_file *pf, struct prmap *map);

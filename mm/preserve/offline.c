@@ -11,8 +11,28 @@
 #include <linux/mmzone.h>
 #include <linux/notifier.h>
 #include <linux/preserve.h>
+#include <linux/sched/signal.h>
 
 #include "internal.h"
+
+/**
+ * preserve_offline_lock - Take preserve_size_lock for memory that goes offline.
+ *
+ * The lock of its device is held, for which a kexec waits: so nothing waits here once the
+ * pool is frozen for one.
+ *
+ * Context: Process context.
+ * Return: False if the pool is frozen, or the task is killed: it is not taken.
+ */
+bool preserve_offline_lock(void)
+{
+	while (!mutex_trylock(&preserve_size_lock)) {
+		if (READ_ONCE(preserve_frozen) || fatal_signal_pending(current))
+			return false;
+		schedule_timeout_killable(1);
+	}
+	return true;
+}
 
 static int offline_notify(struct notifier_block *nb, unsigned long action,
 			  void *data)
@@ -22,11 +42,13 @@ static int offline_notify(struct notifier_block *nb, unsigned long action,
 
 	if (action != MEM_GOING_OFFLINE)
 		return NOTIFY_OK;
-	guard(mutex)(&preserve_size_lock);
+	if (!preserve_offline_lock())
+		return notifier_from_errno(-EBUSY);
 	for (pfn = arg->start_pfn; pfn < end; pfn += pageblock_nr_pages)
 		if (preserve_pool_owns(pfn, 1))
-			return notifier_from_errno(-EBUSY);
-	return NOTIFY_OK;
+			break;
+	mutex_unlock(&preserve_size_lock);
+	return pfn < end ? notifier_from_errno(-EBUSY) : NOTIFY_OK;
 }
 
 void __init preserve_offline_init(void)
