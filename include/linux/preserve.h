@@ -25,6 +25,7 @@ struct address_space;
 struct folio;
 struct folio_batch;
 struct mem_cgroup;
+struct oom_control;
 struct page;
 struct seq_file;
 struct ucounts;
@@ -80,6 +81,43 @@ static inline bool preserve_pool_block(const struct page *page)
 {
 	return static_branch_unlikely(&preserve_pool_key) &&
 	       get_pfnblock_bit(page, page_to_pfn(page), PB_preserve);
+}
+
+bool __preserve_yield_folio(struct folio *folio, unsigned long *moving);
+bool __preserve_yield_free(const struct oom_control *oc);
+
+/**
+ * preserve_yield_folio - Let a folio be pinned for long where it is.
+ * @folio:  Pinned by the caller, and in a place from which it would have to move.
+ * @moving: Pages that the caller is about to move. Those of @folio are added if it is to
+ *          move, too.
+ *
+ * As long as there is enough memory to move to, it moves, and the pool keeps its block.
+ *
+ * Context: Process context, may sleep.
+ * Return: True if the folio may be pinned now: its block has left the pool, maybe for
+ *         another task.
+ */
+static inline bool preserve_yield_folio(struct folio *folio,
+					unsigned long *moving)
+{
+	return static_branch_unlikely(&preserve_pool_key) &&
+	       __preserve_yield_folio(folio, moving);
+}
+
+/**
+ * preserve_yield_free - Let free memory in lent blocks be found by an allocation.
+ * @oc: The allocation: its zones, nodes and flags.
+ *
+ * The page allocator calls it before the OOM killer.
+ *
+ * Context: Process context, oom_lock held; allocates nothing.
+ * Return: True if a block has left the pool, so that it is worth trying again.
+ */
+static inline bool preserve_yield_free(const struct oom_control *oc)
+{
+	return static_branch_unlikely(&preserve_pool_key) &&
+	       __preserve_yield_free(oc);
 }
 
 void preserve_report_meminfo(struct seq_file *m);
@@ -280,6 +318,17 @@ unsigned long preserve_file_find_unrestored(struct preserve_file *pf,
 void preserve_map_release(struct prmap *map);
 
 #else /* !CONFIG_PRESERVE */
+
+static inline bool preserve_yield_folio(struct folio *folio,
+					unsigned long *moving)
+{
+	return false;
+}
+
+static inline bool preserve_yield_free(const struct oom_control *oc)
+{
+	return false;
+}
 
 static inline bool preserve_pool_free(struct page *page, unsigned int order)
 {

@@ -7,6 +7,7 @@
  *	gain.c    growth on demand, and allocations that wait for it
  *	evacuate.c  gaining blocks by moving other memory away
  *	lend.c    idle blocks that serve movable allocations meanwhile
+ *	yield.c   lent blocks that leave for memory that they may not serve
  *	move.c    moving folios into the pool and within it
  *	compact.c packing the pool
  *	range.c   ranges of whole blocks
@@ -42,6 +43,11 @@
  *	    i_pages' xa_lock, interrupts off: a file's struct preserve_file
  *	      frame_cache.lock, interrupts off: the frames one CPU has at hand
  *	        preserve_node.lock, interrupts off: the blocks of one node
+ *	the kernel's oom_lock: lent blocks are searched for free memory
+ *	  yield_lock (mutex, yield.c): a lent block leaves; nothing is allocated under it,
+ *		and it may be taken under any lock that an allocation is made with
+ *	    a zone's lock (the kernel's)
+ *	xa_lock of lent (lend.c): which blocks are lent; innermost
  *
  * Moving folios takes folio locks under preserve_size_lock; nobody may allocate
  * from the pool with a folio locked.
@@ -133,7 +139,8 @@ enum preserve_evacuate_result {
  * @spare_low: Fewer idle blocks than this wake the worker. preserve_size_lock
  *             covers this and what follows.
  * @spare_high: More of them wake it, too, to lend some.
- * @nr_lent:   Blocks that are lent out: in the pool, on no list here.
+ * @nr_lent:   Blocks that are lent out: in the pool, on no list here. The xa_lock of lent
+ *             (lend.c) covers it.
  * @search:    Where growth on demand goes on to look for blocks that cost little,
  *             a pfn.
  * @window:    Where it goes on to look for others.
@@ -285,8 +292,15 @@ unsigned long preserve_reclaim_lent_from(int nid, unsigned long nr_blocks,
 					 unsigned long *from);
 bool preserve_reclaim_at(unsigned long pfn);
 bool preserve_is_lent(unsigned long pfn);
+bool preserve_lent_claim(unsigned long pfn, unsigned long nr);
+void preserve_lent_unclaim(unsigned long pfn, unsigned long nr);
+void preserve_lent_end(unsigned long pfn, struct zone *zone);
+unsigned long preserve_lent_next(unsigned long pfn, unsigned long end);
 bool preserve_drop_lent(unsigned long pfn);
 unsigned long preserve_drop_some_lent(int nid, unsigned long nr_blocks);
+
+/* yield.c */
+extern unsigned long preserve_nr_yielded;
 
 /* move.c */
 int preserve_move_pages(struct address_space *mapping, pgoff_t index,

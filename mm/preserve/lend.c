@@ -7,6 +7,8 @@
  * only movable allocations go there, and a long-term pin moves a page out first.
  * So taking a block back is alloc_contig_frozen_range(), as CMA does it.
  *
+ * Where other memory is short, a lent block leaves the pool instead: yield.c.
+ *
  * KHO does not know of lent blocks, the next kernel finds free memory there. It
  * learns the pool's size from the header and gains as many blocks again.
  */
@@ -37,14 +39,23 @@ struct taking {
 	unsigned int nomem;
 };
 
-/* What is lent, by pfn >> pageblock_order. Under preserve_size_lock. */
+/*
+ * What is lent, by pfn >> pageblock_order. Blocks come under preserve_size_lock, and go
+ * under it or by yielding. Who ends that a block is lent, or begins it, makes it BUSY
+ * first, and alone decides what becomes of it. The xa_lock, never taken from interrupts,
+ * covers the marks and the numbers of lent blocks.
+ */
 static DEFINE_XARRAY(lent);
+
+#define LENT	1
+#define BUSY	2
 
 /**
  * preserve_is_lent - Is this block lent out?
  * @pfn: Its first frame.
  *
- * Context: Any; for an answer that lasts, preserve_size_lock held.
+ * Context: Any. With preserve_size_lock held none becomes lent, but one may yield at any
+ *          time.
  * Return: True if it is.
  */
 bool preserve_is_lent(unsigned long pfn)
@@ -52,16 +63,109 @@ bool preserve_is_lent(unsigned long pfn)
 	return xa_load(&lent, pfn >> pageblock_order);
 }
 
-static void set_lent(unsigned long pfn, bool is_lent)
+/* Context: xa_lock of lent held. */
+static void lent_set(unsigned long pfn, unsigned long state)
+{
+	/* There is an entry: this allocates nothing. */
+	__xa_store(&lent, pfn >> pageblock_order, xa_mk_value(state), 0);
+}
+
+/* Context: xa_lock of lent held. */
+static void lent_count(struct zone *zone, long nr_blocks)
+{
+	struct preserve_node *node = &preserve_nodes[zone_to_nid(zone)];
+	long nr = nr_blocks * (long)pageblock_nr_pages;
+
+	zone->cma_pages += nr;
+	totalcma_pages += nr;
+	WRITE_ONCE(node->nr_lent, node->nr_lent + nr_blocks);
+}
+
+/* A block that is BUSY is lent, with all of its frames in the caller's hands. */
+static void lent_begin(unsigned long pfn)
 {
 	struct page *page = pfn_to_page(pfn);
-	long nr = is_lent ? pageblock_nr_pages : -(long)pageblock_nr_pages;
 
-	init_pageblock_migratetype(page, is_lent ? MIGRATE_CMA :
-						   MIGRATE_MOVABLE, false);
-	page_zone(page)->cma_pages += nr;
-	totalcma_pages += nr;
-	preserve_nodes[page_to_nid(page)].nr_lent += is_lent ? 1 : -1;
+	init_pageblock_migratetype(page, MIGRATE_CMA, false);
+	xa_lock(&lent);
+	lent_count(page_zone(page), 1);
+	xa_unlock(&lent);
+	free_contig_frozen_range(pfn, pageblock_nr_pages);
+	preserve_lent_unclaim(pfn, 1);
+}
+
+/**
+ * preserve_lent_claim - Claim lent blocks, to end that they are lent.
+ * @pfn: First frame of the first.
+ * @nr:  How many, neighbours.
+ *
+ * Context: Not from interrupts.
+ * Return: False if one of them is not lent, or another task's: nothing is changed.
+ */
+bool preserve_lent_claim(unsigned long pfn, unsigned long nr)
+{
+	unsigned long i;
+
+	xa_lock(&lent);
+	for (i = 0; i < nr; i++)
+		if (xa_load(&lent, (pfn >> pageblock_order) + i) !=
+		    xa_mk_value(LENT))
+			break;
+	if (i == nr)
+		for (i = 0; i < nr; i++)
+			lent_set(pfn + (i << pageblock_order), BUSY);
+	else
+		nr = 0;
+	xa_unlock(&lent);
+	return nr;
+}
+
+/**
+ * preserve_lent_unclaim - Undo preserve_lent_claim().
+ * @pfn: First frame of the first.
+ * @nr:  How many, neighbours.
+ *
+ * Context: As there.
+ */
+void preserve_lent_unclaim(unsigned long pfn, unsigned long nr)
+{
+	xa_lock(&lent);
+	for (; nr; nr--, pfn += pageblock_nr_pages)
+		lent_set(pfn, LENT);
+	xa_unlock(&lent);
+}
+
+/**
+ * preserve_lent_end - A block is not lent any more.
+ * @pfn:  Its first frame; from preserve_lent_claim(). The caller changes its type.
+ * @zone: Its zone.
+ *
+ * Context: As there.
+ */
+void preserve_lent_end(unsigned long pfn, struct zone *zone)
+{
+	xa_lock(&lent);
+	lent_count(zone, -1);
+	__xa_erase(&lent, pfn >> pageblock_order);
+	xa_unlock(&lent);
+}
+
+/**
+ * preserve_lent_next - Walk over lent blocks.
+ * @pfn: Where to begin.
+ * @end: Where to end.
+ *
+ * Context: Any. A glance: what is found may not be lent any more.
+ * Return: The first frame of the first block at or behind @pfn; @end if there is none.
+ */
+unsigned long preserve_lent_next(unsigned long pfn, unsigned long end)
+{
+	unsigned long index = pfn >> pageblock_order;
+
+	if (pfn >= end || !xa_find(&lent, &index, (end - 1) >> pageblock_order,
+				   XA_PRESENT))
+		return end;
+	return index << pageblock_order;
 }
 
 /**
@@ -77,7 +181,7 @@ int preserve_lend(struct preserve_block *block)
 	unsigned long index = pfn >> pageblock_order;
 	int err;
 
-	err = xa_err(xa_store(&lent, index, xa_mk_value(1), GFP_KERNEL));
+	err = xa_err(xa_store(&lent, index, xa_mk_value(BUSY), GFP_KERNEL));
 	if (err)
 		return err;
 	err = preserve_block_quit(block);
@@ -85,8 +189,7 @@ int preserve_lend(struct preserve_block *block)
 		xa_erase(&lent, index);
 		return err;
 	}
-	set_lent(pfn, true);
-	free_contig_frozen_range(pfn, pageblock_nr_pages);
+	lent_begin(pfn);
 	return 0;
 }
 
@@ -123,17 +226,23 @@ unsigned long preserve_lend_surplus(int nid, unsigned long keep)
 /* Takes the frames of @nr lent blocks out of the page allocator. */
 static int run_take(unsigned long pfn, unsigned long nr)
 {
+	struct page *page;
 	unsigned long i;
 	int err;
 
+	if (!preserve_lent_claim(pfn, nr))
+		return -EBUSY;
 	err = alloc_contig_frozen_range(pfn, pfn + (nr << pageblock_order),
 					ACR_FLAGS_CMA, GFP_KERNEL |
 					__GFP_NOWARN | __GFP_RETRY_MAYFAIL);
-	if (err)
+	if (err) {
+		preserve_lent_unclaim(pfn, nr);
 		return err;
+	}
 	for (i = 0; i < nr; i++, pfn += pageblock_nr_pages) {
-		set_lent(pfn, false);
-		xa_erase(&lent, pfn >> pageblock_order);
+		page = pfn_to_page(pfn);
+		init_pageblock_migratetype(page, MIGRATE_MOVABLE, false);
+		preserve_lent_end(pfn, page_zone(page));
 	}
 	return 0;
 }

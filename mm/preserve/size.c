@@ -41,8 +41,9 @@
 #define AHEAD_PAUSE	(HZ / 4)
 #define WANT_PAUSE	(5 * HZ)
 
-/* Attempts of the worker to reach preserve_pool_want. */
-#define WANT_TRIES	6
+/* Attempts of the worker to reach preserve_pool_want, and the pause after that many. */
+#define WANT_TRIES	6U
+#define WANT_LONG_PAUSE	(300 * HZ)
 
 /* Covers which blocks are the pool's, see internal.h. */
 DEFINE_MUTEX(preserve_size_lock);
@@ -56,9 +57,13 @@ unsigned long preserve_max_set = PRESERVE_NO_MAX;
 
 bool preserve_pool_lend = true;
 
-/* How often the worker has tried to reach the size, and when it may again. */
+/*
+ * How often the worker has tried to reach the size, and when it may again; how many blocks
+ * had yielded (yield.c) when it was there last.
+ */
 static unsigned int tries;
 static unsigned long want_not_before;
+static unsigned long reached_yielded;
 
 /* The worker is to run at once, and has not begun. */
 static bool urgent;
@@ -333,11 +338,12 @@ void preserve_pool_lend_now(void)
  */
 int preserve_pool_resize(unsigned long nr_blocks)
 {
-	unsigned long have;
+	unsigned long have, yielded;
 	int err = 0;
 
 	if (mutex_lock_killable(&preserve_size_lock))
 		return -EINTR;
+	yielded = READ_ONCE(preserve_nr_yielded);
 	have = preserve_pool_size();
 	if (nr_blocks > have && nr_blocks > preserve_pool_max) {
 		mutex_unlock(&preserve_size_lock);
@@ -347,8 +353,10 @@ int preserve_pool_resize(unsigned long nr_blocks)
 		err = pool_grow(nr_blocks - have);
 	else if (nr_blocks < have)
 		err = pool_shrink(have - nr_blocks);
+	yielded = READ_ONCE(preserve_nr_yielded) - yielded;
 	preserve_pool_want = err == -ENOMEM || err == -EINTR ?
-			     preserve_pool_size() : nr_blocks;
+			     min(preserve_pool_size() + yielded, nr_blocks) :
+			     nr_blocks;
 	forget_failures();
 	preserve_pool_lend_now();
 	mutex_unlock(&preserve_size_lock);
@@ -398,20 +406,40 @@ static void node_balance(int nid)
 	preserve_node_set_marks(node);
 }
 
+/*
+ * What the pool lacks that the worker may try to gain. After some attempts that is only what
+ * has yielded: it may be had again after hours, when pins have ended; the rest will not.
+ */
+static unsigned long want_lacks(unsigned long have)
+{
+	unsigned long want = min(preserve_pool_want, preserve_pool_max);
+	unsigned long lacks = have < want ? want - have : 0;
+
+	if (tries < WANT_TRIES)
+		return lacks;
+	return min(lacks, READ_ONCE(preserve_nr_yielded) - reached_yielded);
+}
+
 /* Tries to reach the size, now or, if it has just failed, later. */
 static void want_reach(void)
 {
-	unsigned long want = min(preserve_pool_want, preserve_pool_max);
+	/* Before the size: a block that yields leaves the pool before it counts here. */
+	unsigned long yielded = READ_ONCE(preserve_nr_yielded);
 	unsigned long have = preserve_pool_size();
 
-	if (have >= want)
+	if (have >= min(preserve_pool_want, preserve_pool_max)) {
+		reached_yielded = yielded;
+		tries = 0;
 		return;
-	if (time_after_eq(jiffies, want_not_before)) {
-		pool_grow(want - have);
-		want_not_before = jiffies + WANT_PAUSE;
-		tries++;
 	}
-	if (preserve_pool_size() < preserve_pool_want && tries < WANT_TRIES)
+	if (time_after_eq(jiffies, want_not_before)) {
+		if (preserve_memory_left(pageblock_nr_pages))
+			pool_grow(want_lacks(have));
+		tries = min(tries + 1, WANT_TRIES);
+		want_not_before = jiffies + (tries < WANT_TRIES ? WANT_PAUSE :
+								  WANT_LONG_PAUSE);
+	}
+	if (want_lacks(preserve_pool_size()))
 		preserve_pool_kick(max(want_not_before - jiffies, 1UL));
 }
 
@@ -435,15 +463,23 @@ static void pool_work(struct work_struct *work)
 
 /**
  * preserve_pool_kick - Let the worker look after the pool.
- * @delay: Jiffies from now.
+ * @delay: Jiffies from now, at the latest.
  *
  * Context: Any.
  */
 void preserve_pool_kick(unsigned long delay)
 {
 	if (delay) {
-		if (!delayed_work_pending(&worker))
-			queue_delayed_work(system_dfl_wq, &worker, delay);
+		if (READ_ONCE(urgent))
+			return;
+		/* Without a timer it is about to run. */
+		if (!queue_delayed_work(system_dfl_wq, &worker, delay) &&
+		    timer_pending(&worker.timer) &&
+		    time_before(jiffies + delay, READ_ONCE(worker.timer.expires)))
+			mod_delayed_work(system_dfl_wq, &worker, delay);
+		/* If it has become urgent meanwhile. */
+		if (READ_ONCE(urgent))
+			mod_delayed_work(system_dfl_wq, &worker, 0);
 	} else if (!READ_ONCE(urgent)) {
 		WRITE_ONCE(urgent, true);
 		mod_delayed_work(system_dfl_wq, &worker, 0);

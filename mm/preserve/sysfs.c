@@ -82,6 +82,11 @@ static u64 show_lent(int nid)
 	return blocks_to_bytes(stat_of(nid).nr_lent);
 }
 
+static u64 show_yielded(int nid)
+{
+	return blocks_to_bytes(READ_ONCE(preserve_nr_yielded));
+}
+
 static u64 show_largest_free(int nid)
 {
 	unsigned long largest = 0;
@@ -279,6 +284,7 @@ static struct preserve_attr preserve_attrs[] = {
 	PRESERVE_RO(used, 0444),
 	PRESERVE_RO(idle, 0444),
 	PRESERVE_RO(lent, 0444),
+	PRESERVE_RO(yielded, 0444),
 	PRESERVE_RO(largest_free, 0400),
 	PRESERVE_RO(poisoned, 0444),
 	PRESERVE_RO(preserved, 0444),

@@ -70,6 +70,14 @@ TRACE_EVENT(preserve_lend,
 	    TP_printk("nid=%d blocks=%lu", __entry->nid, __entry->nr_blocks)
 );
 
+TRACE_EVENT(preserve_yield,
+	    TP_PROTO(unsigned long pfn),
+	    TP_ARGS(pfn),
+	    TP_STRUCT__entry(__field(unsigned long, pfn)),
+	    TP_fast_assign(__entry->pfn = pfn;),
+	    TP_printk("pfn=%#lx", __entry->pfn)
+);
+
 TRACE_EVENT(preserve_evacuate,
 	    TP_PROTO(unsigned long pfn, unsigned int nr_blocks,
 		     unsigned long moved, int err),
