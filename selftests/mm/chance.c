@@ -8,7 +8,7 @@
 
 #include "stage.h"
 
-static __u64 state;
+static __thread __u64 state;
 
 void chance_start(const char *text)
 {
@@ -18,6 +18,11 @@ void chance_start(const char *text)
 		require(getrandom(&state, sizeof(state), 0) == sizeof(state),
 			"a random seed");
 	state |= 1;
+}
+
+void chance_go_on(__u64 seed)
+{
+	state = seed | 1;
 }
 
 __u64 chance_seed(void)

@@ -9,6 +9,9 @@
 /* Begins with the number in @text, or a random one if that is NULL. */
 void chance_start(const char *text);
 
+/* The same with a number; each thread has its own. */
+void chance_go_on(__u64 seed);
+
 /* What chance_start() would go on by: print it. */
 __u64 chance_seed(void);
 

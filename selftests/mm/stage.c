@@ -60,12 +60,20 @@ static void close_plan(void)
 	ksft_set_plan(checks);
 }
 
+void stage_load_next(void)
+{
+	static bool loaded;
+	int err = loaded ? 0 : vm_load_next();
+
+	require(!err, "load the next kernel: %d", err);
+	loaded = true;
+}
+
 void stage_next_after(void (*last)(void))
 {
 	int err;
 
-	err = vm_load_next();
-	require(!err, "load the next kernel: %d", err);
+	stage_load_next();
 	close_plan();
 	if (ksft_get_fail_cnt())
 		ksft_exit_fail();

@@ -34,6 +34,9 @@ int stage_run_rounds(stage_fn run, unsigned int nr);
 /* 0 in the first kernel. */
 unsigned int stage_number(void);
 
+/* Loads the next kernel, which happens with the stage's end otherwise. */
+void stage_load_next(void);
+
 /*
  * Enters the next kernel at once. Only for a function that has to do it from
  * a place of its own: returning from it does the same.
