@@ -285,6 +285,19 @@ static unsigned long run_reclaim(struct taking *t, unsigned long pfn,
 	       run_reclaim(t, pfn + (half << pageblock_order), nr - half);
 }
 
+/* How many neighbours from block number @index on are lent, in one zone; 0 if none is. */
+static unsigned long run_length(unsigned long index, unsigned long most)
+{
+	const struct zone *zone = page_zone(pfn_to_page(index << pageblock_order));
+	unsigned long nr = 0;
+
+	while (nr < most && xa_load(&lent, index + nr) &&
+	       !preserve_is_spared((index + nr) << pageblock_order) &&
+	       page_zone(pfn_to_page((index + nr) << pageblock_order)) == zone)
+		nr++;
+	return nr;
+}
+
 /*
  * The next run of blocks of @nid that are lent, from block number *@from on; that is
  * then where it begins. What other nodes have lent is not looked at, as far as nodes
@@ -294,24 +307,18 @@ static unsigned long run_find(int nid, unsigned long *from, unsigned long most)
 {
 	unsigned long end = node_end_pfn(nid) >> pageblock_order;
 	unsigned long index, nr = 0;
-	struct zone *zone;
 
 	index = max(*from, node_start_pfn(nid) >> pageblock_order);
 	while (xa_find(&lent, &index, end, XA_PRESENT)) {
-		if (pfn_to_nid(index << pageblock_order) == nid &&
-		    !preserve_is_spared(index << pageblock_order))
+		/* One that has just yielded makes no run. */
+		if (pfn_to_nid(index << pageblock_order) == nid)
+			nr = run_length(index, most);
+		if (nr)
 			break;
 		index++;
 		cond_resched();
 	}
 	*from = index;
-	if (index > end || !xa_load(&lent, index))
-		return 0;
-	zone = page_zone(pfn_to_page(index << pageblock_order));
-	while (nr < most && xa_load(&lent, index + nr) &&
-	       !preserve_is_spared((index + nr) << pageblock_order) &&
-	       page_zone(pfn_to_page((index + nr) << pageblock_order)) == zone)
-		nr++;
 	return nr;
 }
 

@@ -19,7 +19,7 @@
  * preserve_offline_lock - Take preserve_size_lock for memory that goes offline.
  *
  * The lock of its device is held, for which a kexec waits: so nothing waits here once the
- * pool is frozen for one.
+ * pool is frozen for one. It does not queue for the lock: others may come first for a while.
  *
  * Context: Process context.
  * Return: False if the pool is frozen, or the task is killed: it is not taken.

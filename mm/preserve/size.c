@@ -45,6 +45,9 @@
 #define WANT_TRIES	6U
 #define WANT_LONG_PAUSE	(300 * HZ)
 
+/* The pause before another look whether there is memory for an attempt. */
+#define WANT_LOOK_PAUSE	(15 * HZ)
+
 /* Covers which blocks are the pool's, see internal.h. */
 DEFINE_MUTEX(preserve_size_lock);
 
@@ -420,27 +423,44 @@ static unsigned long want_lacks(unsigned long have)
 	return min(lacks, READ_ONCE(preserve_nr_yielded) - reached_yielded);
 }
 
+/* One attempt. As long as there is no memory for what has yielded, it does not count. */
+static void want_try(unsigned long have)
+{
+	unsigned long before = preserve_pool_size(), after;
+
+	if (preserve_memory_left(pageblock_nr_pages)) {
+		pool_grow(want_lacks(have));
+	} else if (READ_ONCE(preserve_nr_yielded) != reached_yielded) {
+		want_not_before = jiffies + WANT_LOOK_PAUSE;
+		return;
+	}
+	after = preserve_pool_size();
+	if (after > before)
+		reached_yielded += min(after - before,
+				       READ_ONCE(preserve_nr_yielded) - reached_yielded);
+	tries = min(tries + 1, WANT_TRIES);
+	want_not_before = jiffies + (tries < WANT_TRIES ? WANT_PAUSE :
+							  WANT_LONG_PAUSE);
+}
+
 /* Tries to reach the size, now or, if it has just failed, later. */
 static void want_reach(void)
 {
 	/* Before the size: a block that yields leaves the pool before it counts here. */
-	unsigned long yielded = READ_ONCE(preserve_nr_yielded);
+	unsigned long yielded = smp_load_acquire(&preserve_nr_yielded);
 	unsigned long have = preserve_pool_size();
+	long delay;
 
 	if (have >= min(preserve_pool_want, preserve_pool_max)) {
 		reached_yielded = yielded;
 		tries = 0;
 		return;
 	}
-	if (time_after_eq(jiffies, want_not_before)) {
-		if (preserve_memory_left(pageblock_nr_pages))
-			pool_grow(want_lacks(have));
-		tries = min(tries + 1, WANT_TRIES);
-		want_not_before = jiffies + (tries < WANT_TRIES ? WANT_PAUSE :
-								  WANT_LONG_PAUSE);
-	}
+	if (time_after_eq(jiffies, want_not_before))
+		want_try(have);
+	delay = want_not_before - jiffies;
 	if (want_lacks(preserve_pool_size()))
-		preserve_pool_kick(max(want_not_before - jiffies, 1UL));
+		preserve_pool_kick(max(delay, 1L));
 }
 
 static void pool_work(struct work_struct *work)

@@ -42,31 +42,36 @@
 /* Free pages that a block has to have, at first. */
 #define WORTH		(pageblock_nr_pages / 2)
 
-/* A search does not begin again so soon after one in vain, and not anew before that. */
-#define VAIN_PAUSE	HZ
+/* After a search in vain: so long, or so many times as long as it took. */
+#define VAIN_PAUSE	((unsigned long)HZ)
+#define VAIN_PART	4
+
+/* Older searches say nothing of what is free now. */
 #define SEARCH_AGE	(10 * HZ)
 
 /**
- * struct yield_search - Where a node's search for free memory in lent blocks goes on.
- * @zone:  In this zone.
- * @pfn:   The next block.
+ * struct yield_search - Where a zone's search for free memory in lent blocks goes on.
+ * @pfn:   The next block; 0 for the zone's first.
  * @worth: Free pages that make a block worth it: half as many, or fewer, in each pass over
- *         the zone.
- * @when:  Of the last one, in jiffies.
- * @vain:  That one has found nothing.
+ *         the zone. 0: the last search has found nothing.
+ * @when:  When it ended, in jiffies.
+ * @pause: In that case, how long it is not repeated ...
+ * @order: ... for pieces of this order or more ...
+ * @free:  ... as long as hardly more than this is free in all of the zone's CMA memory.
  *
  * So searches go on where the last one has stopped, and look at a block a few times in
  * all, not each time. Covered by oom_lock.
  */
 struct yield_search {
-	const struct zone *zone;
 	unsigned long pfn;
 	unsigned int worth;
 	unsigned long when;
-	bool vain;
+	unsigned long pause;
+	unsigned int order;
+	unsigned long free;
 };
 
-static struct yield_search searches[MAX_NUMNODES];
+static struct yield_search searches[MAX_NUMNODES][MAX_NR_ZONES];
 
 /*
  * One block yields at a time. Nothing is allocated under it: it is taken where memory has
@@ -98,7 +103,8 @@ static bool block_leave(unsigned long pfn)
 	undo_isolate_page_range(pfn, end);
 	/* Now it is ordinary memory, which may go offline. */
 	preserve_lent_end(pfn, zone);
-	WRITE_ONCE(preserve_nr_yielded, preserve_nr_yielded + 1);
+	/* Whoever sees it sees the pool without the block. */
+	smp_store_release(&preserve_nr_yielded, preserve_nr_yielded + 1);
 	trace_preserve_yield(pfn);
 	preserve_pool_kick(REGAIN_DELAY);
 	return true;
@@ -176,18 +182,19 @@ static unsigned int block_nr_free(unsigned long pfn, unsigned int order)
 }
 
 /*
- * Lets a block leave if it has @worth free pages in pieces of @order or more. Sets *nr to
- * how many it has.
+ * Lets a block of @zone leave if it has @worth free pages in pieces of @order or more. Sets
+ * *nr to how many it has.
  */
-static bool block_yield(unsigned long pfn, unsigned int worth, unsigned int order,
-			unsigned int *nr)
+static bool block_yield(const struct zone *zone, unsigned long pfn,
+			unsigned int worth, unsigned int order, unsigned int *nr)
 {
 	*nr = 0;
 	guard(mutex)(&yield_lock);
 	/* While it is claimed it stays online. */
 	if (!preserve_lent_claim(pfn, 1))
 		return false;
-	*nr = block_nr_free(pfn, order);
+	if (page_zone(pfn_to_page(pfn)) == zone)
+		*nr = block_nr_free(pfn, order);
 	if (*nr >= worth)
 		return block_leave(pfn);
 	preserve_lent_unclaim(pfn, 1);
@@ -199,23 +206,22 @@ static bool block_yield(unsigned long pfn, unsigned int worth, unsigned int orde
  * they have @pages free ones. Returns how many these have; *most is the most free pages
  * that another block has. Context: oom_lock held.
  */
-static unsigned long pass_on(struct yield_search *search, unsigned int order,
-			     unsigned long pages, unsigned int *most)
+static unsigned long pass_on(struct yield_search *search, const struct zone *zone,
+			     unsigned int order, unsigned long pages,
+			     unsigned int *most)
 {
-	const unsigned long end = zone_end_pfn(search->zone);
-	unsigned long pfn = search->pfn, got = 0;
+	unsigned long pfn = search->pfn ?: zone->zone_start_pfn, got = 0;
+	const unsigned long end = zone_end_pfn(zone);
 	unsigned int nr, left = YIELD_BLOCKS;
 
 	while (left && got < pages &&
 	       (pfn = preserve_lent_next(pfn, end)) < end) {
-		if (pfn_to_nid(pfn) != zone_to_nid(search->zone)) {
-			nr = 0;
-		} else if (block_yield(pfn, search->worth, order, &nr)) {
+		if (block_yield(zone, pfn, search->worth, order, &nr)) {
 			got += nr;
 			left--;
-			nr = 0;
+		} else {
+			*most = max(*most, nr);
 		}
-		*most = max(*most, nr);
 		pfn += pageblock_nr_pages;
 		cond_resched();
 	}
@@ -223,44 +229,52 @@ static unsigned long pass_on(struct yield_search *search, unsigned int order,
 	return got;
 }
 
-/* Begins anew, if what is known of the zone is old. */
-static void search_begin(struct yield_search *search, const struct zone *zone)
+/* Has a search in vain just said that there is nothing? */
+static bool is_vain(const struct yield_search *search, unsigned int order,
+		    unsigned long free)
 {
-	if (search->zone != zone || search->vain ||
-	    time_after(jiffies, search->when + SEARCH_AGE)) {
-		search->zone = zone;
+	return !search->worth && order >= search->order &&
+	       free < search->free + WORTH &&
+	       time_before(jiffies, search->when + search->pause);
+}
+
+/* Begins anew, if what is known of the zone is old. */
+static void search_begin(struct yield_search *search)
+{
+	if (!search->worth || time_after(jiffies, search->when + SEARCH_AGE)) {
 		search->pfn = 0;
 		search->worth = WORTH;
-		search->vain = false;
 	}
-	search->when = jiffies;
 }
 
 /* Context: oom_lock held. */
-static bool zone_yield(const struct zone *zone, unsigned int order)
+static bool zone_yield(struct zone *zone, unsigned int order)
 {
 	unsigned long pages = max(high_wmark_pages(zone) - min_wmark_pages(zone),
 				  1UL << order);
-	struct yield_search *search = &searches[zone_to_nid(zone)];
+	struct yield_search *search = &searches[zone_to_nid(zone)][zone_idx(zone)];
+	unsigned long free = zone_page_state(zone, NR_FREE_CMA_PAGES);
+	unsigned long begin = jiffies;
+	bool whole = false, found = false;
 	unsigned int most;
-	bool whole = false;
 
-	if (search->zone == zone && search->vain &&
-	    time_before(jiffies, search->when + VAIN_PAUSE))
+	if (is_vain(search, order, free))
 		return false;
-	search_begin(search, zone);
-	while (search->worth) {
+	search_begin(search);
+	while (!found && search->worth) {
 		whole |= !search->pfn;
 		most = 0;
-		if (pass_on(search, order, pages, &most))
-			return true;
+		found = pass_on(search, zone, order, pages, &most);
 		/* A pass over the rest only says nothing. */
-		if (whole)
-			search->worth = min(search->worth, most) / 2;
+		if (!found && whole)
+			search->worth = min(search->worth / 2,
+					    DIV_ROUND_UP(most, 2));
 	}
-	search->vain = true;
 	search->when = jiffies;
-	return false;
+	search->pause = max(VAIN_PAUSE, VAIN_PART * (search->when - begin));
+	search->order = order;
+	search->free = free;
+	return found;
 }
 
 /* May an allocation have the free memory of lent blocks as it is? */

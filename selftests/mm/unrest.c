@@ -213,6 +213,8 @@ static void hotplug(void)
 	/* A kexec waits for it, and it ends with a signal. */
 	pid = fork();
 	if (!pid) {
+		/* The others' files are to go when they close them. */
+		close_range(3, ~0U, 0);
 		alarm(1);
 		text_write(path, "offline");
 		_exit(0);
