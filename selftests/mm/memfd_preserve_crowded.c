@@ -70,7 +70,8 @@ static void run(void)
 	err = text_write(COMPACT, "1");
 	check(!err, "the pool is packed: %d", err);
 	busy = busy_blocks();
-	check(busy <= was / 2 + 2, "%lld blocks are in use then",
+	/* A page that is in use for a moment keeps its block. */
+	check(busy <= was * 5 / 8, "%lld blocks are in use then",
 	      (long long)busy);
 	check(!wrong_files(size), "the files are intact");
 }
