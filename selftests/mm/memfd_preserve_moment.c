@@ -9,13 +9,9 @@
  * Arguments: the number of kernels, and a seed that takes the place of a random one.
  */
 
-#include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <unistd.h>
 
 #include "chance.h"
@@ -48,7 +44,7 @@ static unsigned int pages_of(unsigned int round, unsigned int nr)
 
 static __u64 seed_of(unsigned int round, unsigned int nr)
 {
-	return round * TREE_TOKEN + nr + 1;
+	return round * (TREE_TOKEN + 1) + nr + 1;
 }
 
 static void fill(int fd, unsigned int round, unsigned int nr)
