@@ -11,6 +11,7 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -26,10 +27,19 @@
 #define TREE		"/tmp/moment"
 #define TREE_FILE	"file"
 
-/* Memfds of the pool, plain ones, one for a file of the tree; the tree has a token as well. */
-enum { NR_POOL = 10, NR_PLAIN = 2, NR_FILES = NR_POOL + NR_PLAIN, TREE_TOKEN };
+/*
+ * Memfds of the pool, plain ones, one for a file of the tree; the tree has a token as well,
+ * and a memfd in which the threads count what they do, over all kernels.
+ */
+enum {
+	NR_POOL = 10, NR_PLAIN = 2, NR_FILES = NR_POOL + NR_PLAIN, TREE_TOKEN,
+	COUNTERS_TOKEN,
+};
 
 static unsigned int nr_rounds;
+
+/* Of unrest.h, over all kernels until now. */
+static struct unrest_counter counters[UNREST_NR];
 
 /* A file of up to 2 MiB, every second one with holes. */
 static __u64 stride_of(unsigned int nr)
@@ -99,6 +109,30 @@ static void preserve_tree(int session, unsigned int round, int *file)
 	close(root);
 }
 
+/* Mapped, so that the threads count on until the very end. */
+static struct unrest_counter *preserve_counters(int session)
+{
+	int fd = preserve_memfd_create("counters", MFD_CLOEXEC);
+	struct unrest_counter *map;
+
+	require(fd >= 0 && !ftruncate(fd, PAGE), "create the counters");
+	map = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	require(map != MAP_FAILED, "map the counters");
+	memcpy(map, counters, sizeof(counters));
+	session_add(session, fd, COUNTERS_TOKEN);
+	close(fd);
+	return map;
+}
+
+static void read_counters(int session)
+{
+	int fd = preserve_session_get_fd(session, COUNTERS_TOKEN);
+
+	require(pread(fd, counters, sizeof(counters), 0) == sizeof(counters),
+		"read the counters");
+	close(fd);
+}
+
 static void check_tree(int session, unsigned int round)
 {
 	int mount = preserve_session_get_fd(session, TREE_TOKEN), fd;
@@ -124,6 +158,7 @@ static void check_files(unsigned int round)
 	}
 	check(!wrong, "%u of %u files are wrong", wrong, NR_FILES);
 	check_tree(session, round);
+	read_counters(session);
 	stage_session_finish(session);
 	unrest_drop();
 	check(!pool_counter("refused"), "no record is refused");
@@ -141,20 +176,24 @@ static void round_run(void)
 {
 	static int fds[NR_FILES + 1];
 	unsigned int round = stage_number();
+	struct unrest_counter *counting;
 	int session;
 
 	ksft_print_msg("seed %#llx\n", (unsigned long long)seed);
 	chance_go_on(seed ^ (round * 0x9e3779b97f4a7c15ULL));
 	if (round)
 		check_files(round - 1);
-	if (round + 1 == nr_rounds)
+	if (round + 1 == nr_rounds) {
+		check(!unrest_show(counters), "each thread has done something");
 		return;
+	}
 	session = stage_session_create(SESSION);
 	preserve_files(session, round, fds);
 	preserve_tree(session, round, &fds[NR_FILES]);
+	counting = preserve_counters(session);
 	stage_load_next();
-	unrest_start(fds, NR_FILES + 1);
-	usleep(below(400000));
+	unrest_start(fds, NR_FILES + 1, counting);
+	usleep(below(below(4) ? 200000 : 4000000));
 }
 
 int main(int argc, char **argv)
