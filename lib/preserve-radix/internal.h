@@ -295,8 +295,6 @@ u32 prmap_tree_need(const struct prmap_path *path, u32 extra);
 void prmap_tree_grow(struct prmap *map);
 void prmap_tree_insert(struct prmap *map, struct prmap_path *path, u32 slot,
 		       const struct prmap_entry *entry);
-void prmap_tree_remove(struct prmap *map, struct prmap_path *path);
-void prmap_tree_settle(struct prmap *map, u64 x);
 
 /* convert.c: leaves that split or change their form */
 void prmap_leaf_make_room(struct prmap *map, struct prmap_path *path,
@@ -304,6 +302,9 @@ void prmap_leaf_make_room(struct prmap *map, struct prmap_path *path,
 void prmap_bitmap_carve(struct prmap *map, struct prmap_path *path,
 			const struct prmap_piece *piece);
 void prmap_bitmap_to_runs(struct prmap *map, struct prmap_path *path);
+
+/* settle.c: the form of the tree after something was removed */
+void prmap_tree_settle(struct prmap *map, u64 x);
 
 /* read.c */
 bool prmap_view_find(const struct prmap *map, u64 x, struct prmap_view *view);
