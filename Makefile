@@ -26,7 +26,7 @@ check-long: deps ## the long forms of the tests, before a larger change lands: h
 check-native: deps ## the map's tests and the scripts' own, without a VM: seconds
 	@$S/check native
 
-check-style: deps ## checkpatch --strict, sparse, kernel-doc, codespell
+check-style: deps ## checkpatch --strict, sparse, layers, kernel-doc, codespell
 	@$S/check style
 
 kernel: deps ## our kernel: build/bzImage

@@ -20,7 +20,6 @@
 #include <linux/shmem_fs.h>
 #include <linux/slab.h>
 
-#include "preserve/internal.h"
 #include "shmem_lu_tree.h"
 
 /**

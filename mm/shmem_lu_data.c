@@ -23,7 +23,6 @@
 #include <linux/swap.h>
 
 #include "internal.h"
-#include "preserve/internal.h"
 #include "shmem_lu.h"
 #include "shmem_lu_tree.h"
 

@@ -30,7 +30,6 @@
 #include <linux/slab.h>
 
 #include "internal.h"
-#include "preserve/internal.h"
 #include "shmem_lu.h"
 #include "shmem_lu_tree.h"
 

@@ -28,7 +28,6 @@
 #include <linux/timekeeping.h>
 
 #include "internal.h"
-#include "preserve/internal.h"
 #include "shmem_lu.h"
 #include "shmem_lu_tree.h"
 

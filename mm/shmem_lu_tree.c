@@ -49,7 +49,6 @@
 #include <uapi/linux/memfd.h>
 
 #include "internal.h"
-#include "preserve/internal.h"
 #include "shmem_lu.h"
 #include "shmem_lu_tree.h"
 

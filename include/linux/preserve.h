@@ -180,7 +180,7 @@ typedef int preserve_insert_fn(struct address_space *mapping,
  * @complete: If set, called when the last unrestored folio has been made.
  * @memcg:    Of the task that retrieved the file; workers charge it. Owned.
  * @record:   The record, while preserved. A page of the pool.
- * @list:     All files with a file map, under preserve_files_lock (file.c).
+ * @list:     All files with a file map, under preserve_files_lock (file_list.c).
  * @nr_walkers: References to the inode by who walks over @list, under the same.
  * @ucounts:  Whose locked memory it counts as, see user.c; NULL: nobody's. Owned.
  * @most:     Pages that this user may have locked.
@@ -264,11 +264,22 @@ struct preserve_request {
 };
 
 struct folio *preserve_alloc_folio(const struct preserve_request *rq);
+bool preserve_pool_more(int nid, gfp_t gfp, unsigned long nr_pages);
 unsigned long preserve_alloc_range(int nid, unsigned int order);
 void preserve_free_range(unsigned long pfn, unsigned int order);
 
+int preserve_claim(unsigned long pfn, unsigned long nr);
+void preserve_unclaim(unsigned long pfn, unsigned long nr);
+bool preserve_untaken(unsigned long pfn, unsigned long nr);
+bool preserve_take(unsigned long pfn, unsigned long nr);
+void preserve_untake(unsigned long pfn, unsigned long nr);
+void preserve_frames_put(unsigned long pfn, unsigned long nr);
+void preserve_compact_pause(void);
+void preserve_compact_resume(void);
+
 void preserve_file_init(struct preserve_file *pf, struct xarray *i_pages);
 void preserve_file_destroy(struct preserve_file *pf);
+struct address_space *preserve_file_mapping(const struct preserve_file *pf);
 void preserve_file_set_small(struct preserve_file *pf);
 unsigned long preserve_file_goal(struct preserve_file *pf, pgoff_t index);
 void preserve_file_add(struct preserve_file *pf, pgoff_t index,

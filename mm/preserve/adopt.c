@@ -23,7 +23,7 @@
 
 #include <trace/events/preserve.h>
 
-#include "internal.h"
+#include "pool.h"
 
 /*
  * What KHO leaves in page->private of the first page of a key that it has

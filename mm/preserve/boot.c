@@ -4,7 +4,7 @@
  *
  * The pool is set up, and the last kernel's blocks are adopted, by an initcall. The
  * pool is brought to the size that preserve_pool= asks for when the initial file
- * system is unpacked; without that parameter size.c brings it to the size it had, in
+ * system is unpacked; without that parameter worker.c brings it to the size it had, in
  * the background.
  */
 #define pr_fmt(fmt) "preserve: " fmt
@@ -18,7 +18,7 @@
 #include <linux/preserve.h>
 #include <linux/string.h>
 
-#include "internal.h"
+#include "file.h"
 
 /* Blocks; 0 without preserve_pool=. */
 static unsigned long pool_size;
@@ -136,7 +136,8 @@ static int __init preserve_init(void)
 	}
 
 	preserve_pool_init();
-	preserve_demand_init();
+	preserve_worker_init();
+	preserve_restore_init();
 	err = preserve_handover_init();
 	if (err)
 		return err;

@@ -20,7 +20,7 @@
 
 #include <trace/events/preserve.h>
 
-#include "internal.h"
+#include "file.h"
 
 /* A block with fewer frames in use is emptied. */
 #define FULL_ENOUGH	(pageblock_nr_pages * 15 / 16)

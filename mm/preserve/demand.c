@@ -11,11 +11,7 @@
  *
  * The mark needs the map to lose an index when the page cache does. Losing one can
  * take a page, to cut a run in two; a file that is not complete keeps some for it.
- *
- * Some workers for each node make the folios of what nobody has touched, and give
- * way to a file that is preserved again.
  */
-#define pr_fmt(fmt) "preserve: " fmt
 
 #include <linux/folio_batch.h>
 #include <linux/log2.h>
@@ -27,12 +23,9 @@
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
-#include <linux/workqueue.h>
 #include <linux/xarray.h>
 
-#include <trace/events/preserve.h>
-
-#include "internal.h"
+#include "file.h"
 
 /* Mutexes of a file at most: two tasks that need the same folio, one makes it. */
 #define MAX_LOCKS	64UL
@@ -43,46 +36,8 @@
 /* Pages made together for who goes through a file: what a fault maps at most. */
 #define AHEAD		16UL
 
-/* A node has a worker for each CPU, up to this many: then they wait for each other. */
-#define MAX_WORKERS	8U
-
-/* Pages that a worker restores between two looks at its pace. */
-#define CHUNK		1024UL
-
-/* Pauses of a worker: before it begins, and when there was no memory. */
-#define START_DELAY	(HZ / 10)
-#define RETRY_DELAY	HZ
-
-/* While it keeps a pace, how long it does not look around. */
-#define GLANCE		(HZ / 10L)
-
-/* Nobody is to be killed for work that nobody waits for. */
-#define PATIENT_GFP	(GFP_KERNEL | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
-
 /* For files that there was no memory for mutexes of their own. */
 static DEFINE_MUTEX(common_lock);
-
-/* Pages of all files that are unrestored. */
-atomic_long_t preserve_nr_unrestored;
-
-/* Bytes a second for each node; 0 for nothing, ULONG_MAX for no limit. */
-unsigned long preserve_restore_pace = ULONG_MAX;
-
-/**
- * struct worker - Restores what files have on one node.
- * @work: Its runs.
- * @nid:  The node.
- * @nth:  Of nr_workers: its turn comes every so many pageblocks' worth of a file.
- */
-struct worker {
-	struct delayed_work work;
-	int nid;
-	unsigned int nth;
-};
-
-/* nr_workers for each node, one node after the other. */
-static struct worker *workers __ro_after_init;
-static unsigned int nr_workers __ro_after_init;
 
 static struct mutex *lock_of(const struct preserve_file *pf, pgoff_t index)
 {
@@ -171,9 +126,18 @@ static bool next_unrestored(const struct preserve_file *pf, u64 *from, u64 end,
 	return false;
 }
 
-/* The same to the end; the lock is not held for long. */
-static bool find_unrestored(struct preserve_file *pf, u64 from, u64 end,
-			    struct prmap_run *run)
+/**
+ * preserve_file_find - Find the next stretch that the map has and the page cache has not.
+ * @pf:   The file.
+ * @from: Where to begin.
+ * @end:  Where to end.
+ * @run:  On success, the stretch.
+ *
+ * Context: Any; the xa_lock is not held for long.
+ * Return: False if there is none.
+ */
+bool preserve_file_find(struct preserve_file *pf, u64 from, u64 end,
+			struct prmap_run *run)
 {
 	bool found;
 
@@ -200,7 +164,7 @@ unsigned long preserve_file_find_unrestored(struct preserve_file *pf,
 	struct prmap_run run;
 
 	if (!preserve_file_incomplete(pf) ||
-	    !find_unrestored(pf, *index, end, &run))
+	    !preserve_file_find(pf, *index, end, &run))
 		return 0;
 	*index = run.index;
 	return run.nr;
@@ -262,7 +226,7 @@ static pgoff_t restore_more(struct preserve_file *pf, pgoff_t index,
 	struct prmap_run run;
 	s64 next;
 
-	while (find_unrestored(pf, index, end, &run)) {
+	while (preserve_file_find(pf, index, end, &run)) {
 		index = run.index;
 		/* The stretch may be a hole that the map did not hear of. */
 		if (READ_ONCE(pf->broken))
@@ -327,8 +291,15 @@ void preserve_file_end(struct preserve_file *pf)
 	mem_cgroup_put(xchg(&pf->memcg, NULL));
 }
 
-/* Who is still at it charges nothing any more: there is nothing left to make. */
-static void end_if_complete(struct preserve_file *pf)
+/**
+ * preserve_file_end_if_complete - End what an incomplete file has kept, if it is complete.
+ * @pf: The file.
+ *
+ * Who is still at it charges nothing any more: there is nothing left to make.
+ *
+ * Context: Process context.
+ */
+void preserve_file_end_if_complete(struct preserve_file *pf)
 {
 	void (*complete)(struct preserve_file *pf);
 
@@ -338,6 +309,27 @@ static void end_if_complete(struct preserve_file *pf)
 	complete = xchg(&pf->complete, NULL);
 	if (complete)
 		complete(pf);
+}
+
+/**
+ * preserve_file_restore_run - Make the folios of a run, as far as that works at once.
+ * @pf:  The file.
+ * @run: From preserve_file_find().
+ * @gfp: For the memory that it takes.
+ *
+ * Context: Process context, may sleep; no folio of the file locked.
+ * Return: The index up to which nothing is missing, behind the run's first; or a negative
+ *         errno.
+ */
+s64 preserve_file_restore_run(struct preserve_file *pf,
+			      const struct prmap_run *run, gfp_t gfp)
+{
+	s64 next;
+
+	down_read(&pf->restore_sem);
+	next = restore_at(pf, run->index, run->index + run->nr, gfp);
+	up_read(&pf->restore_sem);
+	return next;
 }
 
 /**
@@ -362,7 +354,7 @@ int preserve_file_restore_at(struct preserve_file *pf, pgoff_t index, gfp_t gfp)
 	if (next >= 0)
 		WRITE_ONCE(pf->restored, end);
 	up_read(&pf->restore_sem);
-	end_if_complete(pf);
+	preserve_file_end_if_complete(pf);
 	return min(next, 0);
 }
 
@@ -373,7 +365,7 @@ static int restore_range(struct preserve_file *pf, u64 index, u64 end,
 	struct prmap_run run;
 	s64 next;
 
-	while (find_unrestored(pf, index, end, &run)) {
+	while (preserve_file_find(pf, index, end, &run)) {
 		if (fatal_signal_pending(current) && !(gfp & __GFP_NOFAIL))
 			return -EINTR;
 		next = restore_at(pf, run.index, run.index + run.nr, gfp);
@@ -411,7 +403,7 @@ int preserve_file_complete_range(struct preserve_file *pf, pgoff_t index,
 	err = restore_range(pf, index, end, gfp);
 	up_read(&pf->restore_sem);
 	set_active_memcg(old);
-	end_if_complete(pf);
+	preserve_file_end_if_complete(pf);
 	return err;
 }
 
@@ -439,7 +431,7 @@ static long drop_next(struct preserve_file *pf, pgoff_t *index, pgoff_t end,
 	struct prmap_run run;
 	int err;
 
-	if (!find_unrestored(pf, *index, end, &run))
+	if (!preserve_file_find(pf, *index, end, &run))
 		return 0;
 	xa_lock_irq(pf->i_pages);
 	err = prmap_clear(&pf->map, run.index, run.nr);
@@ -505,33 +497,18 @@ unsigned long preserve_file_drop(struct preserve_file *pf, pgoff_t start,
 	if (start < end)
 		dropped = drop(pf, start, end);
 	up_write(&pf->restore_sem);
-	end_if_complete(pf);
+	preserve_file_end_if_complete(pf);
 	return dropped;
 }
 
-static void workers_queue(unsigned long delay)
-{
-	struct worker *worker;
-	int nid;
-
-	for_each_node_state(nid, N_MEMORY) {
-		worker = workers + nid * nr_workers;
-		for (; worker < workers + (nid + 1) * nr_workers; worker++)
-			queue_delayed_work(system_dfl_wq, &worker->work, delay);
-	}
-}
-
 /**
- * preserve_file_begin - Let a file's folios be made on demand.
- * @pf:     The file, with its map complete and its page cache empty.
- * @insert: Puts folios, neighbours from an index on, all of one order and locked by
- *          nobody, into the page cache, tells preserve_file_restored() under its
- *          lock, and takes their references over. Returns how many, the first
- *          ones; or an error if none. The others are as before.
+ * preserve_demand_begin - Let a file's folios be made when they are asked for.
+ * @pf:     The file, as for preserve_file_begin().
+ * @insert: The same.
  *
  * Context: Process context, before anybody else knows the file.
  */
-void preserve_file_begin(struct preserve_file *pf, preserve_insert_fn *insert)
+void preserve_demand_begin(struct preserve_file *pf, preserve_insert_fn *insert)
 {
 	u64 nr = prmap_nr_keys(&pf->map);
 	unsigned int i;
@@ -547,157 +524,4 @@ void preserve_file_begin(struct preserve_file *pf, preserve_insert_fn *insert)
 	atomic_long_add(nr, &preserve_nr_unrestored);
 	/* From here on a worker may find it. */
 	smp_store_release(&pf->nr_unrestored, nr);
-	workers_queue(START_DELAY);
-}
-
-/* --- the workers --- */
-
-/* Is it worth going on with this file? */
-static bool is_wanted(struct preserve_file *pf)
-{
-	return preserve_file_incomplete(pf) && !READ_ONCE(pf->record) &&
-	       preserve_file_used(pf);
-}
-
-/*
- * Waits as long as the pace demands; it may change meanwhile, and the file may go.
- * False if the worker is to stop.
- */
-static bool keep_pace(struct preserve_file *pf, unsigned long nr_pages)
-{
-	unsigned long pace = READ_ONCE(preserve_restore_pace);
-	long left;
-
-	cond_resched();
-	if (!pace || pace == ULONG_MAX)
-		return pace;
-	left = min(mult_frac(nr_pages << PAGE_SHIFT, HZ * nr_workers, pace),
-		   LONG_MAX);
-	while (left > 0 && pace == READ_ONCE(preserve_restore_pace) &&
-	       is_wanted(pf)) {
-		schedule_timeout_idle(min(left, GLANCE));
-		left -= GLANCE;
-	}
-	return READ_ONCE(preserve_restore_pace);
-}
-
-/* Frames from @pfn to its node's end. */
-static u64 other_node(unsigned long pfn)
-{
-	return max(node_end_pfn(pfn_to_nid(pfn)), pfn + 1) - pfn;
-}
-
-/* The first index from @index on that is this worker's turn. */
-static pgoff_t my_turn(const struct worker *worker, pgoff_t index)
-{
-	pgoff_t nth = index >> pageblock_order;
-	unsigned int ahead = (worker->nth + nr_workers - nth % nr_workers) %
-			     nr_workers;
-
-	return ahead ? (nth + ahead) << pageblock_order : index;
-}
-
-/* Restores what is this worker's of @pf. */
-static int restore_mine(struct preserve_file *pf, const struct worker *worker)
-{
-	pgoff_t index = my_turn(worker, 0);
-	unsigned long done = 0;
-	struct prmap_run run;
-	s64 next;
-
-	while (is_wanted(pf) && find_unrestored(pf, index, ULONG_MAX, &run)) {
-		index = my_turn(worker, run.index);
-		if (index != run.index)
-			continue;
-		if (pfn_to_nid(run.pfn) != worker->nid) {
-			index += min(run.nr, other_node(run.pfn));
-			continue;
-		}
-		down_read(&pf->restore_sem);
-		next = restore_at(pf, run.index, run.index + run.nr, PATIENT_GFP);
-		up_read(&pf->restore_sem);
-		if (next < 0 && next != -ENOENT)
-			return next;
-		next = next < 0 ? run.index + 1 : next;
-		done += next - run.index;
-		index = my_turn(worker, next);
-		if (done < CHUNK)
-			continue;
-		if (!keep_pace(pf, done))
-			return -EAGAIN;
-		done = 0;
-	}
-	return 0;
-}
-
-static void restore_work(struct work_struct *work)
-{
-	struct worker *worker = container_of(to_delayed_work(work),
-					     struct worker, work);
-	struct mem_cgroup *old;
-	struct preserve_file *pf = NULL;
-	bool again = false;
-	int err;
-
-	if (!READ_ONCE(preserve_restore_pace))
-		return;
-	while ((pf = preserve_file_next(pf))) {
-		if (!preserve_file_incomplete(pf))
-			continue;
-		old = set_active_memcg(pf->memcg);
-		err = restore_mine(pf, worker);
-		set_active_memcg(old);
-		again |= err && err != -EIO;
-		end_if_complete(pf);
-	}
-	if (again)
-		queue_delayed_work(system_dfl_wq, &worker->work, RETRY_DELAY);
-}
-
-/**
- * preserve_restore_kick - Let the workers look for unrestored memory.
- *
- * Context: Any.
- */
-void preserve_restore_kick(void)
-{
-	if (atomic_long_read(&preserve_nr_unrestored))
-		workers_queue(0);
-}
-
-/**
- * preserve_restore_all - Make all folios of all files, and return then.
- *
- * Context: Process context, no folio locked.
- * Return: 0; -ENOMEM if not all could be made; -EINTR.
- */
-int preserve_restore_all(void)
-{
-	struct preserve_file *pf = NULL;
-	int err, worst = 0;
-
-	while ((pf = preserve_file_next(pf))) {
-		err = preserve_file_complete(pf, GFP_KERNEL);
-		if (err)
-			worst = err;
-	}
-	return fatal_signal_pending(current) ? -EINTR : worst;
-}
-
-void __init preserve_demand_init(void)
-{
-	unsigned int i;
-
-	/* Without them everything is restored on demand. */
-	nr_workers = clamp(num_possible_cpus() / num_node_state(N_MEMORY), 1U,
-			   MAX_WORKERS);
-	workers = kvcalloc(nr_node_ids * nr_workers, sizeof(*workers),
-			   GFP_KERNEL);
-	if (!workers)
-		nr_workers = 0;
-	for (i = 0; i < nr_node_ids * nr_workers; i++) {
-		INIT_DELAYED_WORK(&workers[i].work, restore_work);
-		workers[i].nid = i / nr_workers;
-		workers[i].nth = i % nr_workers;
-	}
 }

@@ -25,7 +25,7 @@
 
 #include <trace/events/preserve.h>
 
-#include "internal.h"
+#include "pool.h"
 
 #define WINDOW_BLOCKS	(1U << (30 - PAGE_SHIFT - pageblock_order))
 #define WINDOW_PAGES	(1UL << (30 - PAGE_SHIFT))
@@ -150,34 +150,6 @@ static bool page_is_free(struct page *page)
 {
 	return PageBuddy(page) ||
 	       (!page_ref_count(compound_head(page)) && !PageHuge(page));
-}
-
-/* Memory that is about to go offline. Under preserve_size_lock. */
-static unsigned long spared_pfn, spared_end;
-
-/**
- * preserve_spare_range - Gain no block of a range, and take none of it back.
- * @pfn: Its first frame.
- * @end: Behind the last; 0 to gain from all of memory again.
- *
- * Context: preserve_size_lock held.
- */
-void preserve_spare_range(unsigned long pfn, unsigned long end)
-{
-	spared_pfn = pfn;
-	spared_end = end;
-}
-
-/**
- * preserve_is_spared - Is this block in the range of preserve_spare_range()?
- * @pfn: Its first frame.
- *
- * Context: preserve_size_lock held.
- * Return: True if it is.
- */
-bool preserve_is_spared(unsigned long pfn)
-{
-	return pfn >= spared_pfn && pfn < spared_end;
 }
 
 /* The number of pages to migrate, or one of COST_*. */
@@ -465,7 +437,7 @@ bool preserve_can_evacuate(unsigned long pfn)
  * preserve_evacuate_at - Gain this block.
  * @pfn: Its first frame; preserve_can_evacuate() has said yes.
  *
- * Context: As preserve_evacuate().
+ * Context: As preserve_evacuation_begin().
  * Return: Whether it worked.
  */
 bool preserve_evacuate_at(unsigned long pfn)
@@ -485,43 +457,109 @@ bool preserve_evacuate_at(unsigned long pfn)
 }
 
 /**
- * preserve_evacuate - Gain blocks on a node.
+ * struct preserve_evacuation - A search of all of a node's memory.
+ * @search:  The blocks that it is for.
+ * @windows: All that there is, the best first.
+ * @nr:      How many.
+ * @next:    The one that is next.
+ * @pfn:     The last one's.
+ */
+struct preserve_evacuation {
+	struct search *search;
+	struct window *windows;
+	unsigned long nr;
+	unsigned long next;
+	unsigned long pfn;
+};
+
+static void evacuation_free(struct preserve_evacuation *ev)
+{
+	if (!ev)
+		return;
+	kvfree(ev->windows);
+	kfree(ev->search);
+	kfree(ev);
+}
+
+/**
+ * preserve_evacuation_begin - Judge all of a node's memory.
  * @nid:       The node.
- * @nr_blocks: How many.
- *
- * Judges all of the node's memory first.
+ * @nr_blocks: How many are to be gained.
  *
  * Context: Process context, preserve_size_lock held, no folio locked.
- * Return: How many were gained.
+ * Return: For preserve_evacuation_step() and preserve_evacuation_end(); NULL without
+ *         memory.
  */
-unsigned long preserve_evacuate(int nid, unsigned long nr_blocks)
+struct preserve_evacuation *preserve_evacuation_begin(int nid,
+						      unsigned long nr_blocks)
 {
 	unsigned long pfn = round_down(node_start_pfn(nid), WINDOW_PAGES);
-	unsigned long nr = DIV_ROUND_UP(node_end_pfn(nid) - pfn, WINDOW_PAGES);
-	struct search *s = search_alloc(nid, nr_blocks);
-	struct window *windows = kvmalloc_objs(*windows, nr);
-	unsigned long i, before, served, done = 0;
+	unsigned long nr = DIV_ROUND_UP(node_end_pfn(nid) - pfn, WINDOW_PAGES), i;
+	struct preserve_evacuation *ev = kzalloc_obj(*ev);
 
-	if (!s || !windows)
-		goto out;
-	for (i = 0; i < nr; i++)
-		window_judge(s, &windows[i], pfn + i * WINDOW_PAGES, false);
-	sort(windows, nr, sizeof(*windows), window_compare, NULL);
-	for (i = 0; i < nr && s->left && !s->stop; i++) {
-		pfn = windows[i].pfn;
-		window_judge(s, &windows[i], pfn, true);
-		window_gain(s, &windows[i]);
-		/* What others are served with counts as well. */
-		before = preserve_pool_size();
-		preserve_pool_serve();
-		served = max(preserve_pool_size(), before) - before;
-		s->left -= min(s->left, served);
+	if (!ev)
+		return NULL;
+	ev->search = search_alloc(nid, nr_blocks);
+	ev->windows = kvmalloc_objs(*ev->windows, nr);
+	if (!ev->search || !ev->windows) {
+		evacuation_free(ev);
+		return NULL;
 	}
-	preserve_nodes[nid].window = pfn;
-	done = s->done;
-out:
-	kvfree(windows);
-	kfree(s);
+	for (i = 0; i < nr; i++)
+		window_judge(ev->search, &ev->windows[i], pfn + i * WINDOW_PAGES,
+			     false);
+	sort(ev->windows, nr, sizeof(*ev->windows), window_compare, NULL);
+	ev->nr = nr;
+	ev->pfn = pfn;
+	return ev;
+}
+
+/**
+ * preserve_evacuation_step - Gain what one window has.
+ * @ev: From preserve_evacuation_begin().
+ *
+ * Context: As there.
+ * Return: False at the end: there was nothing to do any more.
+ */
+bool preserve_evacuation_step(struct preserve_evacuation *ev)
+{
+	struct window *w = &ev->windows[ev->next];
+	struct search *s = ev->search;
+
+	if (ev->next == ev->nr || !s->left || s->stop)
+		return false;
+	ev->pfn = w->pfn;
+	window_judge(s, w, ev->pfn, true);
+	window_gain(s, w);
+	ev->next++;
+	return true;
+}
+
+/**
+ * preserve_evacuation_lacks - Some of the blocks have come in another way.
+ * @ev: From preserve_evacuation_begin().
+ * @nr: How many fewer it lacks.
+ *
+ * Context: As there.
+ */
+void preserve_evacuation_lacks(struct preserve_evacuation *ev, unsigned long nr)
+{
+	ev->search->left -= min(ev->search->left, nr);
+}
+
+/**
+ * preserve_evacuation_end - The search is over.
+ * @ev: From preserve_evacuation_begin(). Freed.
+ *
+ * Context: As there.
+ * Return: How many blocks it has gained.
+ */
+unsigned long preserve_evacuation_end(struct preserve_evacuation *ev)
+{
+	unsigned long done = ev->search->done;
+
+	preserve_nodes[ev->search->nid].window = ev->pfn;
+	evacuation_free(ev);
 	return done;
 }
 
@@ -534,7 +572,7 @@ out:
  * else the best of a few windows, so that what a block costs to find does not
  * depend on how much memory there is.
  *
- * Context: As preserve_evacuate().
+ * Context: As preserve_evacuation_begin().
  * Return: How many were gained.
  */
 unsigned long preserve_evacuate_some(int nid, unsigned long nr_blocks)

@@ -20,13 +20,12 @@
 #include <linux/mutex.h>
 #include <linux/preserve.h>
 
-#include "internal.h"
+#include "pool.h"
 
 /* Covers @untaken of all blocks: taking is all or nothing. */
 static DEFINE_MUTEX(take_lock);
 
 static atomic_long_t nr_untaken;
-static atomic_long_t nr_bad;
 
 /* A part of a run of frames that lies in one block. */
 struct part {
@@ -211,77 +210,4 @@ unsigned long __init preserve_adopt_live(struct preserve_block *block)
 unsigned long preserve_nr_untaken(void)
 {
 	return atomic_long_read(&nr_untaken);
-}
-
-/**
- * preserve_note_bad - Note that a frame is defective.
- * @pfn: Any frame.
- *
- * Context: Any; takes the lock of the block's node.
- * Return: 0; -ENOENT if it is not the pool's; -EEXIST if that is known; -ENOMEM if
- *         the next kernel will not be told.
- */
-int preserve_note_bad(unsigned long pfn)
-{
-	struct preserve_block *block;
-	int err;
-
-	guard(rcu)();
-	block = preserve_block_find(pfn);
-	if (!block)
-		return -ENOENT;
-	err = preserve_block_bad(block, pfn - block->pfn);
-	if (!err)
-		atomic_long_inc(&nr_bad);
-	return err;
-}
-
-/**
- * preserve_adopt_bad - Count a block's frames that the last kernel found defective.
- * @block: Not in the pool yet; @block->bad says which they are.
- */
-void __init preserve_adopt_bad(struct preserve_block *block)
-{
-	atomic_long_add(bitmap_weight(block->bad, pageblock_nr_pages), &nr_bad);
-}
-
-/**
- * preserve_nr_bad - Count the defective frames.
- *
- * Context: Any.
- * Return: How many the pool knows.
- */
-unsigned long preserve_nr_bad(void)
-{
-	return atomic_long_read(&nr_bad);
-}
-
-/**
- * preserve_next_bad - Look for a defective frame.
- * @pfn: First frame to look at.
- * @end: Behind the last.
- *
- * Context: Any.
- * Return: The first one, or @end.
- */
-unsigned long preserve_next_bad(unsigned long pfn, unsigned long end)
-{
-	unsigned long nr, bit;
-	struct part part;
-
-	guard(rcu)();
-	while (pfn < end) {
-		const unsigned long *bad;
-
-		nr = end - pfn;
-		if (!part_next(&pfn, &nr, &part))
-			return end;
-		bad = READ_ONCE(part.block->bad);
-		if (!bad)
-			continue;
-		bit = find_next_bit(bad, part.bit + part.nr, part.bit);
-		if (bit < part.bit + part.nr)
-			return part.block->pfn + bit;
-	}
-	return end;
 }

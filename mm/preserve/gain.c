@@ -23,7 +23,7 @@
 
 #include <trace/events/preserve.h>
 
-#include "internal.h"
+#include "pool.h"
 
 /* Runs of lent blocks that may be busy before it gives up: in a first look ... */
 #define PATIENCE	4
@@ -52,6 +52,113 @@ static unsigned long alive;
 static bool serving;
 static int gaining = NUMA_NO_NODE;
 
+/* A search that began at @begin has found nothing, or a part of one, with @least 0. */
+static void pause_after(struct preserve_node *node, unsigned long begin,
+			unsigned long least)
+{
+	unsigned long took = jiffies - begin;
+
+	/* A task that is killed stops in the middle, which says nothing. */
+	if (!fatal_signal_pending(current))
+		WRITE_ONCE(node->not_before, jiffies +
+			   max(least, min(PAUSE_PART * took, LONGEST_PAUSE)));
+}
+
+/* Takes a step after the other, and serves others in between. Returns how many blocks. */
+static unsigned long lent_take(struct preserve_taking *t,
+			       unsigned long nr_blocks, unsigned int patience)
+{
+	unsigned long done = 0, got;
+	bool more;
+
+	while (done < nr_blocks) {
+		more = preserve_taking_step(t, nr_blocks - done, &got);
+		done += got;
+		if (!more || (!got && !--patience))
+			break;
+		preserve_pool_serve();
+		cond_resched();
+	}
+	return done;
+}
+
+/*
+ * Takes lent blocks back, a part of them at a time: lowest first, from *@from on, which is
+ * set to where it goes on; to 0 if none is left, or no memory to move to what is in them.
+ * @patience is how many runs of blocks may turn out to be busy before it gives up.
+ */
+static unsigned long reclaim_lent_from(int nid, unsigned long nr_blocks,
+				       unsigned int patience, unsigned long *from)
+{
+	struct preserve_taking t = { .nid = nid, .from = *from };
+	unsigned long done;
+
+	done = lent_take(&t, nr_blocks, patience);
+	*from = t.from;
+	if (nr_blocks)
+		trace_preserve_reclaim(nid, nr_blocks, done);
+	return done;
+}
+
+/**
+ * preserve_pool_reclaim_lent - Take lent blocks back.
+ * @nid:       The node.
+ * @nr_blocks: How many.
+ * @patience:  Runs of blocks that may turn out to be busy before it gives up.
+ *
+ * Lowest first, so that the pool stays packed. Blocks that are busy stay lent.
+ *
+ * Context: As preserve_taking_step().
+ * Return: How many came back.
+ */
+unsigned long preserve_pool_reclaim_lent(int nid, unsigned long nr_blocks,
+					 unsigned int patience)
+{
+	unsigned long from = 0;
+
+	return reclaim_lent_from(nid, nr_blocks, patience, &from);
+}
+
+/**
+ * preserve_pool_drop_lent - Let lent blocks of a node leave the pool.
+ * @nid:       The node.
+ * @nr_blocks: How many at most.
+ *
+ * Context: As preserve_taking_step().
+ * Return: How many left.
+ */
+unsigned long preserve_pool_drop_lent(int nid, unsigned long nr_blocks)
+{
+	struct preserve_taking t = { .nid = nid, .drop = true };
+
+	return lent_take(&t, nr_blocks, UINT_MAX);
+}
+
+/**
+ * preserve_pool_evacuate - Gain blocks on a node from all of its memory.
+ * @nid:       The node.
+ * @nr_blocks: How many.
+ *
+ * Context: Process context, preserve_size_lock held, no folio locked.
+ * Return: How many were gained; what others were served with meanwhile counts as well
+ *         for how many are left to gain.
+ */
+unsigned long preserve_pool_evacuate(int nid, unsigned long nr_blocks)
+{
+	struct preserve_evacuation *ev = preserve_evacuation_begin(nid, nr_blocks);
+	unsigned long before;
+
+	if (!ev)
+		return 0;
+	while (preserve_evacuation_step(ev)) {
+		before = preserve_pool_size();
+		preserve_pool_serve();
+		preserve_evacuation_lacks(ev, max(preserve_pool_size(), before) -
+					      before);
+	}
+	return preserve_evacuation_end(ev);
+}
+
 /**
  * preserve_pool_gain - Take lent blocks back, or else evacuate some, in bounded time.
  * @nid: The node.
@@ -67,7 +174,7 @@ bool preserve_pool_gain(int nid, unsigned long nr)
 	unsigned long got;
 
 	gaining = nid;
-	got = preserve_reclaim_lent(nid, nr, PATIENCE);
+	got = preserve_pool_reclaim_lent(nid, nr, PATIENCE);
 	nr = min(nr, preserve_pool_room());
 	if (!got && nr) {
 		got = preserve_evacuate_some(nid, nr);
@@ -80,16 +187,47 @@ bool preserve_pool_gain(int nid, unsigned long nr)
 	return got;
 }
 
-/* A search that began at @begin has found nothing, or a part of one, with @least 0. */
-static void pause_after(struct preserve_node *node, unsigned long begin,
-			unsigned long least)
+/**
+ * preserve_pool_waits - Does a task wait for a block of this node that may be searched for?
+ * @nid: The node.
+ *
+ * Context: Any. A glance.
+ * Return: True if so.
+ */
+bool preserve_pool_waits(int nid)
 {
-	unsigned long took = jiffies - begin;
+	const struct preserve_node *node = &preserve_nodes[nid];
 
-	/* A task that is killed stops in the middle, which says nothing. */
-	if (!fatal_signal_pending(current))
-		WRITE_ONCE(node->not_before, jiffies +
-			   max(least, min(PAUSE_PART * took, LONGEST_PAUSE)));
+	return atomic_read(&node->nr_waiting) &&
+	       !preserve_pool_has_room(nid, 1) &&
+	       time_after_eq(jiffies, READ_ONCE(node->not_before));
+}
+
+/**
+ * preserve_pool_serve - Gain blocks for waiting allocations, in the middle of something else.
+ *
+ * Whoever holds preserve_size_lock for long calls it now and then.
+ *
+ * Context: Process context, preserve_size_lock held, no folio locked.
+ */
+void preserve_pool_serve(void)
+{
+	unsigned long begin;
+	int nid;
+
+	WRITE_ONCE(alive, jiffies);
+	/* What gains blocks comes through here again. */
+	if (serving)
+		return;
+	serving = true;
+	for_each_online_node(nid) {
+		if (likely(!preserve_pool_waits(nid)) || nid == gaining)
+			continue;
+		begin = jiffies;
+		if (!preserve_pool_gain(nid, PRESERVE_GAIN_BLOCKS))
+			pause_after(&preserve_nodes[nid], begin, PAUSE);
+	}
+	serving = false;
 }
 
 /* False if it takes too long, if not needed any more, or if the task is killed. */
@@ -164,14 +302,14 @@ static bool search_on(int nid, unsigned long nr, bool *got)
 	unsigned long before;
 
 	*got = preserve_pool_gain(nid, nr) ||
-	       preserve_reclaim_lent_from(nid, nr, SEARCH_PATIENCE,
-					  &node->sweep);
+	       reclaim_lent_from(nid, nr, SEARCH_PATIENCE,
+				 &node->sweep);
 	if (*got || node->sweep)
 		return *got;
 	nr = min(nr, preserve_pool_room());
 	before = preserve_pool_size();
 	if (nr && preserve_memory_left(pageblock_nr_pages))
-		*got = preserve_evacuate(nid, nr);
+		*got = preserve_pool_evacuate(nid, nr);
 	/* One that has ended early, because it served another node, says nothing. */
 	return *got || preserve_pool_size() == before;
 }
@@ -213,22 +351,6 @@ void preserve_node_insist(int nid)
 	} else {
 		pause_after(node, begin, 0);
 	}
-}
-
-/**
- * preserve_pool_waits - Does a task wait for a block of this node that may be searched for?
- * @nid: The node.
- *
- * Context: Any. A glance.
- * Return: True if so.
- */
-bool preserve_pool_waits(int nid)
-{
-	const struct preserve_node *node = &preserve_nodes[nid];
-
-	return atomic_read(&node->nr_waiting) &&
-	       !preserve_pool_has_room(nid, 1) &&
-	       time_after_eq(jiffies, READ_ONCE(node->not_before));
 }
 
 /*
@@ -324,33 +446,6 @@ bool preserve_pool_insist(int nid, const nodemask_t *allowed, gfp_t gfp,
 	}
 	atomic_dec(&node->nr_waiting);
 	return room;
-}
-
-/**
- * preserve_pool_serve - Gain blocks for waiting allocations, in the middle of something else.
- *
- * Whoever holds preserve_size_lock for long calls it now and then.
- *
- * Context: Process context, preserve_size_lock held, no folio locked.
- */
-void preserve_pool_serve(void)
-{
-	unsigned long begin;
-	int nid;
-
-	WRITE_ONCE(alive, jiffies);
-	/* What gains blocks comes through here again. */
-	if (serving)
-		return;
-	serving = true;
-	for_each_online_node(nid) {
-		if (likely(!preserve_pool_waits(nid)) || nid == gaining)
-			continue;
-		begin = jiffies;
-		if (!preserve_pool_gain(nid, PRESERVE_GAIN_BLOCKS))
-			pause_after(&preserve_nodes[nid], begin, PAUSE);
-	}
-	serving = false;
 }
 
 /**

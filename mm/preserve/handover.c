@@ -30,7 +30,7 @@
 
 #include <trace/events/preserve.h>
 
-#include "internal.h"
+#include "pool.h"
 
 /* Blocks whose frames turn defective, that there is room for at any time. */
 #define BAD_SPARE	8
@@ -41,13 +41,14 @@
 /* Blocks that are looked at between two offers to reschedule. */
 #define BATCH		1024
 
+/* If this prototype changes, review its callers in mm/preserve. */
+static_assert(__same_type(free_contig_frozen_range,
+			  void(unsigned long, unsigned long)));
+
 static DEFINE_MUTEX(preserve_header_lock);
 
 /* The header's two pages. NULL: nothing can be handed over. */
 static struct preserve_header_ser *header;
-
-/* The image is written, or about to be: read under the locks of the nodes, too. */
-bool preserve_frozen;
 
 static unsigned long nr_blocks;
 
@@ -182,6 +183,63 @@ int preserve_block_quit(struct preserve_block *block)
 		image_trim(--nr_blocks);
 	}
 	return 0;
+}
+
+/* On error the frames are still the caller's. */
+static int add_block(unsigned long pfn)
+{
+	struct preserve_block *block;
+	int err;
+
+	block = preserve_block_alloc(pfn);
+	if (!block)
+		return -ENOMEM;
+	err = preserve_block_join(block);
+	if (err)
+		preserve_block_free(block);
+	return err;
+}
+
+/**
+ * preserve_pool_add_blocks - Put neighbouring blocks into the pool.
+ * @pfn:       Their first frame; all are the caller's, with reference count zero.
+ * @nr_blocks: How many.
+ *
+ * What the pool has no memory to note goes to the page allocator.
+ *
+ * Context: Process context, preserve_size_lock held.
+ * Return: How many have joined.
+ */
+unsigned long preserve_pool_add_blocks(unsigned long pfn,
+				       unsigned long nr_blocks)
+{
+	unsigned long i;
+
+	for (i = 0; i < nr_blocks; i++, pfn += pageblock_nr_pages)
+		if (add_block(pfn))
+			break;
+	if (i < nr_blocks)
+		free_contig_frozen_range(pfn, (nr_blocks - i) << pageblock_order);
+	return i;
+}
+
+/**
+ * preserve_pool_drop - Give an idle block back to the page allocator.
+ * @block: Off its node, as preserve_block_steal() leaves it.
+ *
+ * Context: Process context, preserve_size_lock held.
+ * Return: False if the kernel is about to be replaced: the block is in the pool again.
+ */
+bool preserve_pool_drop(struct preserve_block *block)
+{
+	unsigned long pfn = block->pfn;
+
+	if (preserve_block_quit(block)) {
+		preserve_block_unsteal(block);
+		return false;
+	}
+	free_contig_frozen_range(pfn, pageblock_nr_pages);
+	return true;
 }
 
 /**

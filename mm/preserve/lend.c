@@ -21,23 +21,13 @@
 
 #include <trace/events/preserve.h>
 
-#include "internal.h"
+#include "pool.h"
 
 /* Longest run that is taken back in one go. */
 #define RUN_BLOCKS	16
 
 /* Blocks in a row that there is no memory to empty, before it gives up. */
 #define NOMEM_PATIENCE	8
-
-/**
- * struct taking - One round of taking lent blocks back.
- * @to:    What becomes of them; returns how many it has accepted.
- * @nomem: Blocks in a row that there was no memory to empty.
- */
-struct taking {
-	unsigned long (*to)(unsigned long pfn, unsigned long nr);
-	unsigned int nomem;
-};
 
 /*
  * What is lent, by pfn >> pageblock_order. Blocks come under preserve_size_lock, and go
@@ -254,7 +244,7 @@ static unsigned long run_drop(unsigned long pfn, unsigned long nr)
 }
 
 /* No sense in going on. */
-static bool taking_over(const struct taking *t)
+static bool taking_over(const struct preserve_taking *t)
 {
 	return fatal_signal_pending(current) || t->nomem >= NOMEM_PATIENCE;
 }
@@ -263,7 +253,7 @@ static bool taking_over(const struct taking *t)
  * Takes back what it can of a run, in halves if not as a whole; returns how many blocks
  * have been accepted.
  */
-static unsigned long run_reclaim(struct taking *t, unsigned long pfn,
+static unsigned long run_reclaim(struct preserve_taking *t, unsigned long pfn,
 				 unsigned long nr)
 {
 	unsigned long half = nr / 2;
@@ -275,7 +265,8 @@ static unsigned long run_reclaim(struct taking *t, unsigned long pfn,
 	if (err != -ENOMEM)
 		t->nomem = 0;
 	if (!err)
-		return t->to(pfn, nr);
+		return t->drop ? run_drop(pfn, nr) :
+				 preserve_pool_add_blocks(pfn, nr);
 	/* One block without memory to move it to does not stand for its neighbours. */
 	if (nr == 1)
 		t->nomem += err == -ENOMEM;
@@ -322,87 +313,45 @@ static unsigned long run_find(int nid, unsigned long *from, unsigned long most)
 	return nr;
 }
 
-/* As preserve_reclaim_lent_from(), but what comes back is handed to t->to. */
-static unsigned long runs_reclaim(struct taking *t, int nid,
-				  unsigned long nr_blocks,
-				  unsigned int patience, unsigned long *from)
-{
-	unsigned long done = 0, nr, got;
-
-	while (done < nr_blocks) {
-		nr = run_find(nid, from, min(nr_blocks - done, RUN_BLOCKS));
-		if (nr) {
-			got = run_reclaim(t, *from << pageblock_order, nr);
-			*from += nr;
-			done += got;
-		}
-		if (!nr || taking_over(t)) {
-			*from = 0;
-			break;
-		}
-		if (!got && !--patience)
-			break;
-		preserve_pool_serve();
-		cond_resched();
-	}
-	return done;
-}
-
 /**
- * preserve_reclaim_lent_from - Take lent blocks back, a part of them at a time.
- * @nid:       The node.
- * @nr_blocks: How many.
- * @patience:  Runs of blocks that may turn out to be busy before it gives up.
- * @from:      0 to begin with the lowest. Set to where it goes on; 0 if none is left, or
- *             no memory to move to what is in them.
+ * preserve_taking_step - Take a run of lent blocks back, of those that are next to each other.
+ * @t:         Goes on where the last step has stopped.
+ * @nr_blocks: How many at most.
+ * @got:       Set to how many there were.
  *
  * Blocks that are busy stay lent.
  *
  * Context: Process context, preserve_size_lock held, no folio locked.
- * Return: How many came back.
+ * Return: False if none is left, or no memory to move to what is in them. A next step
+ *         begins anew.
  */
-unsigned long preserve_reclaim_lent_from(int nid, unsigned long nr_blocks,
-					 unsigned int patience,
-					 unsigned long *from)
+bool preserve_taking_step(struct preserve_taking *t, unsigned long nr_blocks,
+			  unsigned long *got)
 {
-	struct taking t = { .to = preserve_pool_add_blocks };
-	unsigned long done;
+	unsigned long nr;
 
-	done = runs_reclaim(&t, nid, nr_blocks, patience, from);
-	if (nr_blocks)
-		trace_preserve_reclaim(nid, nr_blocks, done);
-	return done;
-}
-
-/**
- * preserve_reclaim_lent - Take lent blocks back.
- * @nid:       The node.
- * @nr_blocks: How many.
- * @patience:  Runs of blocks that may turn out to be busy before it gives up.
- *
- * Lowest first, so that the pool stays packed. Blocks that are busy stay lent.
- *
- * Context: As preserve_reclaim_lent_from().
- * Return: How many came back.
- */
-unsigned long preserve_reclaim_lent(int nid, unsigned long nr_blocks,
-				    unsigned int patience)
-{
-	unsigned long from = 0;
-
-	return preserve_reclaim_lent_from(nid, nr_blocks, patience, &from);
+	*got = 0;
+	nr = run_find(t->nid, &t->from, min(nr_blocks, RUN_BLOCKS));
+	if (nr) {
+		*got = run_reclaim(t, t->from << pageblock_order, nr);
+		t->from += nr;
+	}
+	if (nr && !taking_over(t))
+		return true;
+	t->from = 0;
+	return false;
 }
 
 /**
  * preserve_reclaim_at - Take this lent block back.
  * @pfn: Its first frame.
  *
- * Context: As preserve_reclaim_lent().
+ * Context: As preserve_taking_step().
  * Return: Whether it worked.
  */
 bool preserve_reclaim_at(unsigned long pfn)
 {
-	struct taking t = { .to = preserve_pool_add_blocks };
+	struct preserve_taking t = {};
 
 	return run_reclaim(&t, pfn, 1);
 }
@@ -411,28 +360,12 @@ bool preserve_reclaim_at(unsigned long pfn)
  * preserve_drop_lent - Let a lent block leave the pool.
  * @pfn: Its first frame.
  *
- * Context: As preserve_reclaim_lent().
+ * Context: As preserve_taking_step().
  * Return: False if it is busy and stays.
  */
 bool preserve_drop_lent(unsigned long pfn)
 {
-	struct taking t = { .to = run_drop };
+	struct preserve_taking t = { .drop = true };
 
 	return run_reclaim(&t, pfn, 1);
-}
-
-/**
- * preserve_drop_some_lent - Let lent blocks of a node leave the pool.
- * @nid:       The node.
- * @nr_blocks: How many at most.
- *
- * Context: As preserve_reclaim_lent().
- * Return: How many left.
- */
-unsigned long preserve_drop_some_lent(int nid, unsigned long nr_blocks)
-{
-	struct taking t = { .to = run_drop };
-	unsigned long from = 0;
-
-	return runs_reclaim(&t, nid, nr_blocks, UINT_MAX, &from);
 }

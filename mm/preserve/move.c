@@ -14,7 +14,7 @@
 #include <linux/swap.h>
 
 #include "../internal.h"
-#include "internal.h"
+#include "file.h"
 
 /* Folios on their way at a time. */
 #define BATCH		512U
@@ -23,7 +23,7 @@
  * Rounds over a file that other tasks use, and the pauses before the later ones: from
  * 1 ms on, each is twice as long as the last, 383 ms in all. A page fault holds a
  * reference to its folio for some microseconds, but for longer where a hypervisor has
- * taken its CPU away; and growth on demand pauses when it has failed once (size.c).
+ * taken its CPU away; and growth on demand pauses when it has failed once (gain.c).
  */
 #define ROUNDS		11
 #define MAX_PAUSE_MS	128U

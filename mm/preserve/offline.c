@@ -13,7 +13,7 @@
 #include <linux/preserve.h>
 #include <linux/sched/signal.h>
 
-#include "internal.h"
+#include "pool.h"
 
 /**
  * preserve_offline_lock - Take preserve_size_lock for memory that goes offline.

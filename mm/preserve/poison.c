@@ -9,15 +9,36 @@
  */
 #define pr_fmt(fmt) "preserve: " fmt
 
+#include <linux/bitmap.h>
 #include <linux/mm.h>
-#include <linux/pagemap.h>
 #include <linux/preserve.h>
 
-#include "internal.h"
+#include "pool.h"
 
-/* Runs of a file map looked at before the locks are let go. */
-#define BATCH		64
-#define BATCH_FRAMES	(4 * (u64)pageblock_nr_pages)
+static atomic_long_t nr_bad;
+
+/**
+ * preserve_note_bad - Note that a frame is defective.
+ * @pfn: Any frame.
+ *
+ * Context: Any; takes the lock of the block's node.
+ * Return: 0; -ENOENT if it is not the pool's; -EEXIST if that is known; -ENOMEM if
+ *         the next kernel will not be told.
+ */
+int preserve_note_bad(unsigned long pfn)
+{
+	struct preserve_block *block;
+	int err;
+
+	guard(rcu)();
+	block = preserve_block_find(pfn);
+	if (!block)
+		return -ENOENT;
+	err = preserve_block_bad(block, pfn - block->pfn);
+	if (!err)
+		atomic_long_inc(&nr_bad);
+	return err;
+}
 
 /**
  * preserve_note_poison - A page has turned out to be defective.
@@ -39,51 +60,52 @@ void preserve_note_poison(unsigned long pfn)
 	preserve_pool_kick(0);
 }
 
-/*
- * The next defective page of a file from *index on, in a few runs of its map.
- * Returns false when there is no further run.
+/**
+ * preserve_adopt_bad - Count a block's frames that the last kernel found defective.
+ * @block: Not in the pool yet; @block->bad says which they are.
  */
-static bool next_bad(struct preserve_file *pf, u64 *index, bool *found)
+void __init preserve_adopt_bad(struct preserve_block *block)
 {
-	struct prmap_run run;
-	bool more = true;
-	u64 bad;
-	int i;
-
-	guard(spinlock_irq)(&pf->i_pages->xa_lock);
-	*found = false;
-	for (i = 0; i < BATCH && more && !*found; i++) {
-		more = prmap_next(&pf->map, *index, &run);
-		if (!more)
-			break;
-		run.nr = min(run.nr, BATCH_FRAMES);
-		bad = preserve_next_bad(run.pfn, run.pfn + run.nr);
-		*found = bad < run.pfn + run.nr;
-		*index = run.index + (bad - run.pfn);
-	}
-	return more;
+	atomic_long_add(bitmap_weight(block->bad, pageblock_nr_pages), &nr_bad);
 }
 
 /**
- * preserve_file_report_bad - Tell which pages of a file are defective.
- * @pf:   The file.
- * @name: For the message.
+ * preserve_nr_bad - Count the defective frames.
  *
- * Looks at the whole file map, but only if there is a defective page somewhere.
- *
- * Context: Process context.
+ * Context: Any.
+ * Return: How many the pool knows.
  */
-void preserve_file_report_bad(struct preserve_file *pf, const char *name)
+unsigned long preserve_nr_bad(void)
 {
-	u64 index = 0;
-	bool found;
+	return atomic_long_read(&nr_bad);
+}
 
-	if (!preserve_nr_bad())
-		return;
-	while (next_bad(pf, &index, &found)) {
-		if (found)
-			pr_err_ratelimited("%s: page %llu is defective: reading it fails, also after the kexec\n",
-					   name, index++);
-		cond_resched();
+/**
+ * preserve_next_bad - Look for a defective frame.
+ * @pfn: First frame to look at.
+ * @end: Behind the last.
+ *
+ * Context: Any.
+ * Return: The first one, or @end.
+ */
+unsigned long preserve_next_bad(unsigned long pfn, unsigned long end)
+{
+	const struct preserve_block *block;
+	const unsigned long *bad;
+	unsigned long stop, bit;
+
+	guard(rcu)();
+	for (; pfn < end; pfn = stop) {
+		block = preserve_block_find(pfn);
+		if (!block)
+			return end;
+		stop = min(end, block->pfn + pageblock_nr_pages);
+		bad = READ_ONCE(block->bad);
+		if (!bad)
+			continue;
+		bit = find_next_bit(bad, stop - block->pfn, pfn - block->pfn);
+		if (block->pfn + bit < stop)
+			return block->pfn + bit;
 	}
+	return end;
 }

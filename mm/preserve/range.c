@@ -12,7 +12,7 @@
 #include <linux/preserve.h>
 #include <linux/sched/signal.h>
 
-#include "internal.h"
+#include "pool.h"
 
 /* How many blocks of the place at @pfn the pool lacks, or -1: it cannot be. */
 static long place_lacks(unsigned long pfn, unsigned long nr_blocks)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Handed-over headers and records: sealing, and validation before any use.
+ * Handed-over records: sealing, and validation before any use.
  *
  * Pure: reads the bytes it is given and nothing else, so that KUnit can feed it
  * anything. What the maps inside point to is checked by prmap_open() with limits
@@ -11,72 +11,15 @@
 #include <linux/fs.h>
 #include <linux/kho/abi/preserve.h>
 #include <linux/mm.h>
-#include <linux/pageblock-flags.h>
 #include <linux/rw_hint.h>
 #include <linux/time64.h>
 #include <linux/xxhash.h>
 
-#include "internal.h"
-
-static u64 header_sum(const struct preserve_header_ser *hdr)
-{
-	return xxh64(hdr, offsetof(struct preserve_header_ser, csum), 0);
-}
+#include "file.h"
 
 static u64 record_sum(const struct preserve_file_ser *rec)
 {
 	return xxh64(rec, offsetof(struct preserve_file_ser, csum), 0);
-}
-
-/**
- * preserve_header_seal - Fill in the fields that make a header valid.
- * @hdr: Everything else is filled in.
- */
-void preserve_header_seal(struct preserve_header_ser *hdr)
-{
-	hdr->magic = PRESERVE_HEADER_MAGIC;
-	hdr->version = PRESERVE_HEADER_VERSION;
-	hdr->size = sizeof(*hdr);
-	hdr->block_order = pageblock_order;
-	hdr->page_shift = PAGE_SHIFT;
-	hdr->csum = header_sum(hdr);
-}
-
-/**
- * preserve_header_check - Can this header be used?
- * @hdr:    The handed-over bytes.
- * @size:   How many there are.
- * @reason: Says why not, on error.
- *
- * Return: 0; -EPROTO for another version or geometry; -EBADMSG for a damaged
- *         header.
- */
-int preserve_header_check(const struct preserve_header_ser *hdr, size_t size,
-			  const char **reason)
-{
-	if (size < sizeof(*hdr)) {
-		*reason = "header truncated";
-		return -EBADMSG;
-	}
-	if (hdr->magic != PRESERVE_HEADER_MAGIC) {
-		*reason = "no header";
-		return -EBADMSG;
-	}
-	if (hdr->version != PRESERVE_HEADER_VERSION ||
-	    hdr->size != sizeof(*hdr)) {
-		*reason = "header version unknown";
-		return -EPROTO;
-	}
-	if (hdr->csum != header_sum(hdr)) {
-		*reason = "header checksum wrong";
-		return -EBADMSG;
-	}
-	if (hdr->block_order != pageblock_order ||
-	    hdr->page_shift != PAGE_SHIFT) {
-		*reason = "page or block size differs";
-		return -EPROTO;
-	}
-	return 0;
 }
 
 /**

@@ -15,7 +15,7 @@
 #include <linux/slab.h>
 #include <linux/sysfs.h>
 
-#include "internal.h"
+#include "file.h"
 
 #define BLOCK_SIZE_SHIFT	(PAGE_SHIFT + pageblock_order)
 

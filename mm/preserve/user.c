@@ -20,7 +20,7 @@
 #include <linux/preserve.h>
 #include <linux/user_namespace.h>
 
-#include "internal.h"
+#include "file.h"
 
 /**
  * preserve_file_set_user - Let a file's memory count as locked by a user.

@@ -28,7 +28,7 @@
 
 #include "../internal.h"
 #include "../page_alloc.h"
-#include "internal.h"
+#include "pool.h"
 
 /* Blocks that leave in one go, before the OOM killer is asked again. */
 #define YIELD_BLOCKS	16

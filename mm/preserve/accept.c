@@ -19,10 +19,7 @@
 
 #include <trace/events/preserve.h>
 
-#include "internal.h"
-
-atomic_long_t preserve_nr_retrieved;
-atomic_long_t preserve_nr_refused;
+#include "file.h"
 
 /* Runs of a file map that are looked at together. */
 #define BATCH	32
@@ -181,16 +178,6 @@ static int record_accept(u64 phys, struct preserve_file_ser *rec, u32 kind,
 	if (err)
 		return err;
 	return record_take_frames(phys, map, &seen, reason);
-}
-
-/**
- * preserve_note_refused - A backend refuses for good what a record describes.
- *
- * Context: Any. preserve_record_take() counts what it refuses itself.
- */
-void preserve_note_refused(void)
-{
-	atomic_long_inc(&preserve_nr_refused);
 }
 
 /**

@@ -13,7 +13,7 @@
 #include <linux/string.h>
 #include <linux/time64.h>
 
-#include "internal.h"
+#include "../file.h"
 
 static struct preserve_file_ser *good_record(struct kunit *test)
 {

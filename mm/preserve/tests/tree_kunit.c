@@ -17,7 +17,7 @@
 #include <linux/string.h>
 #include <linux/xattr.h>
 
-#include "tree.h"
+#include "../tree.h"
 
 #define SEED		20260101
 #define EPOCH		1700000000LL

@@ -9,7 +9,7 @@
 #include <linux/stat.h>
 #include <linux/string.h>
 
-#include "tree.h"
+#include "../tree.h"
 
 #define LENGTH	4096
 

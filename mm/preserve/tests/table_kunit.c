@@ -8,7 +8,7 @@
 #include <linux/mm.h>
 #include <linux/slab.h>
 
-#include "internal.h"
+#include "../pool.h"
 
 #define SEQ	3
 #define PHYS	0x12345000ULL

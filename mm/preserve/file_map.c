@@ -1,0 +1,658 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The file map of a live file.
+ *
+ * The map follows the page cache: a backend reports each folio that comes and goes,
+ * under the xa_lock of i_pages. So at preserve time nothing is collected: the runs of
+ * the map are claimed, the map is sealed, and the record points to it.
+ *
+ * Folios may still come while a file is preserved (a fault into a hole), so the
+ * claimed part of the file is a window of page indices [lo, hi): preserve moves hi up
+ * in steps, unpreserve moves lo up, and a folio inside the window is claimed as it
+ * comes and unclaimed as it goes. The map's own pages follow the same rule, by the
+ * flag "claimed".
+ *
+ * Updating the map can fail, when the pool has no page left to split a run with. The
+ * page cache must not fail for that, so the map turns stale instead and preserve (or,
+ * for a file that is preserved already, freeze) rebuilds it.
+ */
+#include <linux/hash.h>
+#include <linux/io.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/xarray.h>
+
+#include "file.h"
+
+/* Runs, and blocks that they lie in, handled before the lock is let go. */
+#define BATCH		64
+#define BATCH_FRAMES	(BATCH * (u64)pageblock_nr_pages)
+
+/* Pages of a map, claimed or summed up before the lock is let go. */
+#define BATCH_PAGES	64
+
+/* Walks over a map that keeps changing. */
+#define WALK_TRIES	8
+
+/* In page->private of a page of a map that is claimed. */
+#define MAP_CLAIMED	0x4d43UL
+
+static unsigned long page_pfn(void *page)
+{
+	return PHYS_PFN(virt_to_phys(page));
+}
+
+/* Pages that are kept for a file that is incomplete. */
+static void *spare_take(struct preserve_file *pf)
+{
+	void *page = NULL;
+	unsigned int i;
+
+	for (i = 0; !page && i < ARRAY_SIZE(pf->spare); i++)
+		page = xchg(&pf->spare[i], NULL);
+	return page;
+}
+
+static bool spare_keep(struct preserve_file *pf, void *page)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(pf->spare); i++)
+		if (!cmpxchg(&pf->spare[i], NULL, page))
+			return true;
+	return false;
+}
+
+/*
+ * Claims a page of a map, once. What the map has is the file's own; a damaged book may
+ * have claimed it as well. Context: xa_lock of i_pages held.
+ */
+static int map_page_claim(struct preserve_file *pf, void *page)
+{
+	if (virt_to_page(page)->private == MAP_CLAIMED)
+		return 0;
+	if (preserve_claim(page_pfn(page), 1))
+		return -EBUSY;
+	virt_to_page(page)->private = MAP_CLAIMED;
+	pf->nr_map_claimed++;
+	return 0;
+}
+
+/* Context: xa_lock of i_pages held, or nobody else uses the map. */
+static void map_page_unclaim(struct preserve_file *pf, void *page)
+{
+	if (virt_to_page(page)->private != MAP_CLAIMED)
+		return;
+	virt_to_page(page)->private = 0;
+	pf->nr_map_claimed--;
+	preserve_unclaim(page_pfn(page), 1);
+}
+
+static void *file_page_get(void *ctx)
+{
+	struct preserve_file *pf = ctx;
+	void *page = preserve_page_get() ?: spare_take(pf);
+
+	if (page && pf->claimed)
+		map_page_claim(pf, page);
+	return page;
+}
+
+static void file_page_put(void *ctx, void *page)
+{
+	struct preserve_file *pf = ctx;
+
+	map_page_unclaim(pf, page);
+	if (!preserve_file_incomplete(pf) || !spare_keep(pf, page))
+		preserve_page_put(page);
+}
+
+static const struct prmap_ops file_map_ops = {
+	.page_get = file_page_get,
+	.page_put = file_page_put,
+};
+
+/**
+ * preserve_file_map_init - Make an empty file map.
+ * @pf:  The file that it is for.
+ * @map: The map.
+ *
+ * Context: Any.
+ */
+void preserve_file_map_init(struct preserve_file *pf, struct prmap *map)
+{
+	prmap_init(map, PRMAP_FILE, &file_map_ops, pf);
+}
+
+/**
+ * preserve_file_set_small - Keep no map until the file has some pages.
+ * @pf: Complete, not preserved, with %PRESERVE_SMALL_PAGES pages at most.
+ *
+ * For files of which there may be many. Compaction leaves them alone.
+ *
+ * Context: xa_lock of i_pages held, interrupts off, or nobody knows the file.
+ */
+void preserve_file_set_small(struct preserve_file *pf)
+{
+	struct prmap old;
+
+	preserve_file_detach(pf, &old);
+	prmap_destroy(&old);
+	pf->small = true;
+}
+
+static struct prmap_run folio_run(const struct folio *folio)
+{
+	return (struct prmap_run) {
+		.index = folio->index,
+		.pfn = folio_pfn(folio),
+		.nr = folio_nr_pages(folio),
+		.order = folio_order(folio),
+	};
+}
+
+static bool in_window(const struct preserve_file *pf, u64 index)
+{
+	return index >= pf->lo && index < pf->hi;
+}
+
+static void file_map_failed(struct preserve_file *pf)
+{
+	pf->stale = true;
+	pf->changes++;
+}
+
+/* The hint for what comes at @index: neighbours, but for borders, share one. */
+static struct preserve_hint *hint_of(struct preserve_file *pf, pgoff_t index)
+{
+	return &pf->hints[hash_long(index >> pageblock_order,
+				    PRESERVE_HINT_BITS)];
+}
+
+static void hint_set(struct preserve_file *pf, const struct prmap_run *run)
+{
+	struct preserve_hint *hint = hint_of(pf, run->index + run->nr);
+
+	WRITE_ONCE(hint->pfn, run->pfn + run->nr);
+	WRITE_ONCE(hint->index, run->index + run->nr);
+}
+
+/**
+ * preserve_file_goal - The pfn that would continue the run before @index.
+ * @pf:    The file.
+ * @index: Page index.
+ *
+ * Context: May not hold the xa_lock of i_pages.
+ * Return: A goal for struct preserve_request; if a pfn, it need not be free.
+ */
+unsigned long preserve_file_goal(struct preserve_file *pf, pgoff_t index)
+{
+	const struct preserve_hint *hint = hint_of(pf, index);
+	struct prmap_run run;
+	unsigned long goal = 0;
+
+	/* In order: no look at the map. A torn pair is a bad guess, no more. */
+	if (index && index == READ_ONCE(hint->index))
+		return READ_ONCE(hint->pfn);
+
+	xa_lock_irq(pf->i_pages);
+	/* Room to grow for each of many small files would be most of the pool. */
+	if (!prmap_nr_keys(&pf->map) && !pf->i_pages->xa_head)
+		goal = pf->small ? 0 : PRESERVE_GOAL_NEW;
+	else if (index && !pf->stale &&
+		 !prmap_lookup(&pf->map, index - 1, &run))
+		goal = run.pfn + (index - run.index);
+	xa_unlock_irq(pf->i_pages);
+	return goal;
+}
+
+/* The file has grown: makes its map of what is in the page cache. */
+static void small_grown(struct preserve_file *pf)
+{
+	struct folio *folio;
+	unsigned long index;
+
+	pf->small = false;
+	xa_for_each(pf->i_pages, index, folio) {
+		struct prmap_run run;
+
+		/* What is left out makes a file stale, and is found by preserve. */
+		if (xa_is_value(folio))
+			return;
+		run = folio_run(folio);
+		if (prmap_set(&pf->map, &run))
+			return;
+	}
+	pf->stale = false;
+}
+
+/**
+ * preserve_file_add - A folio of the pool has come into the page cache.
+ * @pf:    The file.
+ * @index: The folio's page index.
+ * @folio: The folio.
+ *
+ * Context: xa_lock of i_pages held, interrupts off.
+ */
+void preserve_file_add(struct preserve_file *pf, pgoff_t index,
+		       struct folio *folio)
+{
+	const struct prmap_run run = folio_run(folio);
+
+	if (pf->small && !pf->sealed) {
+		pf->changes++;
+		hint_set(pf, &run);
+		if (preserve_file_mapping(pf)->nrpages > PRESERVE_SMALL_PAGES)
+			small_grown(pf);
+		return;
+	}
+	if (pf->stale || pf->sealed ||
+	    (pf->plain && !preserve_pool_block(&folio->page))) {
+		file_map_failed(pf);
+		return;
+	}
+	if (prmap_set(&pf->map, &run)) {
+		file_map_failed(pf);
+		return;
+	}
+	hint_set(pf, &run);
+	if (in_window(pf, index))
+		preserve_claim(run.pfn, run.nr);
+}
+
+/*
+ * The folio at @index has been split since it came: notes its part of the map
+ * again as folios of @order.
+ */
+static int map_recut(struct preserve_file *pf, pgoff_t index, u8 order)
+{
+	struct prmap_run run, part;
+	int err;
+
+	if (prmap_lookup(&pf->map, index, &run) || run.order <= order)
+		return -EINVAL;
+	part.index = round_down(index, 1ULL << run.order);
+	part.pfn = run.pfn + (part.index - run.index);
+	part.nr = 1ULL << run.order;
+	part.order = order;
+	part.flags = 0;
+	err = prmap_clear(&pf->map, part.index, part.nr);
+	return err ?: prmap_set(&pf->map, &part);
+}
+
+/**
+ * preserve_file_del - A folio of the pool leaves the page cache.
+ * @pf:    The file.
+ * @index: The folio's page index.
+ * @folio: The folio, or a part of one that was split.
+ *
+ * Context: xa_lock of i_pages held, interrupts off.
+ */
+void preserve_file_del(struct preserve_file *pf, pgoff_t index,
+		       struct folio *folio)
+{
+	unsigned long nr = folio_nr_pages(folio);
+	int err;
+
+	if (pf->sealed) {
+		file_map_failed(pf);
+		pf->broken |= preserve_file_incomplete(pf);
+		return;
+	}
+	/* Also while the map is stale: what it holds must be the file's own. */
+	pf->changes++;
+	err = prmap_clear(&pf->map, index, nr);
+	if (err == -EINVAL) {
+		err = map_recut(pf, index, folio_order(folio));
+		if (!err)
+			err = prmap_clear(&pf->map, index, nr);
+	}
+	if (err) {
+		/* Claims that the map still names are undone with it. */
+		pf->stale = true;
+		pf->broken |= preserve_file_incomplete(pf);
+	} else if (in_window(pf, index)) {
+		preserve_unclaim(folio_pfn(folio), nr);
+	}
+}
+
+/**
+ * preserve_file_replace - A folio has taken the place of another.
+ * @pf:  The file.
+ * @new: The new one, of the pool; mapping and index are set.
+ * @old: The old one, the same size; mapping and index are still set.
+ *
+ * Context: xa_lock of i_pages held, interrupts off.
+ */
+void preserve_file_replace(struct preserve_file *pf, struct folio *new,
+			   struct folio *old)
+{
+	preserve_file_del(pf, old->index, old);
+	preserve_file_add(pf, new->index, new);
+}
+
+/**
+ * preserve_file_detach - Follow the page cache no more.
+ * @pf:  A file that is not preserved.
+ * @old: Set to its map, which the caller gives to prmap_destroy(): without the lock, as
+ *       it may be large.
+ *
+ * Context: xa_lock of i_pages held, interrupts off. The caller sees to it that
+ *          nothing is reported from now on.
+ */
+void preserve_file_detach(struct preserve_file *pf, struct prmap *old)
+{
+	*old = pf->map;
+	preserve_file_map_init(pf, &pf->map);
+	pf->stale = true;
+}
+
+/*
+ * The next part of the window, which is to be claimed or unclaimed: a run, or a part of
+ * one. False if there is none up to @end. Context: xa_lock of i_pages held.
+ */
+static bool window_next(struct preserve_file *pf, u64 edge, u64 end,
+			struct prmap_run *run)
+{
+	if (!prmap_next(&pf->map, edge, run) || run->index >= end)
+		return false;
+	run->nr = min3(run->nr, end - run->index, BATCH_FRAMES);
+	return true;
+}
+
+/*
+ * Moves one edge of the window up to @end, claiming or unclaiming the runs it
+ * passes. Stops at the first error.
+ */
+static int window_move(struct preserve_file *pf, u64 *edge, u64 end,
+		       int (*pass)(unsigned long pfn, unsigned long nr))
+{
+	struct prmap_run run;
+	unsigned long nr;
+	int err = 0;
+
+	while (!err && *edge < end) {
+		xa_lock_irq(pf->i_pages);
+		/* What it names may be another's by now: see file_seal(). */
+		if (pf->stale && edge == &pf->hi)
+			end = *edge;
+		for (nr = 0; nr < BATCH && *edge < end;
+		     nr += 1 + (run.nr >> pageblock_order)) {
+			if (!window_next(pf, *edge, end, &run)) {
+				*edge = end;
+				break;
+			}
+			err = pass(run.pfn, run.nr);
+			if (err)
+				break;
+			*edge = run.index + run.nr;
+		}
+		xa_unlock_irq(pf->i_pages);
+		cond_resched();
+	}
+	return err;
+}
+
+/* What the map names is the file's own. A damaged book may have claimed it as well. */
+static int claim_run(unsigned long pfn, unsigned long nr)
+{
+	return preserve_claim(pfn, nr) ? -EBUSY : 0;
+}
+
+static int unclaim_run(unsigned long pfn, unsigned long nr)
+{
+	preserve_unclaim(pfn, nr);
+	return 0;
+}
+
+static int claim_map_page(void *pf, u64 phys)
+{
+	return map_page_claim(pf, phys_to_virt(phys));
+}
+
+static int unclaim_map_page(void *pf, u64 phys)
+{
+	map_page_unclaim(pf, phys_to_virt(phys));
+	return 0;
+}
+
+/*
+ * Claims each page of the map as it comes from now on, or none. What the map has already
+ * is for map_walk().
+ */
+static void map_set_claimed(struct preserve_file *pf, bool claimed)
+{
+	xa_lock_irq(pf->i_pages);
+	pf->claimed = claimed;
+	xa_unlock_irq(pf->i_pages);
+}
+
+/*
+ * Visits the map's pages, a batch of them at a time. Returns whether all are as @fn makes
+ * them: some are missed if the map changes in between.
+ */
+static bool map_walk(struct preserve_file *pf, u32 batch,
+		     int (*fn)(void *pf, u64 phys), int *err)
+{
+	u64 from = 0;
+	bool all;
+
+	do {
+		xa_lock_irq(pf->i_pages);
+		*err = prmap_walk_some(&pf->map, &from, batch, fn, pf);
+		all = pf->nr_map_claimed == (pf->claimed ?
+					     prmap_nr_pages(&pf->map) : 0);
+		xa_unlock_irq(pf->i_pages);
+		cond_resched();
+	} while (!*err && from != U64_MAX);
+	return all;
+}
+
+/* The same until all are; the last time in one go. */
+static int map_walk_all(struct preserve_file *pf,
+			int (*fn)(void *pf, u64 phys))
+{
+	int tries, err;
+
+	for (tries = 0; tries < WALK_TRIES; tries++)
+		if (map_walk(pf, BATCH_PAGES, fn, &err) || err)
+			return err;
+	map_walk(pf, U32_MAX, fn, &err);
+	return err;
+}
+
+static void map_unclaim(struct preserve_file *pf)
+{
+	map_set_claimed(pf, false);
+	map_walk_all(pf, unclaim_map_page);
+}
+
+/* On error no page is claimed. */
+static int map_claim(struct preserve_file *pf)
+{
+	int err;
+
+	map_set_claimed(pf, true);
+	err = map_walk_all(pf, claim_map_page);
+	if (err)
+		map_unclaim(pf);
+	return err;
+}
+
+/**
+ * preserve_file_map_unclaim - Undo preserve_file_map_claim(), also a part of it.
+ * @pf: The file.
+ *
+ * Context: Process context.
+ */
+void preserve_file_map_unclaim(struct preserve_file *pf)
+{
+	window_move(pf, &pf->lo, pf->hi, unclaim_run);
+	map_unclaim(pf);
+	xa_lock_irq(pf->i_pages);
+	pf->lo = 0;
+	pf->hi = 0;
+	xa_unlock_irq(pf->i_pages);
+}
+
+/**
+ * preserve_file_map_claim - Claim a file's map, and what is in it.
+ * @pf: The file; its map is up to date and not claimed.
+ *
+ * Context: Process context.
+ * Return: 0; -EBUSY if something else has claimed a part of it. On error nothing stays
+ *         claimed.
+ */
+int preserve_file_map_claim(struct preserve_file *pf)
+{
+	int err = map_claim(pf);
+
+	if (!err)
+		err = window_move(pf, &pf->hi, U64_MAX, claim_run);
+	if (err)
+		preserve_file_map_unclaim(pf);
+	return err;
+}
+
+/* Fills @map from the page cache. The file may change meanwhile. */
+static int map_collect(struct preserve_file *pf, struct prmap *map)
+{
+	XA_STATE(xas, pf->i_pages, 0);
+	struct folio *folio;
+	int err = 0, nr = 0;
+
+	xas_lock_irq(&xas);
+	xas_for_each(&xas, folio, ULONG_MAX) {
+		struct prmap_run run;
+
+		if (xas_retry(&xas, folio))
+			continue;
+		/* Swapped out at the last moment, or not moved in. */
+		if (xa_is_value(folio) || !preserve_pool_block(&folio->page)) {
+			err = -EBUSY;
+			break;
+		}
+		run = folio_run(folio);
+		err = prmap_set(map, &run);
+		if (err)
+			break;
+		if (++nr % XA_CHECK_SCHED)
+			continue;
+		xas_pause(&xas);
+		xas_unlock_irq(&xas);
+		cond_resched();
+		xas_lock_irq(&xas);
+	}
+	xas_unlock_irq(&xas);
+	return err;
+}
+
+/**
+ * preserve_file_map_rebuild - Replace a stale map by one made from the page cache.
+ * @pf: The file, complete; the window is empty and the map's pages are not claimed.
+ *
+ * Context: Process context.
+ * Return: 0; -ENOMEM if the pool has no page for it; -EBUSY if the file keeps changing,
+ *         or has something outside of the pool.
+ */
+int preserve_file_map_rebuild(struct preserve_file *pf)
+{
+	struct prmap fresh, old;
+	unsigned long changes;
+	int tries, err;
+
+	for (tries = 0; tries < PRESERVE_REBUILD_TRIES; tries++) {
+		changes = READ_ONCE(pf->changes);
+		preserve_file_map_init(pf, &fresh);
+		err = map_collect(pf, &fresh);
+
+		xa_lock_irq(pf->i_pages);
+		if (!err && pf->changes == changes) {
+			old = pf->map;
+			pf->map = fresh;
+			fresh = old;
+			pf->stale = false;
+			pf->small = false;
+			xa_unlock_irq(pf->i_pages);
+			prmap_destroy(&fresh);
+			atomic_long_inc(&preserve_nr_rebuilt);
+			return 0;
+		}
+		changes = pf->changes - changes;
+		xa_unlock_irq(pf->i_pages);
+		prmap_destroy(&fresh);
+		if (err && !changes)
+			return err;
+	}
+	return -EBUSY;
+}
+
+/* Is the map claimed and up to date? If so it stays as it is when this is @final. */
+static bool map_hold(struct preserve_file *pf, bool final)
+{
+	bool good;
+
+	xa_lock_irq(pf->i_pages);
+	good = pf->claimed && !pf->stale &&
+	       pf->nr_map_claimed == prmap_nr_pages(&pf->map);
+	if (good)
+		WRITE_ONCE(pf->sealed, final);
+	xa_unlock_irq(pf->i_pages);
+	return good;
+}
+
+/*
+ * Seals the map. One that may still change is given up on after as many batches as it has
+ * pages: its root is made when it is sealed for good.
+ */
+static void map_sum(struct preserve_file *pf, bool final)
+{
+	u32 batches = prmap_nr_pages(&pf->map) / BATCH_PAGES + 2;
+	bool done;
+
+	do {
+		xa_lock_irq(pf->i_pages);
+		done = prmap_seal_some(&pf->map, BATCH_PAGES);
+		if (done)
+			prmap_seal(&pf->map, &pf->record->map);
+		xa_unlock_irq(pf->i_pages);
+		cond_resched();
+	} while (!done && (final || --batches));
+}
+
+/**
+ * preserve_file_map_seal - Seal a map that is claimed and up to date.
+ * @pf:    The file.
+ * @final: It stays as it is from now on.
+ *
+ * Context: Process context.
+ * Return: False if it is not claimed, or not up to date: nothing is changed.
+ */
+bool preserve_file_map_seal(struct preserve_file *pf, bool final)
+{
+	bool good = map_hold(pf, final);
+
+	if (good)
+		map_sum(pf, final);
+	return good;
+}
+
+/**
+ * preserve_file_adopt - Make a handed-over map the map of a new file.
+ * @pf:  The file, its map empty.
+ * @map: From preserve_record_take(). Its pages belong to @pf afterwards.
+ *
+ * Context: Nobody else uses the file; but a walk over all files may look at it.
+ */
+void preserve_file_adopt(struct preserve_file *pf, struct prmap *map)
+{
+	struct prmap old;
+
+	xa_lock_irq(pf->i_pages);
+	old = pf->map;
+	pf->map = *map;
+	pf->map.ops = &file_map_ops;
+	pf->map.ctx = pf;
+	xa_unlock_irq(pf->i_pages);
+	prmap_destroy(&old);
+}

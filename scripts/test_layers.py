@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""test_layers: what layers finds. Run it, or unittest it."""
+
+import importlib.machinery
+import importlib.util
+import sys
+import unittest
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+WHERE = str(Path(__file__).resolve().parent / "layers")
+LOADER = importlib.machinery.SourceFileLoader("layers", WHERE)
+layers = importlib.util.module_from_spec(
+    importlib.util.spec_from_loader("layers", LOADER))
+LOADER.exec_module(layers)
+
+POOL = """\
+/* SPDX */
+/*
+ * A list:
+ *
+ *	low.c     is called
+ *	high.c    calls, see
+ *		low.c
+ *	boot.c    is above all
+ */
+"""
+FILE = "/* SPDX */\n/*\n *\tfile.c    knows the pool\n */\n"
+
+
+class Order(unittest.TestCase):
+    def test_files_come_between_the_pool_and_the_ends(self):
+        self.assertEqual(layers.order(POOL, FILE),
+                         (["low", "high"], ["low", "high", "file", "boot"]))
+
+
+class Includes(unittest.TestCase):
+    def found(self, path, name):
+        return list(layers.includes(path, f'#include "{name}"\n', ["low"]))
+
+    def test_the_pool_knows_no_files(self):
+        self.assertTrue(self.found("mm/preserve/low.c", "file.h"))
+        self.assertFalse(self.found("mm/preserve/low.c", "pool.h"))
+        self.assertFalse(self.found("mm/preserve/demand.c", "file.h"))
+
+    def test_backends_know_no_private_header(self):
+        self.assertTrue(self.found("mm/shmem_lu.c", "preserve/pool.h"))
+        self.assertFalse(self.found("mm/shmem_lu.c", "linux/preserve.h"))
+        self.assertFalse(self.found("mm/shmem_lu.c", "linux/kho/abi/preserve.h"))
+
+    def test_mm_preserve_knows_no_backend(self):
+        self.assertTrue(self.found("mm/preserve/tree.c", "../shmem_lu.h"))
+
+    def test_lib_knows_no_mm(self):
+        self.assertTrue(self.found("lib/preserve-radix/map.c", "linux/preserve.h"))
+        self.assertFalse(self.found("lib/preserve-radix/map.c", "linux/preserve_radix.h"))
+
+
+class Calls(unittest.TestCase):
+    NAMES = ["low", "high", "file"]
+
+    def test_down_the_list_is_wrong(self):
+        self.assertFalse(list(layers.against({"high": {"low": "f"}}, self.NAMES)))
+        self.assertTrue(list(layers.against({"low": {"high": "f"}}, self.NAMES)))
+
+    def test_each_file_is_listed(self):
+        self.assertTrue(list(layers.against({"new": {}}, self.NAMES)))
+
+    def test_circles(self):
+        graph = {"a": {"b": "f"}, "b": {"c": "f"}, "c": {"a": "f"}, "d": {"a": "f"}}
+        self.assertEqual(layers.circles(graph), {frozenset("abc")})
+        self.assertEqual(layers.circles({"a": {"b": "f"}, "b": {}}), set())
+
+
+if __name__ == "__main__":
+    unittest.main()
