@@ -85,7 +85,16 @@ struct preserve_header_ser {
 	__u64 csum;
 };
 
+static_assert(offsetof(struct preserve_header_ser, magic) == 0);
+static_assert(offsetof(struct preserve_header_ser, version) == 8);
+static_assert(offsetof(struct preserve_header_ser, size) == 12);
+static_assert(offsetof(struct preserve_header_ser, block_order) == 16);
+static_assert(offsetof(struct preserve_header_ser, page_shift) == 20);
 static_assert(offsetof(struct preserve_header_ser, table) == 24);
+static_assert(offsetof(struct preserve_header_ser, nr_blocks) == 40);
+static_assert(offsetof(struct preserve_header_ser, want) == 48);
+static_assert(offsetof(struct preserve_header_ser, max) == 56);
+static_assert(offsetof(struct preserve_header_ser, csum) == 64);
 static_assert(sizeof(struct preserve_header_ser) == 72);
 
 /* What the blocks of an extent have in common. */
@@ -113,6 +122,11 @@ struct preserve_extent_ser {
 	__u16 slot;
 };
 
+static_assert(offsetof(struct preserve_extent_ser, pfn) == 0);
+static_assert(offsetof(struct preserve_extent_ser, bitmaps) == 8);
+static_assert(offsetof(struct preserve_extent_ser, nr_blocks) == 16);
+static_assert(offsetof(struct preserve_extent_ser, kind) == 20);
+static_assert(offsetof(struct preserve_extent_ser, slot) == 22);
 static_assert(sizeof(struct preserve_extent_ser) == 24);
 
 #define PRESERVE_TABLE_MAGIC		0x4c42545652535250ULL /* "PRSRVTBL" */
@@ -136,6 +150,12 @@ struct preserve_table_ser {
 	struct preserve_extent_ser extent[];
 };
 
+static_assert(offsetof(struct preserve_table_ser, magic) == 0);
+static_assert(offsetof(struct preserve_table_ser, csum) == 8);
+static_assert(offsetof(struct preserve_table_ser, next) == 16);
+static_assert(offsetof(struct preserve_table_ser, nr) == 32);
+static_assert(offsetof(struct preserve_table_ser, reserved) == 36);
+static_assert(offsetof(struct preserve_table_ser, extent) == 40);
 static_assert(sizeof(struct preserve_table_ser) == 40);
 
 #define PRESERVE_BITMAPS_MAGIC		0x4d54425652535250ULL /* "PRSRVBTM" */
@@ -157,6 +177,11 @@ struct preserve_bitmaps_ser {
 	__u64 bits[];
 };
 
+static_assert(offsetof(struct preserve_bitmaps_ser, magic) == 0);
+static_assert(offsetof(struct preserve_bitmaps_ser, csum) == 8);
+static_assert(offsetof(struct preserve_bitmaps_ser, nr) == 16);
+static_assert(offsetof(struct preserve_bitmaps_ser, reserved) == 20);
+static_assert(offsetof(struct preserve_bitmaps_ser, bits) == 24);
 static_assert(sizeof(struct preserve_bitmaps_ser) == 24);
 
 #define PRESERVE_FILE_MAGIC		0x4543455256535250ULL /* "PRSVRECE" */
@@ -186,6 +211,11 @@ struct preserve_time_ser {
 	__u32 nsec;
 	__u32 reserved;
 };
+
+static_assert(offsetof(struct preserve_time_ser, sec) == 0);
+static_assert(offsetof(struct preserve_time_ser, nsec) == 8);
+static_assert(offsetof(struct preserve_time_ser, reserved) == 12);
+static_assert(sizeof(struct preserve_time_ser) == 16);
 
 /* Which time of a file stands where in preserve_file_ser.times. */
 #define PRESERVE_FILE_MTIME		0
@@ -252,12 +282,30 @@ struct preserve_file_ser {
 	__u64 csum;
 };
 
+static_assert(offsetof(struct preserve_file_ser, magic) == 0);
+static_assert(offsetof(struct preserve_file_ser, version) == 8);
+static_assert(offsetof(struct preserve_file_ser, size) == 12);
+static_assert(offsetof(struct preserve_file_ser, kind) == 16);
+static_assert(offsetof(struct preserve_file_ser, f_flags) == 20);
+static_assert(offsetof(struct preserve_file_ser, i_size) == 24);
+static_assert(offsetof(struct preserve_file_ser, pos) == 32);
+static_assert(offsetof(struct preserve_file_ser, seals) == 40);
+static_assert(offsetof(struct preserve_file_ser, mode) == 44);
+static_assert(offsetof(struct preserve_file_ser, uid) == 48);
+static_assert(offsetof(struct preserve_file_ser, gid) == 52);
+static_assert(offsetof(struct preserve_file_ser, name_len) == 56);
+static_assert(offsetof(struct preserve_file_ser, fsflags) == 60);
 static_assert(offsetof(struct preserve_file_ser, map) == 64);
-static_assert(offsetof(struct preserve_file_ser, csum) ==
-	      64 + sizeof(struct prmap_root_ser) +
-	      PRESERVE_FILE_TIMES * sizeof(struct preserve_time_ser) + 24 +
-	      PRESERVE_FILE_MAX_NAME + 1 + PRESERVE_FILE_EXTRAS);
-static_assert(sizeof(struct preserve_file_ser) <= 4096);
+static_assert(offsetof(struct preserve_file_ser, times) == 128);
+static_assert(offsetof(struct preserve_file_ser, write_hint) == 192);
+static_assert(offsetof(struct preserve_file_ser, extras_len) == 196);
+static_assert(offsetof(struct preserve_file_ser, memlock) == 200);
+static_assert(offsetof(struct preserve_file_ser, user) == 208);
+static_assert(offsetof(struct preserve_file_ser, reserved) == 212);
+static_assert(offsetof(struct preserve_file_ser, name) == 216);
+static_assert(offsetof(struct preserve_file_ser, extras) == 472);
+static_assert(offsetof(struct preserve_file_ser, csum) == 3872);
+static_assert(sizeof(struct preserve_file_ser) == 3880);
 
 /* LUO's name for the handler of memfds made with MFD_PRESERVE. */
 #define PRESERVE_MEMFD_COMPATIBLE	"preserve-memfd-v2"

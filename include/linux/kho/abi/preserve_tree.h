@@ -152,9 +152,35 @@ struct preserve_tree_ser {
 	__u64 csum;
 };
 
+static_assert(offsetof(struct preserve_tree_ser, magic) == 0);
+static_assert(offsetof(struct preserve_tree_ser, version) == 8);
+static_assert(offsetof(struct preserve_tree_ser, size) == 12);
+static_assert(offsetof(struct preserve_tree_ser, length) == 16);
+static_assert(offsetof(struct preserve_tree_ser, dirs) == 24);
+static_assert(offsetof(struct preserve_tree_ser, nr_dirs) == 32);
+static_assert(offsetof(struct preserve_tree_ser, links) == 40);
+static_assert(offsetof(struct preserve_tree_ser, nr_links) == 48);
+static_assert(offsetof(struct preserve_tree_ser, quotas) == 56);
+static_assert(offsetof(struct preserve_tree_ser, nr_inodes) == 64);
+static_assert(offsetof(struct preserve_tree_ser, used_blocks) == 72);
+static_assert(offsetof(struct preserve_tree_ser, used_ispace) == 80);
+static_assert(offsetof(struct preserve_tree_ser, epoch) == 88);
+static_assert(offsetof(struct preserve_tree_ser, flags) == 96);
+static_assert(offsetof(struct preserve_tree_ser, max_blocks) == 104);
+static_assert(offsetof(struct preserve_tree_ser, max_inodes) == 112);
+static_assert(offsetof(struct preserve_tree_ser, next_ino) == 120);
 static_assert(offsetof(struct preserve_tree_ser, mode) == 128);
+static_assert(offsetof(struct preserve_tree_ser, uid) == 132);
+static_assert(offsetof(struct preserve_tree_ser, gid) == 136);
+static_assert(offsetof(struct preserve_tree_ser, huge) == 140);
+static_assert(offsetof(struct preserve_tree_ser, encoding) == 144);
+static_assert(offsetof(struct preserve_tree_ser, mnt_flags) == 148);
 static_assert(offsetof(struct preserve_tree_ser, quota_limits) == 152);
 static_assert(offsetof(struct preserve_tree_ser, uuid) == 184);
+static_assert(offsetof(struct preserve_tree_ser, dev) == 200);
+static_assert(offsetof(struct preserve_tree_ser, reserved) == 204);
+static_assert(offsetof(struct preserve_tree_ser, policy) == 208);
+static_assert(offsetof(struct preserve_tree_ser, source) == 320);
 static_assert(offsetof(struct preserve_tree_ser, csum) == 448);
 static_assert(sizeof(struct preserve_tree_ser) == 456);
 
@@ -184,6 +210,12 @@ struct preserve_section_ser {
 	__u64 csum;
 };
 
+static_assert(offsetof(struct preserve_section_ser, magic) == 0);
+static_assert(offsetof(struct preserve_section_ser, kind) == 4);
+static_assert(offsetof(struct preserve_section_ser, no) == 8);
+static_assert(offsetof(struct preserve_section_ser, nr) == 16);
+static_assert(offsetof(struct preserve_section_ser, length) == 20);
+static_assert(offsetof(struct preserve_section_ser, csum) == 24);
 static_assert(sizeof(struct preserve_section_ser) == 32);
 
 #define PRESERVE_ENTRY_INODE		1
