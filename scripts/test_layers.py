@@ -37,12 +37,19 @@ class Order(unittest.TestCase):
 
 class Includes(unittest.TestCase):
     def found(self, path, name):
-        return list(layers.includes(path, f'#include "{name}"\n', ["low"]))
+        return list(layers.knows(path, f'#include "{name}"\n', ["low"]))
 
     def test_the_pool_knows_no_files(self):
         self.assertTrue(self.found("mm/preserve/low.c", "file.h"))
         self.assertFalse(self.found("mm/preserve/low.c", "pool.h"))
         self.assertFalse(self.found("mm/preserve/demand.c", "file.h"))
+        self.assertFalse(list(layers.knows("mm/preserve/low.c", "#include <linux/file.h>\n",
+                                           ["low"])))
+
+    def test_the_pool_names_no_files(self):
+        text = "struct preserve_file *pf;\n"
+        self.assertTrue(list(layers.knows("mm/preserve/low.c", text, ["low"])))
+        self.assertFalse(list(layers.knows("mm/preserve/demand.c", text, ["low"])))
 
     def test_backends_know_no_private_header(self):
         self.assertTrue(self.found("mm/shmem_lu.c", "preserve/pool.h"))
@@ -66,6 +73,21 @@ class Calls(unittest.TestCase):
 
     def test_each_file_is_listed(self):
         self.assertTrue(list(layers.against({"new": {}}, self.NAMES)))
+
+    def test_what_nm_says(self):
+        text = ("                 U needed\n0000000000000010 T made\n"
+                "0000000000000020 t mine\n                 U __tracepoint_x\n")
+        self.assertEqual(layers.symbols(text), ({"made"}, {"needed"}))
+
+    def test_who_calls(self):
+        tables = {"low": ({"f"}, set()), "high": (set(), {"f", "printk"})}
+        self.assertEqual(layers.calls(tables), {"low": {}, "high": {"low": "f"}})
+
+    def test_known_circles(self):
+        one, two = frozenset("ab"), frozenset("abc")
+        self.assertFalse(list(layers.unexpected({one}, {one})))
+        self.assertTrue(list(layers.unexpected({two}, {one})))
+        self.assertTrue(list(layers.unexpected(set(), {one})))
 
     def test_circles(self):
         graph = {"a": {"b": "f"}, "b": {"c": "f"}, "c": {"a": "f"}, "d": {"a": "f"}}

@@ -230,7 +230,7 @@ struct preserve_file {
  */
 static inline bool preserve_file_incomplete(const struct preserve_file *pf)
 {
-	/* Pairs with note_restored(): who sees that all is there sees it there. */
+	/* Pairs with preserve_file_restored(): a reader of 0 sees every folio that came. */
 	return smp_load_acquire(&pf->nr_unrestored);
 }
 

@@ -161,7 +161,7 @@ void preserve_block_set_target(struct preserve_node *node,
  * @node:  The block's node.
  * @block: The block.
  * @bit:   First frame.
- * @nr:    How many; all of them are as they are not to be.
+ * @nr:    How many; none of them is so yet.
  * @used:  What they are now.
  *
  * Context: The node's lock held.

@@ -135,8 +135,8 @@ static int __init preserve_init(void)
 		return 0;
 	}
 
-	preserve_pool_init();
 	preserve_worker_init();
+	preserve_pool_init();
 	preserve_restore_init();
 	err = preserve_handover_init();
 	if (err)

@@ -12,7 +12,6 @@
  * The mark needs the map to lose an index when the page cache does. Losing one can
  * take a page, to cut a run in two; a file that is not complete keeps some for it.
  */
-
 #include <linux/folio_batch.h>
 #include <linux/log2.h>
 #include <linux/memcontrol.h>
@@ -133,7 +132,7 @@ static bool next_unrestored(const struct preserve_file *pf, u64 *from, u64 end,
  * @end:  Where to end.
  * @run:  On success, the stretch.
  *
- * Context: Any; the xa_lock is not held for long.
+ * Context: Not with the xa_lock of i_pages held; it is taken, and not held for long.
  * Return: False if there is none.
  */
 bool preserve_file_find(struct preserve_file *pf, u64 from, u64 end,
@@ -292,7 +291,7 @@ void preserve_file_end(struct preserve_file *pf)
 }
 
 /**
- * preserve_file_end_if_complete - End what an incomplete file has kept, if it is complete.
+ * preserve_file_end_if_complete - Give back what a file has kept, if it is complete now.
  * @pf: The file.
  *
  * Who is still at it charges nothing any more: there is nothing left to make.
@@ -316,6 +315,8 @@ void preserve_file_end_if_complete(struct preserve_file *pf)
  * @pf:  The file.
  * @run: From preserve_file_find().
  * @gfp: For the memory that it takes.
+ *
+ * The caller calls preserve_file_end_if_complete() when it has done with the file.
  *
  * Context: Process context, may sleep; no folio of the file locked.
  * Return: The index up to which nothing is missing, behind the run's first; or a negative

@@ -462,7 +462,7 @@ bool preserve_evacuate_at(unsigned long pfn)
  * @windows: All that there is, the best first.
  * @nr:      How many.
  * @next:    The one that is next.
- * @pfn:     The last one's.
+ * @pfn:     First frame of the window that was tried last.
  */
 struct preserve_evacuation {
 	struct search *search;
@@ -474,8 +474,6 @@ struct preserve_evacuation {
 
 static void evacuation_free(struct preserve_evacuation *ev)
 {
-	if (!ev)
-		return;
 	kvfree(ev->windows);
 	kfree(ev->search);
 	kfree(ev);
@@ -519,7 +517,7 @@ struct preserve_evacuation *preserve_evacuation_begin(int nid,
  * @ev: From preserve_evacuation_begin().
  *
  * Context: As there.
- * Return: False at the end: there was nothing to do any more.
+ * Return: True if it has tried a window; false if none is left or needed.
  */
 bool preserve_evacuation_step(struct preserve_evacuation *ev)
 {
@@ -538,7 +536,7 @@ bool preserve_evacuation_step(struct preserve_evacuation *ev)
 /**
  * preserve_evacuation_lacks - Some of the blocks have come in another way.
  * @ev: From preserve_evacuation_begin().
- * @nr: How many fewer it lacks.
+ * @nr: How many fewer are needed.
  *
  * Context: As there.
  */

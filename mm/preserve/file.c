@@ -7,7 +7,6 @@
 
 #include <linux/io.h>
 #include <linux/mm.h>
-#include <linux/pagemap.h>
 #include <linux/preserve.h>
 #include <linux/slab.h>
 #include <linux/wait.h>
@@ -17,7 +16,7 @@
 #include "file.h"
 
 /* Runs of a file map looked at before the locks are let go. */
-#define BAD_RUNS		64
+#define BAD_RUNS	64
 #define BAD_FRAMES	(4 * (u64)pageblock_nr_pages)
 
 /* Waits for preserve_file_unseal(). */
@@ -92,7 +91,8 @@ static int claim_all(struct preserve_file *pf)
  * @pf: The file; the backend has frozen its size and its holes are final but for
  *      faults.
  *
- * Work is proportional to the runs of the file map, not to its pages.
+ * Work is proportional to the runs of the file map and the blocks that they lie in, not
+ * to its pages.
  *
  * Context: Process context, the inode locked.
  * Return: A zeroed record, owned by @pf, for the backend to fill in before it

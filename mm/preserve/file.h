@@ -4,7 +4,7 @@
  * linux/preserve.h; the locks are in pool.h.
  *
  *	record.c  validation of handed-over records (pure)
- *	file_list.c  all files that have a map, and their numbers
+ *	file_list.c  all files that have a map, and counters
  *	user.c    whose locked memory a file is
  *	file_map.c  the file map of a live file
  *	accept.c  accepting a handed-over record

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * All files that have a file map, and their numbers.
+ * All files that have a file map, and counters.
  */
 #include <linux/fs.h>
 #include <linux/list.h>
-#include <linux/pagemap.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>

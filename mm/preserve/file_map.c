@@ -373,7 +373,7 @@ static int window_move(struct preserve_file *pf, u64 *edge, u64 end,
 
 	while (!err && *edge < end) {
 		xa_lock_irq(pf->i_pages);
-		/* What it names may be another's by now: see file_seal(). */
+		/* What it names may be another's by now: see file_seal() in file.c. */
 		if (pf->stale && edge == &pf->hi)
 			end = *edge;
 		for (nr = 0; nr < BATCH && *edge < end;

@@ -84,7 +84,8 @@ static unsigned long lent_take(struct preserve_taking *t,
 
 /*
  * Takes lent blocks back, a part of them at a time: lowest first, from *@from on, which is
- * set to where it goes on; to 0 if none is left, or no memory to move to what is in them.
+ * set to where it goes on; to 0 if none is left, there is no memory to move their content
+ * to, or the task is being killed.
  * @patience is how many runs of blocks may turn out to be busy before it gives up.
  */
 static unsigned long reclaim_lent_from(int nid, unsigned long nr_blocks,
@@ -140,8 +141,8 @@ unsigned long preserve_pool_drop_lent(int nid, unsigned long nr_blocks)
  * @nr_blocks: How many.
  *
  * Context: Process context, preserve_size_lock held, no folio locked.
- * Return: How many were gained; what others were served with meanwhile counts as well
- *         for how many are left to gain.
+ * Return: How many it has gained itself. It looks for fewer by what has been gained for
+ *         others meanwhile.
  */
 unsigned long preserve_pool_evacuate(int nid, unsigned long nr_blocks)
 {

@@ -19,6 +19,7 @@
 #include <linux/bitmap.h>
 #include <linux/cleanup.h>
 #include <linux/debugfs.h>
+#include <linux/gfp.h>
 #include <linux/io.h>
 #include <linux/kexec.h>
 #include <linux/kexec_handover.h>
@@ -463,14 +464,8 @@ static void header_write(const struct image *im)
 	memcpy((void *)header + PAGE_SIZE, header, PAGE_SIZE);
 }
 
-/**
- * preserve_handover_freeze - Write the image for the next kernel.
- *
- * Nothing of it changes afterwards.
- *
- * Context: Process context, takes preserve_header_lock.
- */
-void preserve_handover_freeze(void)
+/* Writes the image for the next kernel. Nothing of it changes afterwards. */
+static void handover_freeze(void)
 {
 	struct image im = {};
 
@@ -488,7 +483,7 @@ static int handover_notify(struct notifier_block *nb, unsigned long action,
 			   void *data)
 {
 	if (kexec_in_progress)
-		preserve_handover_freeze();
+		handover_freeze();
 	return NOTIFY_DONE;
 }
 
@@ -500,7 +495,7 @@ static struct notifier_block handover_notifier = {
 
 static int freeze_set(void *data, u64 value)
 {
-	preserve_handover_freeze();
+	handover_freeze();
 	return 0;
 }
 DEFINE_DEBUGFS_ATTRIBUTE(freeze_fops, NULL, freeze_set, "%llu\n");

@@ -158,14 +158,8 @@ unsigned long preserve_lent_next(unsigned long pfn, unsigned long end)
 	return index << pageblock_order;
 }
 
-/**
- * preserve_lend - Lend a block out.
- * @block: From preserve_block_steal(). Freed on success.
- *
- * Context: Process context, preserve_size_lock held.
- * Return: 0; -ENOMEM; -EBUSY if the kernel is about to be replaced.
- */
-int preserve_lend(struct preserve_block *block)
+/* Lends a block out that is off its node, and frees it; on error it is as it was. */
+static int block_lend(struct preserve_block *block)
 {
 	unsigned long pfn = block->pfn;
 	unsigned long index = pfn >> pageblock_order;
@@ -201,7 +195,7 @@ unsigned long preserve_lend_surplus(int nid, unsigned long keep)
 		block = preserve_block_steal(nid);
 		if (!block)
 			break;
-		if (preserve_lend(block)) {
+		if (block_lend(block)) {
 			preserve_block_unsteal(block);
 			break;
 		}
@@ -317,13 +311,13 @@ static unsigned long run_find(int nid, unsigned long *from, unsigned long most)
  * preserve_taking_step - Take a run of lent blocks back, of those that are next to each other.
  * @t:         Goes on where the last step has stopped.
  * @nr_blocks: How many at most.
- * @got:       Set to how many there were.
+ * @got:       Set to how many came back, or left.
  *
  * Blocks that are busy stay lent.
  *
  * Context: Process context, preserve_size_lock held, no folio locked.
- * Return: False if none is left, or no memory to move to what is in them. A next step
- *         begins anew.
+ * Return: False if none is left, there is no memory to move their content to, or the task
+ *         is being killed. A next step begins anew.
  */
 bool preserve_taking_step(struct preserve_taking *t, unsigned long nr_blocks,
 			  unsigned long *got)

@@ -17,15 +17,11 @@
 
 static atomic_long_t nr_bad;
 
-/**
- * preserve_note_bad - Note that a frame is defective.
- * @pfn: Any frame.
- *
- * Context: Any; takes the lock of the block's node.
- * Return: 0; -ENOENT if it is not the pool's; -EEXIST if that is known; -ENOMEM if
- *         the next kernel will not be told.
+/*
+ * Notes that a frame is defective, and counts it. Returns -ENOENT if it is not the pool's;
+ * -EEXIST if that is known; -ENOMEM if the next kernel will not be told.
  */
-int preserve_note_bad(unsigned long pfn)
+static int note_bad(unsigned long pfn)
 {
 	struct preserve_block *block;
 	int err;
@@ -52,7 +48,7 @@ void preserve_note_poison(unsigned long pfn)
 
 	if (!static_branch_unlikely(&preserve_pool_key))
 		return;
-	err = preserve_note_bad(pfn);
+	err = note_bad(pfn);
 	if (err == -ENOENT || err == -EEXIST)
 		return;
 	pr_err("a page of the pool is defective: pfn %#lx%s\n", pfn,

@@ -318,7 +318,7 @@ void preserve_frames_free_sound(struct page *page, unsigned long nr)
 			frames_free(page_to_pfn(page + i), 1);
 }
 
-/* The same of any number, which may span blocks. */
+/* Frees frames, which may span blocks; a defective one stays marked as used. */
 static void parts_free(unsigned long pfn, unsigned long nr)
 {
 	while (nr) {

@@ -6,7 +6,7 @@
  *	block.c   blocks, and the lists of a node
  *	frames.c  which frames must survive, and which have survived
  *	table.c   the header and the pages of the block table (pure)
- *	size.c    how large the pool is, may be and is to be
+ *	size.c    how large the pool is, may be and is to be; memory that it spares
  *	poison.c  defective frames
  *	pool.c    blocks that come and go, frames taken and given back
  *	handover.c  blocks that join and leave, and the image for the next kernel
@@ -19,11 +19,11 @@
  *	range.c   ranges of whole blocks
  *	worker.c  bringing the pool to a size
  *	offline.c memory that goes offline
+ *	early.c   struct pages of what the last kernel has preserved
+ *	adopt.c   adoption of the last kernel's pool
  *
  * and above both halves:
  *
- *	early.c   struct pages of what the last kernel has preserved
- *	adopt.c   adoption of the last kernel's pool
  *	sysfs.c   /sys/kernel/mm/preserve
  *	boot.c    kernel parameters, and what happens at boot in which order
  *
@@ -332,7 +332,6 @@ bool preserve_is_spared(unsigned long pfn);
 void preserve_pool_kick(unsigned long delay);
 
 /* poison.c */
-int preserve_note_bad(unsigned long pfn);
 void preserve_adopt_bad(struct preserve_block *block);
 unsigned long preserve_nr_bad(void);
 unsigned long preserve_next_bad(unsigned long pfn, unsigned long end);
@@ -358,7 +357,6 @@ unsigned long preserve_pool_add_blocks(unsigned long pfn,
 				       unsigned long nr_blocks);
 bool preserve_pool_drop(struct preserve_block *block);
 void preserve_handover_fill(void);
-void preserve_handover_freeze(void);
 int preserve_handover_init(void);
 int preserve_handover_start(void);
 void preserve_handover_give_up(void);
@@ -367,7 +365,7 @@ void preserve_handover_give_up(void);
  * struct preserve_taking - Lent blocks that are being taken back, run by run.
  * @nid:   The node.
  * @drop:  They leave the pool, rather than being idle blocks of it.
- * @from:  Where the next step begins, a number of blocks; 0 to begin with the lowest.
+ * @from:  Where the next step begins, pfn >> pageblock_order; 0 to begin with the lowest.
  * @nomem: Blocks in a row that there was no memory to empty.
  */
 struct preserve_taking {
@@ -383,7 +381,6 @@ bool preserve_lent_claim(unsigned long pfn, unsigned long nr);
 void preserve_lent_unclaim(unsigned long pfn, unsigned long nr);
 void preserve_lent_end(unsigned long pfn, struct zone *zone);
 unsigned long preserve_lent_next(unsigned long pfn, unsigned long end);
-int preserve_lend(struct preserve_block *block);
 unsigned long preserve_lend_surplus(int nid, unsigned long keep);
 bool preserve_taking_step(struct preserve_taking *t, unsigned long nr_blocks,
 			  unsigned long *got);

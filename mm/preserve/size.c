@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * How large the pool is, may be and is to be; and whether its worker has to look.
+ * How large the pool is, may be and is to be; memory that it spares; and whether its
+ * worker has to look.
  *
  * The pool's size counts lent blocks. Someone who writes a size, the kernel
  * parameter and the previous kernel set preserve_pool_want; the worker (worker.c) tries

@@ -338,7 +338,7 @@ void preserve_pool_regain(void)
 /**
  * preserve_worker_init - Make the worker known to preserve_pool_kick().
  *
- * Context: Boot, before anything else of the pool.
+ * Context: Boot, before the first preserve_pool_kick().
  */
 void __init preserve_worker_init(void)
 {

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KUnit tests of the checks on handed-over headers and records: each field that
- * can be wrong is made wrong in a sealed original, and has to be refused for
- * that very reason.
+ * KUnit tests of the checks on handed-over records: each field that can be wrong is made
+ * wrong in a sealed original, and has to be refused for that very reason.
  */
 #include <kunit/test.h>
 #include <linux/fcntl.h>
@@ -126,48 +125,6 @@ REFUSES(reserved, rec->reserved = 1, "reserved field in use")
 REFUSES(write_hint, rec->write_hint = WRITE_LIFE_EXTREME + 1, "write hint unknown")
 REFUSES(extras, rec->extras_len = PRESERVE_FILE_EXTRAS + 1, "extras out of bounds")
 
-static struct preserve_header_ser *good_header(struct kunit *test)
-{
-	struct preserve_header_ser *hdr = kunit_kzalloc(test, sizeof(*hdr),
-							GFP_KERNEL);
-
-	KUNIT_ASSERT_NOT_NULL(test, hdr);
-	preserve_header_seal(hdr);
-	return hdr;
-}
-
-static void expect_header(struct kunit *test,
-			  const struct preserve_header_ser *hdr, size_t size,
-			  int err, const char *why)
-{
-	const char *reason = NULL;
-
-	KUNIT_EXPECT_EQ(test, err, preserve_header_check(hdr, size, &reason));
-	KUNIT_EXPECT_STREQ(test, why ?: "", reason ?: "");
-}
-
-static void header_checks(struct kunit *test)
-{
-	struct preserve_header_ser *hdr = good_header(test);
-
-	expect_header(test, hdr, sizeof(*hdr), 0, NULL);
-	expect_header(test, hdr, sizeof(*hdr) - 1, -EBADMSG,
-		      "header truncated");
-
-	hdr->csum ^= 1;
-	expect_header(test, hdr, sizeof(*hdr), -EBADMSG,
-		      "header checksum wrong");
-	hdr->csum ^= 1;
-
-	hdr->version++;
-	expect_header(test, hdr, sizeof(*hdr), -EPROTO,
-		      "header version unknown");
-	hdr->version--;
-
-	hdr->magic = 0;
-	expect_header(test, hdr, sizeof(*hdr), -EBADMSG, "no header");
-}
-
 static struct kunit_case record_cases[] = {
 	KUNIT_CASE(record_accepts_sealed),
 	KUNIT_CASE(record_refuses_any_flipped_bit),
@@ -186,7 +143,6 @@ static struct kunit_case record_cases[] = {
 	KUNIT_CASE(record_refuses_reserved),
 	KUNIT_CASE(record_refuses_write_hint),
 	KUNIT_CASE(record_refuses_extras),
-	KUNIT_CASE(header_checks),
 	{}
 };
 

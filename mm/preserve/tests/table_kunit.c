@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KUnit tests of the checks on the block table's pages: no flipped bit passes, and no
- * extent that cannot be right does.
+ * KUnit tests of the checks on the header and the block table's pages: no flipped bit
+ * passes, and no extent that cannot be right does.
  */
 #include <kunit/test.h>
 #include <linux/bitops.h>
@@ -128,7 +128,50 @@ static void extent_checks(struct kunit *test)
 	}
 }
 
+static struct preserve_header_ser *good_header(struct kunit *test)
+{
+	struct preserve_header_ser *hdr = kunit_kzalloc(test, sizeof(*hdr),
+							GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, hdr);
+	preserve_header_seal(hdr);
+	return hdr;
+}
+
+static void expect_header(struct kunit *test,
+			  const struct preserve_header_ser *hdr, size_t size,
+			  int err, const char *why)
+{
+	const char *reason = NULL;
+
+	KUNIT_EXPECT_EQ(test, err, preserve_header_check(hdr, size, &reason));
+	KUNIT_EXPECT_STREQ(test, why ?: "", reason ?: "");
+}
+
+static void header_checks(struct kunit *test)
+{
+	struct preserve_header_ser *hdr = good_header(test);
+
+	expect_header(test, hdr, sizeof(*hdr), 0, NULL);
+	expect_header(test, hdr, sizeof(*hdr) - 1, -EBADMSG,
+		      "header truncated");
+
+	hdr->csum ^= 1;
+	expect_header(test, hdr, sizeof(*hdr), -EBADMSG,
+		      "header checksum wrong");
+	hdr->csum ^= 1;
+
+	hdr->version++;
+	expect_header(test, hdr, sizeof(*hdr), -EPROTO,
+		      "header version unknown");
+	hdr->version--;
+
+	hdr->magic = 0;
+	expect_header(test, hdr, sizeof(*hdr), -EBADMSG, "no header");
+}
+
 static struct kunit_case table_cases[] = {
+	KUNIT_CASE(header_checks),
 	KUNIT_CASE(table_accepts_sealed),
 	KUNIT_CASE(table_refuses_any_flipped_bit),
 	KUNIT_CASE(table_refuses_counts),
