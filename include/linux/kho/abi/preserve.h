@@ -42,7 +42,8 @@
  * live: what no file asks for is set aside until the next kexec. An extent that
  * cannot be right is refused alone, and so is a record. A frame belongs to one
  * owner: taking a record's frames is part of its acceptance, so that two records
- * which claim the same frame cannot both be accepted.
+ * which claim the same frame cannot both be accepted. The one that is retrieved first
+ * is: where both have right checksums, nothing says which of them was forged.
  *
  * A change of any layout here takes a new version.
  */
