@@ -55,7 +55,7 @@
 				 F_SEAL_WRITE | F_SEAL_FUTURE_WRITE | \
 				 F_SEAL_EXEC)
 
-/* A kernel that changes one of these must have us looked at. */
+/* If one of these prototypes changes, review this file. */
 static_assert(__same_type(shmem_add_to_page_cache,
 			  int(struct folio *, struct address_space *, pgoff_t,
 			      void *, gfp_t)));
@@ -65,20 +65,40 @@ static_assert(__same_type(shmem_recalc_inode,
 static_assert(__same_type(memfd_alloc_file,
 			  struct file *(const char *, unsigned int)));
 
+static const struct preserve_file_ops memfd_file_ops = {
+	.insert = shmem_lu_insert,
+};
+
 static struct preserve_file *inode_pf(struct inode *inode)
 {
-	return SHMEM_I(inode)->preserve;
+	return preserve_file_of(inode->i_mapping);
+}
+
+/* That of a file which is about to have @nr pages more, if it has one or is to have one. */
+static struct preserve_file *grown_pf(struct inode *inode, unsigned long nr)
+{
+	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
+	struct preserve_file *pf = inode_pf(inode);
+
+	if (likely(pf) || !sbinfo->lu_pool ||
+	    inode->i_mapping->nrpages + nr <= PRESERVE_SMALL_PAGES)
+		return pf;
+	/* Without memory, it is for the next page, or for preserve. */
+	pf = preserve_file_new(inode->i_mapping, &shmem_lu_file_ops);
+	if (pf)
+		preserve_file_follow(pf);
+	return pf;
 }
 
 struct folio *__shmem_lu_alloc_folio(struct shmem_inode_info *info, gfp_t gfp,
 				     int order, struct mempolicy *mpol,
 				     pgoff_t ilx, pgoff_t index)
 {
-	struct address_space *mapping = info->vfs_inode.i_mapping;
+	struct inode *inode = &info->vfs_inode;
 	struct preserve_file *pf;
 	struct preserve_request rq = {
 		/* Also for huge folios: waiting for the pool is worth it. */
-		.gfp = current_gfp_context(gfp | (mapping_gfp_mask(mapping) &
+		.gfp = current_gfp_context(gfp | (mapping_gfp_mask(inode->i_mapping) &
 						  GFP_KERNEL)),
 		.order = order,
 		.nid = numa_node_id(),
@@ -86,33 +106,23 @@ struct folio *__shmem_lu_alloc_folio(struct shmem_inode_info *info, gfp_t gfp,
 	struct folio *folio;
 
 	/* A tree that is preserved has its holes for good. */
-	if (!shmem_lu_may_change(&info->vfs_inode))
+	if (!shmem_lu_may_change(inode))
 		return NULL;
-	if (info->lu_pos && shmem_lu_data_load(&info->vfs_inode))
+	if (info->lu_pos && shmem_lu_data_load(inode))
 		return NULL;
-	pf = info->preserve;
-	/* None: a hole of a plain file whose tree has not thawed as far. */
-	if (!pf || preserve_file_wait(pf))
+	pf = grown_pf(inode, 1UL << order);
+	if (pf && preserve_file_wait(pf))
 		return NULL;
-	if (preserve_file_incomplete(pf) && !shmem_lu_room(mapping, index, order))
+	if (pf && preserve_file_incomplete(pf) &&
+	    !shmem_lu_room(inode->i_mapping, index, order))
 		return NULL;
-#ifdef CONFIG_NUMA
-	rq.nodemask = policy_nodemask(rq.gfp, mpol, ilx, &rq.nid);
-#endif
-	rq.goal = preserve_file_goal(pf, index);
+	rq.goal = preserve_goal(inode->i_mapping, index);
 	/* It is claimed as it comes: what was there before may not cross. */
-	if (READ_ONCE(pf->record))
+	if (pf && preserve_file_record(pf))
 		rq.gfp |= __GFP_ZERO;
-	folio = preserve_alloc_folio(&rq);
-#ifdef CONFIG_NUMA
-	/* This one prefers its nodes, and takes others. */
-	if (!folio && mpol->mode == MPOL_PREFERRED_MANY) {
-		rq.nodemask = NULL;
-		folio = preserve_alloc_folio(&rq);
-	}
-#endif
+	folio = preserve_alloc_mpol(&rq, mpol, ilx);
 	/* That may have taken long. */
-	if (folio && preserve_file_wait(pf)) {
+	if (folio && pf && preserve_file_wait(pf)) {
 		folio_put(folio);
 		return NULL;
 	}
@@ -127,7 +137,7 @@ struct folio *__shmem_lu_alloc_folio(struct shmem_inode_info *info, gfp_t gfp,
  *
  * What fills a hole in a tree that is preserved is -EPERM. A folio that was allocated
  * before its file entered the pool is -EEXIST: a fault or write looks again, and takes
- * one of the pool. So is one that comes into a file which has been sealed since: whoever
+ * one of the pool. So is one that comes into a file which has been frozen since: what
  * looks again has to wait. See shmem_lu_mfill_error() for userfaultfd. More than the
  * file's user may have locked is -EDQUOT.
  *
@@ -144,48 +154,11 @@ bool shmem_lu_may_add(struct xa_state *xas, struct folio *folio,
 		return true;
 	if (!shmem_lu_may_change(mapping->host))
 		xas_set_err(xas, -EPERM);
-	else if (shmem_lu_late(mapping, folio) || shmem_lu_sealed(mapping))
+	else if (shmem_lu_late(mapping, folio) || shmem_lu_frozen(mapping))
 		xas_set_err(xas, -EEXIST);
 	else if (pf && !preserve_file_charge(pf, folio_nr_pages(folio)))
 		xas_set_err(xas, -EDQUOT);
 	return !xas_error(xas);
-}
-
-/*
- * Without a struct preserve_file: a plain file that was empty when its tree was
- * preserved, and has not thawed yet.
- */
-void __shmem_lu_folio_added(struct address_space *mapping, struct folio *folio)
-{
-	struct preserve_file *pf = inode_pf(mapping->host);
-
-	if (pf)
-		preserve_file_add(pf, folio->index, folio);
-}
-
-void __shmem_lu_folio_removed(struct address_space *mapping,
-			      struct folio *folio)
-{
-	struct preserve_file *pf = inode_pf(mapping->host);
-
-	if (!pf)
-		return;
-	preserve_file_del(pf, folio->index, folio);
-	preserve_file_uncharge(pf, folio_nr_pages(folio));
-}
-
-void __shmem_lu_folio_moved(struct address_space *mapping, struct folio *new,
-			    struct folio *old)
-{
-	struct preserve_file *pf = inode_pf(mapping->host);
-
-	if (pf)
-		preserve_file_replace(pf, new, old);
-}
-
-bool __shmem_lu_may_move(struct folio *dst)
-{
-	return preserve_pool_block(&dst->page);
 }
 
 static void folio_clear(struct address_space *mapping, struct folio *folio)
@@ -220,37 +193,27 @@ void __shmem_lu_clear(struct address_space *mapping, pgoff_t start, pgoff_t end)
 bool shmem_lu_incomplete(const struct address_space *mapping)
 {
 	const struct shmem_inode_info *info = SHMEM_I(mapping->host);
+	const struct preserve_file *pf;
 
 	/* Pairs with the release in shmem_lu_data_load(). */
-	return smp_load_acquire(&info->lu_pos) ||
-	       (info->preserve && preserve_file_incomplete(info->preserve));
+	if (smp_load_acquire(&info->lu_pos))
+		return true;
+	pf = preserve_file_of(mapping);
+	return pf && preserve_file_incomplete(pf);
 }
 
 void shmem_lu_evict(struct inode *inode)
 {
-	struct preserve_file *pf = inode_pf(inode);
-
 	if (S_ISDIR(inode->i_mode) && SHMEM_I(inode)->lu_pos)
 		shmem_lu_dir_forget(inode);
-	if (!pf)
-		return;
-	preserve_file_destroy(pf);
-	SHMEM_I(inode)->preserve = NULL;
-	kfree(pf);
+	preserve_file_free(inode->i_mapping);
 }
 
 /* A new, empty file's memory is to come from the pool. */
-static int inode_enter(struct inode *inode)
+static void inode_enter(struct inode *inode)
 {
-	struct preserve_file *pf = kzalloc_obj(*pf, GFP_KERNEL_ACCOUNT);
-
-	if (!pf)
-		return -ENOMEM;
-	preserve_file_init(pf, &inode->i_mapping->i_pages);
-	SHMEM_I(inode)->preserve = pf;
 	set_bit(AS_PRESERVE, &inode->i_mapping->flags);
 	mapping_set_unevictable(inode->i_mapping);
-	return 0;
 }
 
 /**
@@ -259,15 +222,11 @@ static int inode_enter(struct inode *inode)
  * @inode:  The file's.
  *
  * Context: Process context.
- * Return: 0; -ENOMEM.
  */
-int shmem_lu_new_inode(struct shmem_sb_info *sbinfo, struct inode *inode)
+void shmem_lu_new_inode(struct shmem_sb_info *sbinfo, struct inode *inode)
 {
-	int err = sbinfo->lu_pool ? inode_enter(inode) : 0;
-
-	if (!err && sbinfo->lu_pool)
-		preserve_file_set_small(inode_pf(inode));
-	return err;
+	if (sbinfo->lu_pool)
+		inode_enter(inode);
 }
 
 /**
@@ -353,28 +312,21 @@ static int user_is_current(struct preserve_file *pf)
 int shmem_lu_memfd_create(struct file *file)
 {
 	struct inode *inode = file_inode(file);
+	struct preserve_file *pf;
 
 	if (!preserve_ready() || !shmem_file(file))
 		return -EOPNOTSUPP;
-	return inode_enter(inode) ?: user_is_current(inode_pf(inode));
+	pf = preserve_file_new(inode->i_mapping, &memfd_file_ops);
+	if (!pf)
+		return -ENOMEM;
+	preserve_file_follow(pf);
+	inode_enter(inode);
+	return user_is_current(pf);
 }
 
 void shmem_lu_show_fdinfo(struct seq_file *m, struct file *file)
 {
-	struct inode *inode = file_inode(file);
-	struct preserve_file *pf = inode_pf(inode);
-
-	if (!shmem_lu_mapping(inode->i_mapping) || !pf)
-		return;
-
-	xa_lock_irq(pf->i_pages);
-	seq_printf(m, "preserve:\t%s\n", pf->record ? "preserved" : "live");
-	seq_printf(m, "preserve-pages:\t%llu\n", prmap_nr_keys(&pf->map));
-	seq_printf(m, "preserve-unrestored:\t%llu\n", pf->nr_unrestored);
-	seq_printf(m, "preserve-runs:\t%llu\n", prmap_nr_runs(&pf->map));
-	seq_printf(m, "preserve-map-pages:\t%llu\n", prmap_nr_pages(&pf->map));
-	seq_printf(m, "preserve-map-stale:\t%d\n", pf->stale);
-	xa_unlock_irq(pf->i_pages);
+	preserve_show_fdinfo(m, file->f_mapping);
 }
 
 /*
@@ -387,7 +339,7 @@ static bool plain_can_preserve(struct file *file)
 	int err = 0;
 
 	inode_lock(inode);
-	if (!shmem_lu_mapping(inode->i_mapping))
+	if (!preserve_mapping(inode->i_mapping))
 		err = shmem_lu_plain_enter(inode);
 	inode_unlock(inode);
 	if (err && err != -EINTR)
@@ -405,7 +357,7 @@ static bool plain_can_preserve(struct file *file)
  */
 bool shmem_lu_in_pool(struct inode *inode)
 {
-	return shmem_lu_mapping(inode->i_mapping) ||
+	return preserve_mapping(inode->i_mapping) ||
 	       preserve_any_in_pool(inode->i_mapping);
 }
 
@@ -426,7 +378,8 @@ static bool shmem_lu_can_preserve(struct liveupdate_file_handler *handler,
 		return false;
 	/* A plain one may be on its way into the pool, and not get there. */
 	pf = inode_pf(inode);
-	if (shmem_lu_mapping(inode->i_mapping) && pf && !READ_ONCE(pf->plain))
+	if (preserve_mapping(inode->i_mapping) &&
+	    !(pf && preserve_file_is_plain(pf)))
 		return true;
 	can = (file->f_mode & rw) == rw &&
 	      !(memfd_get_seals(file) & ~SHMEM_LU_SEALS) &&
@@ -463,6 +416,27 @@ static struct preserve_tree_writer extras_writer(struct preserve_file_ser *rec)
 		.buf = rec->extras, .size = sizeof(rec->extras), .fixed = true,
 		.len = rec->extras_len,
 	};
+}
+
+/*
+ * What the core keeps for a file that is about to be preserved. A plain one may have left
+ * the pool since can_preserve(). Inode locked.
+ */
+static struct preserve_file *pf_to_preserve(struct inode *inode)
+{
+	struct preserve_file *pf;
+	int err;
+
+	if (!preserve_mapping(inode->i_mapping)) {
+		err = shmem_lu_plain_enter(inode);
+		return err ? ERR_PTR(err) : inode_pf(inode);
+	}
+	pf = preserve_file_new(inode->i_mapping, &shmem_lu_file_ops);
+	if (!pf)
+		return ERR_PTR(-ENOMEM);
+	if (!preserve_file_is_plain(pf))
+		preserve_file_follow(pf);
+	return pf;
 }
 
 /* What cannot change any more once the file is preserved. Inode locked. */
@@ -569,11 +543,11 @@ int shmem_lu_file_preserve(struct file *file, u32 kind, u64 *handle)
 		inode_unlock(inode);
 		return -EPERM;
 	}
-	/* A plain one may have left the pool since can_preserve(). */
-	err = shmem_lu_mapping(inode->i_mapping) ? 0 : shmem_lu_plain_enter(inode);
-	if (err)
+	pf = pf_to_preserve(inode);
+	if (IS_ERR(pf)) {
+		err = PTR_ERR(pf);
 		goto unlock;
-	pf = inode_pf(inode);
+	}
 	seals = memfd_get_seals(file);
 	if (seals & ~SHMEM_LU_SEALS) {
 		err = -EOPNOTSUPP;
@@ -636,7 +610,7 @@ void shmem_lu_file_freeze(struct file *file)
 {
 	struct preserve_file *pf = inode_pf(file_inode(file));
 
-	record_update(pf->record, file);
+	record_update(preserve_file_record(pf), file);
 	preserve_file_freeze(pf);
 }
 
@@ -782,8 +756,8 @@ struct file *shmem_lu_file_retrieve(u64 handle, u32 kind)
 		preserve_record_untake(rec, &map);
 		return file;
 	}
-	preserve_file_restore(inode_pf(file_inode(file)), &map);
-	shmem_lu_demand_begin(file_inode(file));
+	shmem_lu_demand_begin(file_inode(file),
+			      preserve_file_restore(inode_pf(file_inode(file)), &map));
 	preserve_file_report_bad(inode_pf(file_inode(file)), rec->name);
 	preserve_record_free(rec);
 	return file;

@@ -1,14 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What existing mm files call of mm/shmem_lu.c: memfds made with MFD_PRESERVE.
- * Every call is empty when PRESERVE_MEMFD is off, and one bit test on other
- * files when it is on.
+ * What mm/shmem.c, mm/memfd.c and mm/memfd_luo.c call of mm/shmem_lu*.c: memfds and tmpfs
+ * trees that can cross a kexec. Every call is empty when PRESERVE_MEMFD is off, and one bit
+ * test on other files when it is on.
+ *
+ * A regular file is in one of these states. Pool: AS_PRESERVE is set. Latent:
+ * AS_PRESERVE_LATENT is, and @lu_pos says where its inode is in the book. File: it has a
+ * struct preserve_file. @lu_pool: its tmpfs is mounted with "preserve".
+ *
+ *	pool latent file  what it is
+ *	  -     -    -    an ordinary file
+ *	  -     -   yes   one that was in the pool before
+ *	 yes    -    -    @lu_pool: a file of at most %PRESERVE_SMALL_PAGES pages; otherwise one
+ *			  whose tree is preserved, or was when its data came
+ *	 yes    -   yes   with a map: MFD_PRESERVE, PRESERVE_IOCTL_ENTER, a larger file of
+ *			  @lu_pool; otherwise one that was retrieved and is not complete
+ *	 yes    -   plain a memfd that is preserved, and leaves the pool afterwards
+ *	 yes   yes   -    retrieved with its tree, and its data not touched yet
  */
 #ifndef _MM_SHMEM_LU_H
 #define _MM_SHMEM_LU_H
 
 #include <linux/errno.h>
-#include <linux/nodemask.h>
 #include <linux/pagemap.h>
 #include <linux/preserve.h>
 #include <linux/shmem_fs.h>
@@ -35,45 +48,18 @@ struct super_block;
 /* Room for the target of a symbolic link that takes no page, as there. */
 #define SHMEM_LU_SHORT_SYMLINK	128
 
-/* Room for the text of a memory policy, with its end. */
-#define SHMEM_LU_POLICY_TEXT	256
-
-/**
- * struct shmem_lu_policy - The memory policy of a part of a file.
- * @start: First page index.
- * @end:   Page index behind the last.
- * @text:  The policy as tmpfs's mount option mpol= has it.
- */
-struct shmem_lu_policy {
-	u64 start;
-	u64 end;
-	char text[SHMEM_LU_POLICY_TEXT];
-};
-
-#ifdef CONFIG_NUMA
-/* mm/mempolicy.c */
-nodemask_t *policy_nodemask(gfp_t gfp, struct mempolicy *pol, pgoff_t ilx,
-			    int *nid);
-#endif
-
 #ifdef CONFIG_PRESERVE_MEMFD
 
 struct folio *__shmem_lu_alloc_folio(struct shmem_inode_info *info, gfp_t gfp,
 				     int order, struct mempolicy *mpol,
 				     pgoff_t ilx, pgoff_t index);
-void __shmem_lu_folio_added(struct address_space *mapping, struct folio *folio);
-void __shmem_lu_folio_removed(struct address_space *mapping,
-			      struct folio *folio);
-void __shmem_lu_folio_moved(struct address_space *mapping, struct folio *new,
-			    struct folio *old);
-bool __shmem_lu_may_move(struct folio *dst);
 void shmem_lu_evict(struct inode *inode);
 long shmem_lu_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 int shmem_lu_memfd_create(struct file *file);
 void shmem_lu_show_fdinfo(struct seq_file *m, struct file *file);
 void __shmem_lu_clear(struct address_space *mapping, pgoff_t start, pgoff_t end);
 bool shmem_lu_incomplete(const struct address_space *mapping);
-int shmem_lu_new_inode(struct shmem_sb_info *sbinfo, struct inode *inode);
+void shmem_lu_new_inode(struct shmem_sb_info *sbinfo, struct inode *inode);
 bool shmem_lu_may_change(const struct inode *inode);
 bool shmem_lu_in_pool(struct inode *inode);
 bool shmem_lu_may_label(const struct inode *inode);
@@ -93,22 +79,18 @@ void shmem_lu_set_pool(struct shmem_sb_info *sbinfo, bool pool);
 int shmem_lu_acct(struct inode *inode, long nr);
 int __shmem_lu_restore(struct address_space *mapping, pgoff_t index, gfp_t gfp);
 long __shmem_lu_drop(struct address_space *mapping, pgoff_t start, pgoff_t end);
-unsigned char __shmem_lu_incore(struct address_space *mapping, pgoff_t index);
 loff_t __shmem_lu_seek(struct address_space *mapping, loff_t start, loff_t end,
 		       int whence);
 
 /**
- * shmem_lu_has_state - Is or was there anything of ours about this file?
+ * shmem_lu_has_state - Can an index without a folio be no hole?
  * @mapping: A shmem file's.
  *
  * Return: True for every file that is or was incomplete, and for some others.
  */
 static inline bool shmem_lu_has_state(const struct address_space *mapping)
 {
-	const struct shmem_inode_info *info = SHMEM_I(mapping->host);
-
-	/* Pairs with the release in shmem_lu_data_load(): @preserve comes first. */
-	return smp_load_acquire(&info->lu_pos) || READ_ONCE(info->preserve);
+	return SHMEM_I(mapping->host)->lu_crossed || preserve_file_of(mapping);
 }
 
 /**
@@ -145,28 +127,17 @@ static inline bool shmem_lu_counted(struct inode *inode)
 }
 
 /**
- * shmem_lu_sealed - Does the file stand still for the next kernel?
+ * shmem_lu_frozen - Does the file stand still for the next kernel?
  * @mapping: A shmem file's.
  *
  * Context: Any; lasting with the xa_lock of i_pages held.
  * Return: True if no folio may come.
  */
-static inline bool shmem_lu_sealed(const struct address_space *mapping)
+static inline bool shmem_lu_frozen(const struct address_space *mapping)
 {
-	const struct preserve_file *pf = SHMEM_I(mapping->host)->preserve;
+	const struct preserve_file *pf = preserve_file_of(mapping);
 
-	return pf && READ_ONCE(pf->sealed);
-}
-
-/**
- * shmem_lu_mapping - Does this file's memory come from the preserve pool?
- * @mapping: Any file's.
- *
- * Return: True for memfds made with MFD_PRESERVE.
- */
-static inline bool shmem_lu_mapping(const struct address_space *mapping)
-{
-	return test_bit(AS_PRESERVE, &mapping->flags);
+	return pf && preserve_file_frozen(pf);
 }
 
 #else
@@ -176,26 +147,6 @@ __shmem_lu_alloc_folio(struct shmem_inode_info *info, gfp_t gfp, int order,
 		       struct mempolicy *mpol, pgoff_t ilx, pgoff_t index)
 {
 	return NULL;
-}
-
-static inline void __shmem_lu_folio_added(struct address_space *mapping,
-					  struct folio *folio)
-{
-}
-
-static inline void __shmem_lu_folio_removed(struct address_space *mapping,
-					    struct folio *folio)
-{
-}
-
-static inline void __shmem_lu_folio_moved(struct address_space *mapping,
-					  struct folio *new, struct folio *old)
-{
-}
-
-static inline bool __shmem_lu_may_move(struct folio *dst)
-{
-	return true;
 }
 
 static inline void shmem_lu_evict(struct inode *inode)
@@ -212,10 +163,9 @@ static inline int shmem_lu_memfd_create(struct file *file)
 #define shmem_lu_set_acl	simple_set_acl
 #define shmem_lu_unlink	shmem_unlink
 
-static inline int shmem_lu_new_inode(struct shmem_sb_info *sbinfo,
-				     struct inode *inode)
+static inline void shmem_lu_new_inode(struct shmem_sb_info *sbinfo,
+				      struct inode *inode)
 {
-	return 0;
 }
 
 static inline bool shmem_lu_may_change(const struct inode *inode)
@@ -318,21 +268,10 @@ static inline long __shmem_lu_drop(struct address_space *mapping,
 	return 0;
 }
 
-static inline unsigned char __shmem_lu_incore(struct address_space *mapping,
-					      pgoff_t index)
-{
-	return 0;
-}
-
 static inline loff_t __shmem_lu_seek(struct address_space *mapping,
 				     loff_t start, loff_t end, int whence)
 {
 	return -ENXIO;
-}
-
-static inline bool shmem_lu_mapping(const struct address_space *mapping)
-{
-	return false;
 }
 
 static inline bool shmem_lu_has_state(const struct address_space *mapping)
@@ -340,7 +279,7 @@ static inline bool shmem_lu_has_state(const struct address_space *mapping)
 	return false;
 }
 
-static inline bool shmem_lu_sealed(const struct address_space *mapping)
+static inline bool shmem_lu_frozen(const struct address_space *mapping)
 {
 	return false;
 }
@@ -382,37 +321,22 @@ void shmem_lu_dir_forget(struct inode *dir);
 int shmem_lu_data_load(struct inode *inode);
 int shmem_lu_data_load_sure(struct inode *inode);
 unsigned long shmem_lu_data_drop(struct inode *inode);
+extern const struct preserve_file_ops shmem_lu_file_ops;
 
 /* mm/shmem_lu_demand.c */
 void shmem_update_stats(struct folio *folio, int nr_pages);
 int shmem_lu_insert(struct address_space *mapping, struct folio_batch *batch,
 		    pgoff_t index, gfp_t gfp);
-void shmem_lu_demand_begin(struct inode *inode);
+int shmem_lu_insert_all(struct address_space *mapping, struct folio_batch *batch,
+			gfp_t gfp);
+void shmem_lu_demand_begin(struct inode *inode, long nr);
 bool shmem_lu_room(struct address_space *mapping, pgoff_t index, int order);
 
 /* mm/shmem_lu_plain.c */
+int shmem_lu_enter(struct inode *inode);
+void shmem_lu_leave(struct inode *inode);
 int shmem_lu_plain_enter(struct inode *inode);
 void shmem_lu_plain_leave(struct inode *inode);
-void shmem_lu_plain_done(struct inode *inode);
-
-/* mm/shmem_lu_policy.c */
-#if defined(CONFIG_NUMA) && defined(CONFIG_TMPFS)
-int shmem_lu_policy_next(struct shmem_inode_info *info, u64 index,
-			 struct shmem_lu_policy *part);
-void shmem_lu_policy_load(struct shmem_inode_info *info,
-			  const struct shmem_lu_policy *part);
-#else
-static inline int shmem_lu_policy_next(struct shmem_inode_info *info, u64 index,
-				       struct shmem_lu_policy *part)
-{
-	return 0;
-}
-
-static inline void shmem_lu_policy_load(struct shmem_inode_info *info,
-					const struct shmem_lu_policy *part)
-{
-}
-#endif
 
 /**
  * shmem_lu_late - Was a folio allocated before its file entered the pool?
@@ -424,7 +348,7 @@ static inline void shmem_lu_policy_load(struct shmem_inode_info *info,
 static inline bool shmem_lu_late(const struct address_space *mapping,
 				 struct folio *folio)
 {
-	return shmem_lu_mapping(mapping) && !preserve_pool_block(&folio->page);
+	return preserve_mapping(mapping) && !preserve_pool_block(&folio->page);
 }
 
 /**
@@ -439,65 +363,9 @@ static inline int shmem_lu_mfill_error(const struct address_space *mapping,
 				       struct folio *folio, int err)
 {
 	if (err == -EEXIST && (shmem_lu_late(mapping, folio) ||
-			       shmem_lu_sealed(mapping)))
+			       shmem_lu_frozen(mapping)))
 		return -EAGAIN;
 	return err;
-}
-
-/**
- * shmem_lu_folio_added - Keep the file map: a folio has come.
- * @mapping: Its file's.
- * @folio:   The folio; mapping and index are set.
- *
- * Context: xa_lock of i_pages held, interrupts off.
- */
-static inline void shmem_lu_folio_added(struct address_space *mapping,
-					struct folio *folio)
-{
-	if (unlikely(shmem_lu_mapping(mapping)))
-		__shmem_lu_folio_added(mapping, folio);
-}
-
-/**
- * shmem_lu_folio_removed - Keep the file map: a folio goes.
- * @mapping: Its file's.
- * @folio:   The folio; mapping and index are still set.
- *
- * Context: xa_lock of i_pages held, interrupts off.
- */
-static inline void shmem_lu_folio_removed(struct address_space *mapping,
-					  struct folio *folio)
-{
-	if (unlikely(shmem_lu_mapping(mapping)))
-		__shmem_lu_folio_removed(mapping, folio);
-}
-
-/**
- * shmem_lu_folio_moved - Keep the file map: a folio takes another's place.
- * @mapping: Their file's.
- * @new:     The new one; mapping and index are set.
- * @old:     The old one; mapping and index are still set.
- *
- * Context: xa_lock of i_pages held, interrupts off.
- */
-static inline void shmem_lu_folio_moved(struct address_space *mapping,
-					struct folio *new, struct folio *old)
-{
-	if (unlikely(shmem_lu_mapping(mapping)))
-		__shmem_lu_folio_moved(mapping, new, old);
-}
-
-/**
- * shmem_lu_may_move - May a folio of this file move there?
- * @mapping: The file's.
- * @dst:     The target.
- *
- * Return: True, unless it would leave the pool.
- */
-static inline bool shmem_lu_may_move(const struct address_space *mapping,
-				     struct folio *dst)
-{
-	return likely(!shmem_lu_mapping(mapping)) || __shmem_lu_may_move(dst);
 }
 
 /**
@@ -511,7 +379,7 @@ static inline bool shmem_lu_may_move(const struct address_space *mapping,
 static inline void shmem_lu_clear(struct address_space *mapping, pgoff_t start,
 				  pgoff_t end)
 {
-	if (unlikely(shmem_lu_mapping(mapping)))
+	if (preserve_mapping(mapping))
 		__shmem_lu_clear(mapping, start, end);
 }
 
@@ -544,25 +412,9 @@ static inline int shmem_lu_restore(struct address_space *mapping, pgoff_t index,
 static inline long shmem_lu_drop(struct address_space *mapping, pgoff_t start,
 				 pgoff_t end)
 {
-	if (likely(!shmem_lu_mapping(mapping)) || !shmem_lu_incomplete(mapping))
+	if (!preserve_mapping(mapping) || !shmem_lu_incomplete(mapping))
 		return 0;
 	return __shmem_lu_drop(mapping, start, end);
-}
-
-/**
- * shmem_lu_incore - Is memory there, where the page cache has none?
- * @mapping: Any file's.
- * @index:   Page index.
- *
- * Context: Any.
- * Return: 1 or 0, as mincore(2) wants it.
- */
-static inline unsigned char shmem_lu_incore(struct address_space *mapping,
-					    pgoff_t index)
-{
-	if (likely(!shmem_lu_mapping(mapping)) || !shmem_lu_incomplete(mapping))
-		return 0;
-	return __shmem_lu_incore(mapping, index);
 }
 
 /**
@@ -578,7 +430,7 @@ static inline unsigned char shmem_lu_incore(struct address_space *mapping,
 static inline loff_t shmem_lu_seek(struct address_space *mapping, loff_t start,
 				   loff_t end, int whence)
 {
-	if (likely(!shmem_lu_mapping(mapping)) || !shmem_lu_incomplete(mapping))
+	if (!preserve_mapping(mapping) || !shmem_lu_incomplete(mapping))
 		return mapping_seek_hole_data(mapping, start, end, whence);
 	return __shmem_lu_seek(mapping, start, end, whence);
 }
@@ -594,7 +446,7 @@ static inline int shmem_lu_alloc_error(const struct address_space *mapping)
 {
 	if (!shmem_lu_may_change(mapping->host))
 		return -EPERM;
-	return shmem_lu_mapping(mapping) ? -ENOSPC : -ENOMEM;
+	return preserve_mapping(mapping) ? -ENOSPC : -ENOMEM;
 }
 
 #endif /* _MM_SHMEM_LU_H */

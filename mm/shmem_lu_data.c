@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Giving a file of a retrieved tree its memory, when somebody needs it first.
+ * Giving a file of a retrieved tree its memory, when a task needs it first.
  *
- * Until then the file has a size, its pages are accounted for as swapped ones are,
- * and its inode says where in the book its runs are. Then the runs are read, their
- * frames are taken from what was handed over, and the file goes on like a memfd that
- * was retrieved: it has a map, and folios when somebody asks (shmem_lu_demand.c).
+ * Until then the file is latent: it has a size, its pages are accounted for as swapped ones
+ * are, and its inode says where in the book its runs are. Then the runs are read, and
+ * their frames are taken from what was handed over. A small file gets all of its folios at
+ * once, and is a file like any other. A larger one goes on like a memfd that was
+ * retrieved: it has a map, and folios when they are needed (shmem_lu_demand.c).
  *
  * A file of a mount without "preserve" becomes a plain one again as soon as it has
  * all of its folios. Runs that are not what they should be give EIO; the frames stay
@@ -13,6 +14,7 @@
  */
 #define pr_fmt(fmt) "preserve: tmpfs: " fmt
 
+#include <linux/folio_batch.h>
 #include <linux/fs.h>
 #include <linux/memcontrol.h>
 #include <linux/mm.h>
@@ -28,6 +30,9 @@
 
 /* Bytes of an inode in the book that are read at first. */
 #define FIRST_READ	256
+
+/* Rounds of making room in a memory cgroup that other tasks fill at once. */
+#define TRIES		4
 
 /* Returns 0; -EIO if these bytes are not, or not all of, a file's inode. */
 static int read_inode(struct shmem_lu_book *book, u8 *buf, size_t len,
@@ -104,131 +109,216 @@ void shmem_lu_data_prepare(struct inode *inode, u64 pos,
 	/* What fallocate() has put behind the end stays when the file's end is split. */
 	info->fallocend = in->end > DIV_ROUND_UP(in->size, PAGE_SIZE) ? in->end : 0;
 	info->lu_pos = pos;
+	info->lu_crossed = true;
 	atomic_long_inc(&sbinfo->lu_in->refs);
 	set_bit(AS_PRESERVE, &inode->i_mapping->flags);
+	set_bit(AS_PRESERVE_LATENT, &inode->i_mapping->flags);
 	mapping_set_unevictable(inode->i_mapping);
 }
 
-/* Takes the runs' frames, and makes a map of them. All or nothing. */
-static int take_runs(struct preserve_file *pf,
-		     const struct preserve_tree_inode *in, const u8 *end)
+/* --- small files --- */
+
+/**
+ * struct small - All runs of a small file.
+ * @nr:    So many.
+ * @run:   The runs.
+ * @batch: A folio for each of their folios.
+ */
+struct small {
+	unsigned int nr;
+	struct prmap_run run[PRESERVE_SMALL_PAGES];
+	struct folio_batch batch;
+};
+
+static int small_read(struct small *small, const struct preserve_tree_inode *in,
+		      const u8 *end)
 {
 	struct preserve_tree_reader r = { .at = in->runs, .end = end };
 	struct preserve_tree_runs at = {};
-	struct prmap_run run;
-	u64 i, taken = 0;
-	int err = 0;
 
-	for (i = 0; i < in->nr_runs && !err; i++) {
-		if (!preserve_tree_get_run(&r, &at, &run) ||
-		    run.order > pageblock_order) {
-			err = -EIO;
-			break;
-		}
-		if (!preserve_take(run.pfn, run.nr)) {
-			err = -EIO;
-			break;
-		}
-		taken++;
-		xa_lock_irq(pf->i_pages);
-		err = prmap_set(&pf->map, &run);
-		xa_unlock_irq(pf->i_pages);
-		cond_resched();
-	}
-	if (!err)
-		return 0;
-
-	r.at = in->runs;
-	at = (struct preserve_tree_runs) {};
-	while (taken-- && preserve_tree_get_run(&r, &at, &run))
-		preserve_untake(run.pfn, run.nr);
-	return err == -ENOMEM ? err : -EIO;
+	/* Each has a page at least, and all of them have no more than so many. */
+	if (in->nr_runs > ARRAY_SIZE(small->run))
+		return -EIO;
+	for (small->nr = 0; small->nr < in->nr_runs; small->nr++)
+		if (!preserve_tree_get_run(&r, &at, &small->run[small->nr]))
+			return -EIO;
+	return 0;
 }
 
-static void detach(struct preserve_file *pf)
+static void small_untake(const struct small *small, unsigned int nr)
 {
-	struct prmap old;
+	while (nr--)
+		preserve_untake(small->run[nr].pfn, small->run[nr].nr);
+}
 
-	xa_lock_irq(pf->i_pages);
-	preserve_file_detach(pf, &old);
-	xa_unlock_irq(pf->i_pages);
-	prmap_destroy(&old);
+/* Takes the frames of all runs, or none. */
+static int small_take(const struct small *small)
+{
+	unsigned int i;
+
+	for (i = 0; i < small->nr; i++) {
+		if (!preserve_take(small->run[i].pfn, small->run[i].nr)) {
+			small_untake(small, i);
+			return -EIO;
+		}
+	}
+	return 0;
+}
+
+static void small_make_folios(struct small *small)
+{
+	const struct prmap_run *run;
+	struct folio *folio;
+	u64 done;
+
+	folio_batch_init(&small->batch);
+	for (run = small->run; run < small->run + small->nr; run++) {
+		for (done = 0; done < run->nr; done += 1ULL << run->order) {
+			folio = preserve_frames_to_folio(run->pfn + done, run->order);
+			folio->index = run->index + done;
+			folio_batch_add(&small->batch, folio);
+		}
+	}
+}
+
+static void small_undo_folios(struct small *small)
+{
+	unsigned int i;
+
+	for (i = 0; i < folio_batch_count(&small->batch); i++)
+		preserve_folio_to_frames(small->batch.folios[i]);
+}
+
+static void small_report_bad(const struct small *small, const char *source)
+{
+	unsigned int i;
+
+	for (i = 0; i < small->nr; i++)
+		preserve_run_report_bad(&small->run[i], source);
 }
 
 /*
- * What follows the file's memory. It stays with the inode for good, also if there is no
- * data to be had: who walks over all files may be at it.
+ * Gives a file all of its folios. They are charged to the task at hand, @memcg or its own
+ * cgroup. Returns -EAGAIN if that is full.
  */
-static struct preserve_file *file_get(struct inode *inode)
-{
-	struct preserve_file *pf = SHMEM_I(inode)->preserve;
-
-	if (pf)
-		return pf;
-	pf = kzalloc_obj(*pf, GFP_KERNEL_ACCOUNT);
-	if (!pf)
-		return NULL;
-	/* Who walks over all files is to leave this one alone. */
-	pf->stale = true;
-	preserve_file_init(pf, &inode->i_mapping->i_pages);
-	SHMEM_I(inode)->preserve = pf;
-	return pf;
-}
-
-/* Gives @pf, which is stale and has no map, the map that the book says. */
-static int file_fill(struct preserve_file *pf,
-		     const struct preserve_tree_inode *in, const u8 *end)
-{
-	int err = take_runs(pf, in, end);
-
-	/* The pool may be short of pages for maps, and can grow. */
-	if (err == -ENOMEM &&
-	    preserve_pool_more(numa_mem_id(), GFP_KERNEL, 1)) {
-		detach(pf);
-		err = take_runs(pf, in, end);
-	}
-	if (err)
-		detach(pf);
-	return err;
-}
-
-/* Context: the inode locked: it cannot be preserved meanwhile. */
-static void data_settle(struct inode *inode, struct preserve_file *pf)
+static int small_load(struct inode *inode, const struct preserve_tree_inode *in,
+		      const u8 *end, struct mem_cgroup *memcg, gfp_t gfp)
 {
 	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
+	struct mem_cgroup *old;
+	struct small small;
+	int err;
 
-	if (READ_ONCE(sbinfo->lu_out) || pf->record || pf->sealed)
-		return;
-	if (!sbinfo->lu_pool) {
-		shmem_lu_plain_done(inode);
-		return;
+	err = small_read(&small, in, end) ?: small_take(&small);
+	if (err)
+		return err;
+	small_make_folios(&small);
+	old = set_active_memcg(memcg);
+	err = shmem_lu_insert_all(inode->i_mapping, &small.batch, gfp);
+	set_active_memcg(old);
+	if (err) {
+		small_undo_folios(&small);
+		small_untake(&small, small.nr);
+		return -EAGAIN;
 	}
-	xa_lock_irq(pf->i_pages);
-	if (!pf->sealed && !pf->record &&
-	    inode->i_mapping->nrpages <= PRESERVE_SMALL_PAGES)
-		preserve_file_set_small(pf);
-	xa_unlock_irq(pf->i_pages);
+	preserve_note_retrieved();
+	small_report_bad(&small, sbinfo->lu_in->ser.source);
+	/* The next kernel's book, if there is one, has it as one of the pool. */
+	if (!sbinfo->lu_pool && !READ_ONCE(sbinfo->lu_out))
+		shmem_lu_leave(inode);
+	return 0;
+}
+
+/* --- larger files --- */
+
+/**
+ * struct data_runs - A file's runs on their way from the book into its map.
+ * @r:    Stands at the next.
+ * @at:   Where the last one ended.
+ * @left: So many are to come.
+ */
+struct data_runs {
+	struct preserve_tree_reader r;
+	struct preserve_tree_runs at;
+	u64 left;
+};
+
+static int next_run(void *ctx, struct prmap_run *run)
+{
+	struct data_runs *runs = ctx;
+
+	if (!runs->left)
+		return 0;
+	runs->left--;
+	return preserve_tree_get_run(&runs->r, &runs->at, run) ? 1 : -EIO;
+}
+
+static int set_runs(struct preserve_file *pf, const struct preserve_tree_inode *in,
+		    const u8 *end)
+{
+	struct data_runs runs = {
+		.r = { .at = in->runs, .end = end }, .left = in->nr_runs,
+	};
+
+	return preserve_file_set_runs(pf, next_run, &runs);
 }
 
 /*
- * All folios are there: nothing is special about the file any more, or it is small.
- * Whoever holds the inode may wait for us: then the file just stays as it is.
+ * Gives a file its map. What follows its memory stays with the inode for good, also if
+ * there is no data to be had: a walk over all files may be at it.
  */
-static void data_complete(struct preserve_file *pf)
+static int large_load(struct inode *inode, const struct preserve_tree_inode *in,
+		      const u8 *end)
 {
-	struct inode *inode = preserve_file_mapping(pf)->host;
+	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
+	struct preserve_file *pf;
+	int err;
 
-	if (!inode_trylock(inode))
+	pf = preserve_file_new(inode->i_mapping, &shmem_lu_file_ops);
+	if (!pf)
+		return -ENOMEM;
+	err = set_runs(pf, in, end);
+	/* The pool may be short of pages for maps, and can grow. */
+	if (err == -ENOMEM && preserve_pool_more(numa_mem_id(), GFP_KERNEL, 1))
+		err = set_runs(pf, in, end);
+	if (err)
+		return err;
+	/* The next kernel's book says where this is already. */
+	preserve_file_begin(pf, READ_ONCE(sbinfo->lu_out) && inode->i_nlink);
+	preserve_file_report_bad(pf, sbinfo->lu_in->ser.source);
+	return 0;
+}
+
+/*
+ * All folios of a larger file are there: nothing is special about one of a mount without
+ * "preserve" any more. A task that holds the inode may wait for this one: then the file just
+ * stays as it is.
+ */
+static void data_complete(struct address_space *mapping)
+{
+	struct inode *inode = mapping->host;
+	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
+	struct preserve_file *pf = preserve_file_of(mapping);
+
+	if (sbinfo->lu_pool || !inode_trylock(inode))
 		return;
-	data_settle(inode, pf);
+	if (!READ_ONCE(sbinfo->lu_out) && !preserve_file_record(pf) &&
+	    !preserve_file_frozen(pf))
+		shmem_lu_leave(inode);
 	inode_unlock(inode);
 }
 
-static int data_load(struct inode *inode)
+/* Files that belong to a tmpfs with a name. */
+const struct preserve_file_ops shmem_lu_file_ops = {
+	.insert = shmem_lu_insert,
+	.complete = data_complete,
+};
+
+/* --- both --- */
+
+static int data_load(struct inode *inode, struct mem_cgroup *memcg, gfp_t gfp)
 {
-	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
 	struct preserve_tree_inode in;
-	struct preserve_file *pf;
 	const u8 *end;
 	u8 *buf;
 	int err;
@@ -236,24 +326,21 @@ static int data_load(struct inode *inode)
 	err = shmem_lu_data_get(inode, &in, &buf, &end);
 	if (err)
 		return err;
-	pf = file_get(inode);
-	err = pf ? file_fill(pf, &in, end) : -ENOMEM;
+	err = in.nr_pages <= PRESERVE_SMALL_PAGES ?
+	      small_load(inode, &in, end, memcg, gfp) : large_load(inode, &in, end);
 	kvfree(buf);
-	if (err)
-		return err;
-	pf->complete = data_complete;
-	preserve_file_begin(pf, shmem_lu_insert);
-	xa_lock_irq(pf->i_pages);
-	pf->stale = false;
-	pf->small = false;
-	/* The next kernel's book says where this is already. */
-	pf->sealed = READ_ONCE(sbinfo->lu_out) && inode->i_nlink;
-	xa_unlock_irq(pf->i_pages);
-	preserve_file_report_bad(pf, sbinfo->lu_in->ser.source);
-	return 0;
+	return err;
 }
 
-static int data_load_once(struct inode *inode, bool sure)
+/* The data is there, or gone. Context: the book's lock held. */
+static void data_done(struct inode *inode)
+{
+	clear_bit(AS_PRESERVE_LATENT, &inode->i_mapping->flags);
+	/* Pairs with smp_load_acquire() of lu_pos: a reader of 0 sees what follows it. */
+	smp_store_release(&SHMEM_I(inode)->lu_pos, 0);
+}
+
+static int data_load_once(struct inode *inode, bool sure, gfp_t gfp)
 {
 	struct mem_cgroup *memcg;
 	struct shmem_inode_info *info = SHMEM_I(inode);
@@ -261,7 +348,7 @@ static int data_load_once(struct inode *inode, bool sure)
 	bool loaded = false;
 	int err = 0;
 
-	/* Pairs with the release below: nothing left means that all is there. */
+	/* Pairs with data_done(): nothing left means that all is there. */
 	if (!S_ISREG(inode->i_mode) || !smp_load_acquire(&info->lu_pos))
 		return 0;
 	if (sure)
@@ -271,13 +358,12 @@ static int data_load_once(struct inode *inode, bool sure)
 	/* Another task may have been quicker. */
 	if (info->lu_pos) {
 		memcg = set_active_memcg(root_mem_cgroup);
-		err = data_load(inode);
+		err = data_load(inode, memcg, gfp);
 		set_active_memcg(memcg);
 		loaded = !err;
 	}
 	if (loaded)
-		/* After @preserve has been set. */
-		smp_store_release(&info->lu_pos, 0);
+		data_done(inode);
 	mutex_unlock(&book->lock);
 	if (loaded)
 		shmem_lu_book_release(inode->i_sb);
@@ -285,6 +371,18 @@ static int data_load_once(struct inode *inode, bool sure)
 		pr_err_ratelimited("%s: data of inode %llu is damaged and refused\n",
 				   book->ser.source, (u64)inode->i_ino);
 	return err;
+}
+
+/*
+ * Makes room in the task's memory cgroup for a small file, as far as its limit allows:
+ * that may take long, and kill, so it is nothing to do with the book's lock held.
+ */
+static int make_room(void)
+{
+	void *room = kvmalloc(PRESERVE_SMALL_PAGES << PAGE_SHIFT, GFP_KERNEL_ACCOUNT);
+
+	kvfree(room);
+	return room ? 0 : -ENOMEM;
 }
 
 /**
@@ -297,14 +395,25 @@ static int data_load_once(struct inode *inode, bool sure)
  */
 int shmem_lu_data_load(struct inode *inode)
 {
-	return data_load_once(inode, false);
+	int tries, err = 0;
+
+	for (tries = 0; tries < TRIES; tries++) {
+		err = data_load_once(inode, false, GFP_NOWAIT | __GFP_NOWARN);
+		if (err != -EAGAIN)
+			return err;
+		err = make_room();
+		if (err)
+			break;
+	}
+	return err ?: -ENOMEM;
 }
 
 /**
  * shmem_lu_data_load_sure - The same, however long memory for it takes.
  * @inode: Any shmem file's.
  *
- * For who cuts off a part of the file: it would come back later otherwise.
+ * For what cuts off a part of the file: it would come back later otherwise. A memory
+ * cgroup's limit does not hold for it.
  *
  * Context: Process context, no folio of the file locked.
  * Return: 0, or -EIO.
@@ -313,7 +422,7 @@ int shmem_lu_data_load_sure(struct inode *inode)
 {
 	int err;
 
-	while ((err = data_load_once(inode, true)) == -ENOMEM)
+	while ((err = data_load_once(inode, true, GFP_NOWAIT | __GFP_NOFAIL)) == -ENOMEM)
 		memalloc_retry_wait(GFP_KERNEL);
 	return err;
 }
@@ -340,14 +449,8 @@ static void data_gone(struct inode *inode)
 {
 	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
 
-	if (sbinfo->lu_pool || READ_ONCE(sbinfo->lu_out))
-		return;
-	if (SHMEM_I(inode)->preserve) {
-		shmem_lu_plain_done(inode);
-		return;
-	}
-	clear_bit(AS_PRESERVE, &inode->i_mapping->flags);
-	mapping_clear_unevictable(inode->i_mapping);
+	if (!sbinfo->lu_pool && !READ_ONCE(sbinfo->lu_out))
+		shmem_lu_leave(inode);
 }
 
 /**
@@ -370,7 +473,7 @@ unsigned long shmem_lu_data_drop(struct inode *inode)
 		if (!book->making)
 			data_release(inode);
 		data_gone(inode);
-		WRITE_ONCE(info->lu_pos, 0);
+		data_done(inode);
 	}
 	shmem_lu_book_release(inode->i_sb);
 	return nr;

@@ -20,18 +20,13 @@
 #include "internal.h"
 #include "shmem_lu.h"
 
-static struct preserve_file *mapping_pf(struct address_space *mapping)
-{
-	return SHMEM_I(mapping->host)->preserve;
-}
-
 static int folio_charge(struct folio *folio, gfp_t gfp)
 {
 	int err = mem_cgroup_charge(folio, NULL, gfp);
 
 	/*
-	 * Nobody is killed for a large folio, and it cannot be a smaller one: so that
-	 * a fault does not try for ever, the limit is passed once.
+	 * The OOM killer does not act for a large folio, and it cannot be a smaller one:
+	 * so that a fault does not try for ever, the limit is passed once.
 	 */
 	if (err && folio_order(folio) > PAGE_ALLOC_COSTLY_ORDER &&
 	    !(gfp & (__GFP_NORETRY | __GFP_RETRY_MAYFAIL)))
@@ -45,7 +40,7 @@ static void folio_prepare(struct folio *folio, struct address_space *mapping,
 {
 	__folio_set_locked(folio);
 	__folio_set_swapbacked(folio);
-	/* Who sees it in the page cache must not take it for a hole. */
+	/* What finds it in the page cache must not take it for a hole. */
 	folio_mark_uptodate(folio);
 	folio->mapping = mapping;
 	folio->index = index;
@@ -83,6 +78,15 @@ static bool folio_store(struct xa_state *xas, struct folio *folio, bool is_first
 	return !xas_error(xas);
 }
 
+/* A folio that is in the page cache, locked and counted, goes on like any other. */
+static void folio_finish(struct folio *folio)
+{
+	folio_mark_dirty(folio);
+	folio_add_lru(folio);
+	folio_unlock(folio);
+	folio_put(folio);
+}
+
 /* Counts the first @nr folios: those of one node and memcg together. */
 static void batch_count(const struct folio_batch *batch, unsigned int nr)
 {
@@ -118,14 +122,14 @@ static int batch_store(struct address_space *mapping, struct folio_batch *batch,
 		while (i < nr && folio_store(&xas, batch->folios[i], i == old))
 			i++;
 		mapping->nrpages += (i - old) * nr_pages;
-		preserve_file_restored(mapping_pf(mapping), (i - old) * nr_pages);
+		preserve_file_restored(preserve_file_of(mapping), (i - old) * nr_pages);
 		xas_unlock_irq(&xas);
 	} while (xas_nomem(&xas, gfp & GFP_RECLAIM_MASK));
 	return i ? i : xas_error(&xas);
 }
 
 /**
- * shmem_lu_insert - Put folios into a file, see preserve_file_begin().
+ * shmem_lu_insert - Put folios into a file, see struct preserve_file_ops.
  * @mapping: The file's.
  * @batch:   The folios, one at least.
  * @index:   Page index of the first.
@@ -160,15 +164,81 @@ int shmem_lu_insert(struct address_space *mapping, struct folio_batch *batch,
 	/* They are locked: nobody takes one away that is not counted yet. */
 	batch_count(batch, done);
 	shmem_recalc_inode(mapping->host, 0, -((long)done << order));
-	for (i = 0; i < done; i++) {
-		struct folio *folio = batch->folios[i];
-
-		folio_mark_dirty(folio);
-		folio_add_lru(folio);
-		folio_unlock(folio);
-		folio_put(folio);
-	}
+	for (i = 0; i < done; i++)
+		folio_finish(batch->folios[i]);
 	return done;
+}
+
+/* Charges all folios or none, and does not wait for memory. */
+static int batch_charge(struct folio_batch *batch, gfp_t gfp)
+{
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < folio_batch_count(batch); i++) {
+		err = mem_cgroup_charge(batch->folios[i], NULL, gfp);
+		if (err)
+			break;
+	}
+	if (i == folio_batch_count(batch))
+		return 0;
+	while (i--)
+		mem_cgroup_uncharge(batch->folios[i]);
+	return err;
+}
+
+/* Stores all folios. Context: nothing else comes into the page cache, which is empty. */
+static void batch_store_all(struct address_space *mapping, struct folio_batch *batch)
+{
+	XA_STATE(xas, &mapping->i_pages, 0);
+	unsigned int i = 0;
+
+	do {
+		xas_lock_irq(&xas);
+		for (; i < folio_batch_count(batch); i++) {
+			struct folio *folio = batch->folios[i];
+
+			xas_set_order(&xas, folio->index, folio_order(folio));
+			xas_store(&xas, folio);
+			if (xas_error(&xas))
+				break;
+			mapping->nrpages += folio_nr_pages(folio);
+			preserve_folio_added(mapping, folio);
+		}
+		xas_unlock_irq(&xas);
+	} while (xas_nomem(&xas, GFP_KERNEL | __GFP_NOFAIL));
+}
+
+/**
+ * shmem_lu_insert_all - Make folios all that is in a file's page cache.
+ * @mapping: The file's; nothing else comes into it, and it is empty.
+ * @batch:   The folios, with their indices set; locked by no task.
+ * @gfp:     For the memory cgroup.
+ *
+ * Context: Process context, may sleep.
+ * Return: 0; or the error of charging them: nothing is changed then.
+ */
+int shmem_lu_insert_all(struct address_space *mapping, struct folio_batch *batch,
+			gfp_t gfp)
+{
+	int err = batch_charge(batch, gfp);
+	unsigned int i;
+	long nr = 0;
+
+	if (err)
+		return err;
+	for (i = 0; i < folio_batch_count(batch); i++)
+		folio_prepare(batch->folios[i], mapping, batch->folios[i]->index);
+	batch_store_all(mapping, batch);
+	for (i = 0; i < folio_batch_count(batch); i++) {
+		nr += folio_nr_pages(batch->folios[i]);
+		shmem_update_stats(batch->folios[i],
+				   folio_nr_pages(batch->folios[i]));
+	}
+	shmem_recalc_inode(mapping->host, 0, -nr);
+	for (i = 0; i < folio_batch_count(batch); i++)
+		folio_finish(batch->folios[i]);
+	return 0;
 }
 
 /**
@@ -194,36 +264,36 @@ int shmem_lu_acct(struct inode *inode, long nr)
  * shmem_lu_demand_begin - Let the folios of a file be made on demand.
  * @inode: The file's, of a file system without a limit; its map is complete, its page
  *         cache empty.
+ * @nr:    Pages in the map.
  *
- * Context: Process context, before anybody else knows the file.
+ * Context: Process context, before any other task knows the file.
  */
-void shmem_lu_demand_begin(struct inode *inode)
+void shmem_lu_demand_begin(struct inode *inode, long nr)
 {
 	struct shmem_inode_info *info = SHMEM_I(inode);
-	long nr = prmap_nr_keys(&info->preserve->map);
 
 	shmem_lu_acct(inode, nr);
 	spin_lock(&info->lock);
 	info->alloced += nr;
 	info->swapped += nr;
 	spin_unlock(&info->lock);
-	preserve_file_charge_crossed(info->preserve, nr);
-	preserve_file_begin(info->preserve, shmem_lu_insert);
+	preserve_file_begin(preserve_file_of(inode->i_mapping), false);
 }
 
 int __shmem_lu_restore(struct address_space *mapping, pgoff_t index, gfp_t gfp)
 {
 	int err = shmem_lu_data_load(mapping->host);
-
-	struct preserve_file *pf = mapping_pf(mapping);
+	struct preserve_file *pf;
 
 	if (err)
 		return err;
+	pf = preserve_file_of(mapping);
 	/* Never retrieved. */
-	if (!pf || !pf->insert)
+	if (!SHMEM_I(mapping->host)->lu_crossed &&
+	    (!pf || !preserve_file_has_crossed(pf)))
 		return -ENOENT;
 	/* The last missing one may have come since the caller looked. */
-	if (!preserve_file_incomplete(pf))
+	if (!pf || !preserve_file_incomplete(pf))
 		return xa_load(&mapping->i_pages, index) ? 0 : -ENOENT;
 	return preserve_file_restore_at(pf, index, gfp);
 }
@@ -233,9 +303,9 @@ long __shmem_lu_drop(struct address_space *mapping, pgoff_t start, pgoff_t end)
 	/* All of it, or what is damaged: without a look at the pages. */
 	if (end == ULONG_MAX && !start && SHMEM_I(mapping->host)->lu_pos)
 		return shmem_lu_data_drop(mapping->host);
-	if (shmem_lu_data_load_sure(mapping->host) || !mapping_pf(mapping))
+	if (shmem_lu_data_load_sure(mapping->host) || !preserve_file_of(mapping))
 		return 0;
-	return preserve_file_drop(mapping_pf(mapping), start, end);
+	return preserve_file_drop(preserve_file_of(mapping), start, end);
 }
 
 /**
@@ -258,24 +328,13 @@ bool shmem_lu_room(struct address_space *mapping, pgoff_t index, int order)
 
 	if (shmem_lu_data_load(mapping->host))
 		return false;
-	pf = mapping_pf(mapping);
+	pf = preserve_file_of(mapping);
 	if (!pf || !preserve_file_find_unrestored(pf, &first, first + (1UL << order)))
 		return true;
 	if (order)
 		return false;
 	err = preserve_file_restore_at(pf, index, GFP_KERNEL);
 	return !err || err == -ENOENT;
-}
-
-unsigned char __shmem_lu_incore(struct address_space *mapping, pgoff_t index)
-{
-	/* Somebody may hold a spinlock: most files have no holes. */
-	if (READ_ONCE(SHMEM_I(mapping->host)->lu_pos))
-		return 1;
-	if (!mapping_pf(mapping))
-		return 0;
-	return preserve_file_find_unrestored(mapping_pf(mapping), &index,
-					     index + 1);
 }
 
 /*
@@ -292,7 +351,7 @@ static loff_t seek_data(struct address_space *mapping, loff_t start, loff_t end)
 	data = mapping_seek_hole_data(mapping, start, end, SEEK_DATA);
 	last = data < 0 ? end : data;
 	found = start < last &&
-		preserve_file_find_unrestored(mapping_pf(mapping), &index,
+		preserve_file_find_unrestored(preserve_file_of(mapping), &index,
 					      DIV_ROUND_UP_ULL(last, PAGE_SIZE));
 	/* Again: neither look has seen what was restored between them. */
 	data = mapping_seek_hole_data(mapping, start, end, SEEK_DATA);
@@ -304,7 +363,7 @@ static loff_t seek_data(struct address_space *mapping, loff_t start, loff_t end)
 
 static loff_t seek_hole(struct address_space *mapping, loff_t start, loff_t end)
 {
-	struct preserve_file *pf = mapping_pf(mapping);
+	struct preserve_file *pf = preserve_file_of(mapping);
 	pgoff_t index, first;
 	unsigned long nr;
 	loff_t next;
@@ -337,7 +396,7 @@ loff_t __shmem_lu_seek(struct address_space *mapping, loff_t start, loff_t end,
 
 	if (err)
 		return err;
-	if (!mapping_pf(mapping))
+	if (!preserve_file_of(mapping))
 		return mapping_seek_hole_data(mapping, start, end, whence);
 	return whence == SEEK_DATA ? seek_data(mapping, start, end) :
 				     seek_hole(mapping, start, end);

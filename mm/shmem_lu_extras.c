@@ -136,18 +136,18 @@ int shmem_lu_labels_note(struct inode *inode, struct preserve_tree_writer *w, u3
  */
 int shmem_lu_policies_note(struct inode *inode, struct preserve_tree_writer *w, u32 *nr)
 {
-	struct shmem_lu_policy part;
+	struct preserve_policy part;
 	u64 index = 0;
 	size_t len;
 	int more;
 
 	if (!S_ISREG(inode->i_mode))
 		return 0;
-	while ((more = shmem_lu_policy_next(SHMEM_I(inode), index, &part)) > 0) {
+	while ((more = preserve_policy_next(&SHMEM_I(inode)->policy, index, &part)) > 0) {
 		len = w->len;
 		preserve_tree_put(w, PRESERVE_EXTRA_POLICY);
 		preserve_tree_put_text(w, part.text, strlen(part.text));
-		preserve_tree_put_text(w, &part, offsetof(struct shmem_lu_policy, text));
+		preserve_tree_put_text(w, &part, offsetof(struct preserve_policy, text));
 		if (w->err) {
 			w->len = len;
 			return w->err;
@@ -249,10 +249,10 @@ static int acl_load(struct inode *inode, const char *name,
 static int policy_load(struct inode *inode, const char *text,
 		       const struct preserve_tree_extra *extra)
 {
-	struct shmem_lu_policy part = {};
+	struct preserve_policy part = {};
 
 	if (!S_ISREG(inode->i_mode) ||
-	    extra->value_len != offsetof(struct shmem_lu_policy, text) ||
+	    extra->value_len != offsetof(struct preserve_policy, text) ||
 	    extra->name_len >= sizeof(part.text))
 		return -EUCLEAN;
 	memcpy(&part, extra->value, extra->value_len);
@@ -260,7 +260,7 @@ static int policy_load(struct inode *inode, const char *text,
 	if (part.end <= part.start ||
 	    part.end > (MAX_LFS_FILESIZE >> PAGE_SHIFT) + 1)
 		return -EUCLEAN;
-	shmem_lu_policy_load(SHMEM_I(inode), &part);
+	preserve_policy_load(&SHMEM_I(inode)->policy, &part);
 	return 0;
 }
 

@@ -12,7 +12,6 @@
 #define pr_fmt(fmt) "preserve: memfd: " fmt
 
 #include <linux/capability.h>
-#include <linux/folio_batch.h>
 #include <linux/fs.h>
 #include <linux/pagemap.h>
 #include <linux/preserve.h>
@@ -26,56 +25,6 @@
 
 /* Rounds of bringing a file's memory in, while some is still being swapped out. */
 #define TRIES	3
-
-/* What the file's state needs; it stays with the inode for good. */
-static int plain_prepare(struct inode *inode)
-{
-	struct preserve_file *pf;
-
-	if (SHMEM_I(inode)->preserve)
-		return 0;
-	pf = kzalloc_obj(*pf, GFP_KERNEL_ACCOUNT);
-	if (!pf)
-		return -ENOMEM;
-	preserve_file_init(pf, &inode->i_mapping->i_pages);
-	SHMEM_I(inode)->preserve = pf;
-	return 0;
-}
-
-/* From now on new folios come from the pool. The map is made by preserve. */
-static void plain_enter(struct address_space *mapping, struct preserve_file *pf)
-{
-	xa_lock_irq(&mapping->i_pages);
-	pf->stale = true;
-	pf->plain = true;
-	set_bit(AS_PRESERVE, &mapping->flags);
-	xa_unlock_irq(&mapping->i_pages);
-	mapping_set_unevictable(mapping);
-}
-
-/*
- * Waits for reclaim and migration that have looked at a folio before plain_enter(), and
- * go on with its lock held. Whoever locks one later sees that the file is ours.
- */
-static int wait_for_locks(struct address_space *mapping)
-{
-	struct folio_batch batch;
-	pgoff_t index = 0;
-	unsigned int i;
-	int err = 0;
-
-	folio_batch_init(&batch);
-	while (!err && filemap_get_folios(mapping, &index, ULONG_MAX, &batch)) {
-		for (i = 0; i < folio_batch_count(&batch) && !err; i++) {
-			err = folio_lock_killable(batch.folios[i]);
-			if (!err)
-				folio_unlock(batch.folios[i]);
-		}
-		folio_batch_release(&batch);
-		cond_resched();
-	}
-	return err;
-}
 
 /* The next page index from *index on whose content is in swap. */
 static bool next_swapped(struct address_space *mapping, pgoff_t *index)
@@ -94,7 +43,7 @@ static bool next_swapped(struct address_space *mapping, pgoff_t *index)
 
 /*
  * Behind the end, fallocate() may have left some. Before it, a memory cgroup without
- * room makes this fail: nobody in it is to be killed for it.
+ * room makes this fail: no task in it is to be killed for it.
  */
 static struct folio *swap_in(struct inode *inode, pgoff_t index)
 {
@@ -132,26 +81,23 @@ static int swap_in_all(struct inode *inode)
 }
 
 /**
- * shmem_lu_plain_enter - Move a plain memfd's memory into the pool.
- * @inode: Its inode; locked.
+ * shmem_lu_enter - Move a file's memory into the pool.
+ * @inode: Its inode; locked. It is not in the pool.
  *
  * Context: Process context.
  * Return: 0 if all of it is there; -EBUSY if a page is pinned or busy, -ENOSPC if the
  *         pool cannot take it, or another negative errno. The file is as it was then,
  *         but for the places of some of its pages.
  */
-int shmem_lu_plain_enter(struct inode *inode)
+int shmem_lu_enter(struct inode *inode)
 {
 	struct address_space *mapping = inode->i_mapping;
-	int tries, err = plain_prepare(inode);
+	int tries, err;
 
-	if (err)
-		return err;
-	plain_enter(mapping, SHMEM_I(inode)->preserve);
 	for (tries = 0; tries < TRIES; tries++) {
 		pgoff_t index = 0;
 
-		err = wait_for_locks(mapping);
+		err = preserve_enter(mapping);
 		err = err ?: swap_in_all(inode);
 		if (!err)
 			err = preserve_move_in(mapping);
@@ -163,80 +109,79 @@ int shmem_lu_plain_enter(struct inode *inode)
 		}
 		err = -EBUSY;
 	}
-	shmem_lu_plain_leave(inode);
+	shmem_lu_leave(inode);
 	return err;
 }
 
-/* From now on its folios are like those of any other file. */
-static void leave(struct address_space *mapping, struct preserve_file *pf)
-{
-	struct prmap old;
-
-	xa_lock_irq(&mapping->i_pages);
-	clear_bit(AS_PRESERVE, &mapping->flags);
-	preserve_file_detach(pf, &old);
-	pf->plain = false;
-	pf->sealed = false;
-	xa_unlock_irq(&mapping->i_pages);
-	prmap_destroy(&old);
-	if (((struct shmem_sb_info *)mapping->host->i_sb->s_fs_info)->noswap)
-		return;
-	mapping_clear_unevictable(mapping);
-	/* Folios that were found unevictable meanwhile can be reclaimed again. */
-	shmem_unlock_mapping(mapping);
-}
-
 /**
- * shmem_lu_plain_leave - Make it a plain memfd again.
- * @inode: Its inode, not preserved.
+ * shmem_lu_leave - From now on a file's folios are like those of any other.
+ * @inode: Its inode; all of its folios are there, and it is not preserved.
  *
  * Its memory stays in the pool until it is moved, swapped out or freed.
  *
  * Context: Process context.
  */
-void shmem_lu_plain_leave(struct inode *inode)
+void shmem_lu_leave(struct inode *inode)
 {
-	struct address_space *mapping = inode->i_mapping;
-	struct preserve_file *pf = SHMEM_I(inode)->preserve;
+	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
 
-	if (!pf || !pf->plain)
+	preserve_leave(inode->i_mapping);
+	if (sbinfo->noswap)
 		return;
-	leave(mapping, pf);
+	mapping_clear_unevictable(inode->i_mapping);
+	/* Folios that were found unevictable meanwhile can be reclaimed again. */
+	shmem_unlock_mapping(inode->i_mapping);
 }
 
 /**
- * shmem_lu_plain_done - Make a file of a retrieved tree a plain one.
- * @inode: Its inode; all of its folios are there, and it is not preserved.
+ * shmem_lu_plain_enter - Move a plain file's memory into the pool, until it is preserved no more.
+ * @inode: Its inode; locked. It is not in the pool.
+ *
+ * Context: Process context.
+ * Return: As shmem_lu_enter().
+ */
+int shmem_lu_plain_enter(struct inode *inode)
+{
+	struct preserve_file *pf;
+
+	pf = preserve_file_new(inode->i_mapping, &shmem_lu_file_ops);
+	if (!pf)
+		return -ENOMEM;
+	preserve_file_set_plain(pf, true);
+	return shmem_lu_enter(inode);
+}
+
+/**
+ * shmem_lu_plain_leave - Undo shmem_lu_plain_enter().
+ * @inode: The inode of any shmem file; not preserved.
  *
  * Context: Process context.
  */
-void shmem_lu_plain_done(struct inode *inode)
+void shmem_lu_plain_leave(struct inode *inode)
 {
-	struct preserve_file *pf = SHMEM_I(inode)->preserve;
+	struct preserve_file *pf = preserve_file_of(inode->i_mapping);
 
-	if (!pf->record && !preserve_file_incomplete(pf))
-		leave(inode->i_mapping, pf);
+	if (pf && preserve_file_is_plain(pf))
+		shmem_lu_leave(inode);
 }
 
 /* The same as shmem_lu_plain_enter(), for good. Context: the inode locked. */
 static int enter_for_good(struct inode *inode)
 {
-	struct preserve_file *pf = SHMEM_I(inode)->preserve;
+	struct preserve_file *pf = preserve_file_of(inode->i_mapping);
 	int err;
 
-	if (!shmem_lu_mapping(inode->i_mapping)) {
+	if (!preserve_mapping(inode->i_mapping)) {
 		err = shmem_lu_plain_enter(inode);
 		if (err)
 			return err;
-		pf = SHMEM_I(inode)->preserve;
-	} else if (!pf || !pf->plain) {
+		pf = preserve_file_of(inode->i_mapping);
+	} else if (!pf || !preserve_file_is_plain(pf)) {
 		return 0;
-	} else if (pf->record) {
+	} else if (preserve_file_record(pf)) {
 		return -EBUSY;
 	}
-	xa_lock_irq(&inode->i_mapping->i_pages);
-	pf->plain = false;
-	xa_unlock_irq(&inode->i_mapping->i_pages);
+	preserve_file_set_plain(pf, false);
 	/* Without a map for now, preserve makes one. */
 	preserve_file_refresh(pf);
 	return 0;

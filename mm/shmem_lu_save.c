@@ -31,9 +31,6 @@
 #include "shmem_lu.h"
 #include "shmem_lu_tree.h"
 
-/* Runs that are read with interrupts off. */
-#define BATCH	16
-
 /* Pages of a file whose runs may take some hundred bytes. */
 #define LARGE_PAGES	128
 
@@ -138,78 +135,37 @@ static void run_add(struct saving *s, struct preserve_tree_runs *at,
 	in->nr_pages += run->nr;
 }
 
-/* The same run goes on, or @run takes the place of what came before. */
-static void run_join(struct saving *s, struct preserve_tree_runs *at,
-		     struct preserve_tree_inode *in, struct prmap_run *last,
-		     const struct prmap_run *run)
+/**
+ * struct runs_note - A file's runs on their way into a section.
+ * @s:  The section's.
+ * @at: Where the last one ended.
+ * @in: The file's inode.
+ */
+struct runs_note {
+	struct saving *s;
+	struct preserve_tree_runs at;
+	struct preserve_tree_inode *in;
+};
+
+static int run_note(void *ctx, const struct prmap_run *run)
 {
-	if (last->nr && last->index + last->nr == run->index &&
-	    last->pfn + last->nr == run->pfn && last->order == run->order) {
-		last->nr += run->nr;
-		return;
-	}
-	if (last->nr)
-		run_add(s, at, in, last);
-	*last = *run;
+	struct runs_note *note = ctx;
+
+	run_add(note->s, &note->at, note->in, run);
+	return 0;
 }
 
-/* From the page cache, folio by folio. Context: the file is frozen. */
-static int runs_of_cache(struct saving *s, struct address_space *mapping,
-			 struct preserve_tree_inode *in)
+/* From the file map, or the page cache. Context: the file is frozen. */
+static int runs_of_file(struct saving *s, struct address_space *mapping,
+			struct preserve_tree_inode *in)
 {
-	XA_STATE(xas, &mapping->i_pages, 0);
-	struct preserve_tree_runs at = {};
-	struct prmap_run last = {}, run = {};
-	struct folio *folio;
+	struct runs_note note = { .s = s, .in = in };
+	struct preserve_file *pf = preserve_file_of(mapping);
 	int err = 0;
 
-	rcu_read_lock();
-	xas_for_each(&xas, folio, ULONG_MAX) {
-		if (xas_retry(&xas, folio))
-			continue;
-		if (xa_is_value(folio) || !preserve_pool_block(&folio->page)) {
-			err = -EBUSY;
-			break;
-		}
-		run.index = folio->index;
-		run.pfn = folio_pfn(folio);
-		run.nr = folio_nr_pages(folio);
-		run.order = folio_order(folio);
-		/* Adding to the section may sleep. */
-		xas_pause(&xas);
-		rcu_read_unlock();
-		run_join(s, &at, in, &last, &run);
-		cond_resched();
-		rcu_read_lock();
-	}
-	rcu_read_unlock();
-	if (last.nr)
-		run_add(s, &at, in, &last);
-	return err;
-}
-
-/* From the file map. Context: the file is sealed, so the map stays as it is. */
-static int runs_of_map(struct saving *s, struct preserve_file *pf,
-		       struct preserve_tree_inode *in)
-{
-	struct preserve_tree_runs at = {};
-	struct prmap_run runs[BATCH];
-	u64 index = 0;
-	int i, nr;
-
-	do {
-		xa_lock_irq(pf->i_pages);
-		for (nr = 0; nr < BATCH; nr++) {
-			if (!prmap_next(&pf->map, index, &runs[nr]))
-				break;
-			index = runs[nr].index + runs[nr].nr;
-		}
-		xa_unlock_irq(pf->i_pages);
-		for (i = 0; i < nr; i++)
-			run_add(s, &at, in, &runs[i]);
-		cond_resched();
-	} while (nr == BATCH);
-	return 0;
+	if (pf && preserve_file_keeps_map(pf))
+		err = preserve_file_settle(pf);
+	return err ?: preserve_for_each_run(mapping, run_note, &note);
 }
 
 /*
@@ -263,20 +219,11 @@ static int runs_of_book(struct saving *s, struct inode *inode,
 /* Brings a plain file's folios into the pool, where they stay. */
 static int file_enter(struct saving *s, struct inode *inode)
 {
-	bool empty;
 	int err;
 
-	if (shmem_lu_mapping(inode->i_mapping))
+	if (preserve_mapping(inode->i_mapping))
 		return 0;
-	/* Who wants to fill a hole comes to us now. */
-	xa_lock_irq(&inode->i_mapping->i_pages);
-	empty = xa_empty(&inode->i_mapping->i_pages);
-	if (empty)
-		set_bit(AS_PRESERVE, &inode->i_mapping->flags);
-	xa_unlock_irq(&inode->i_mapping->i_pages);
-	if (empty)
-		return 0;
-	err = shmem_lu_plain_enter(inode);
+	err = shmem_lu_enter(inode);
 	if (!err || fatal_signal_pending(current))
 		return err;
 	return refuse(s, -EBUSY,
@@ -288,33 +235,25 @@ static int file_runs(struct saving *s, struct inode *inode,
 		     struct preserve_tree_inode *in)
 {
 	struct shmem_inode_info *info = SHMEM_I(inode);
-	struct preserve_file *pf;
+	struct preserve_file *pf = preserve_file_of(inode->i_mapping);
 	int err;
 
-	if (info->preserve && info->preserve->record)
+	if (pf && preserve_file_record(pf))
 		return refuse(s, -EBUSY, "preserved by itself already");
 	shmem_freeze(inode, true);
 	/* What comes after that is refused, see shmem_lu_may_add(). */
 	xa_lock_irq(&inode->i_mapping->i_pages);
 	xa_unlock_irq(&inode->i_mapping->i_pages);
-	err = file_enter(s, inode);
-	if (err)
-		return err;
-	/* Pairs with the release in shmem_lu_data_load(). */
+	/* Pairs with the release in data_done(). */
 	if (smp_load_acquire(&info->lu_pos)) {
 		guard(mutex)(&shmem_lu_in(s->sb)->lock);
 		if (info->lu_pos)
 			return runs_of_book(s, inode, in);
 	}
-	pf = info->preserve;
-	if (!pf)
-		return 0;
-	if (pf->plain || pf->small) {
-		err = runs_of_cache(s, inode->i_mapping, in);
-	} else {
-		err = preserve_file_settle(pf);
-		err = err ?: runs_of_map(s, pf, in);
-	}
+	err = file_enter(s, inode);
+	if (err)
+		return err;
+	err = runs_of_file(s, inode->i_mapping, in);
 	return err ? refuse(s, err, "its data cannot be noted") : 0;
 }
 

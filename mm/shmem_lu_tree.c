@@ -81,10 +81,9 @@ bool shmem_lu_may_change(const struct inode *inode)
  */
 bool shmem_lu_may_label(const struct inode *inode)
 {
-	const struct preserve_file *pf = SHMEM_I((struct inode *)inode)->preserve;
+	const struct preserve_file *pf = preserve_file_of(inode->i_mapping);
 
-	return shmem_lu_may_change(inode) &&
-	       !(S_ISREG(inode->i_mode) && pf && pf->record);
+	return shmem_lu_may_change(inode) && !(pf && preserve_file_record(pf));
 }
 
 /**
@@ -231,9 +230,9 @@ static int tree_suits(const struct file *file)
 /* Who waits to fill a hole holds the inode's lock. */
 static int inode_unseal(struct inode *inode)
 {
-	struct preserve_file *pf = SHMEM_I(inode)->preserve;
+	struct preserve_file *pf = preserve_file_of(inode->i_mapping);
 
-	if (S_ISREG(inode->i_mode) && pf && !READ_ONCE(pf->record))
+	if (pf && !preserve_file_record(pf))
 		preserve_file_unseal(pf);
 	return 0;
 }
@@ -241,26 +240,22 @@ static int inode_unseal(struct inode *inode)
 static void inode_thaw(struct inode *inode)
 {
 	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
-	struct preserve_file *pf = SHMEM_I(inode)->preserve;
+	struct preserve_file *pf = preserve_file_of(inode->i_mapping);
 	/* Only noting it for the book sets that. */
 	bool ours = inode->i_flags & S_NOCMTIME;
 
 	shmem_lu_inode_flags(inode);
 	/* What is preserved by itself stands still for its own reason. */
-	if (!S_ISREG(inode->i_mode) || (pf && pf->record))
+	if (!S_ISREG(inode->i_mode) || (pf && preserve_file_record(pf)))
 		return;
 	if (ours)
 		shmem_freeze(inode, false);
-	if (!pf) {
-		if (!SHMEM_I(inode)->lu_pos)
-			clear_bit(AS_PRESERVE, &inode->i_mapping->flags);
-		return;
-	}
-	preserve_file_unseal(pf);
-	shmem_lu_plain_leave(inode);
-	if (!sbinfo->lu_pool && !SHMEM_I(inode)->lu_pos &&
-	    shmem_lu_mapping(inode->i_mapping))
-		shmem_lu_plain_done(inode);
+	if (pf)
+		preserve_file_unseal(pf);
+	/* One that is not complete leaves the pool when it is. */
+	if (!sbinfo->lu_pool && preserve_mapping(inode->i_mapping) &&
+	    !shmem_lu_incomplete(inode->i_mapping))
+		shmem_lu_leave(inode);
 }
 
 static int inode_release(struct inode *inode)
@@ -377,8 +372,7 @@ static struct shmem_lu_book *book_new(void)
 		return ERR_CAST(file);
 	}
 	/* The memory is the kernel's own. */
-	preserve_file_set_user(SHMEM_I(file_inode(file))->preserve, NULL,
-			       ULONG_MAX);
+	preserve_file_set_user(preserve_file_of(file->f_mapping), NULL, ULONG_MAX);
 	book->file = file;
 	return book;
 }

@@ -277,12 +277,74 @@ void preserve_map_release(struct prmap *map)
  *
  * No folio is made: preserve_file_begin() is next.
  *
- * Context: Process context; nobody else knows the file.
+ * Context: Process context; no other task knows the file.
+ * Return: Pages that it has.
  */
-void preserve_file_restore(struct preserve_file *pf, struct prmap *map)
+u64 preserve_file_restore(struct preserve_file *pf, struct prmap *map)
 {
 	prmap_walk_pages(map, page_to_refcounted, NULL);
 	preserve_file_adopt(pf, map);
 	trace_preserve_restore(0, prmap_nr_keys(&pf->map),
 			       prmap_nr_runs(&pf->map), 0);
+	return prmap_nr_keys(&pf->map);
+}
+
+/* Takes a run's frames and puts it into the map, or neither. */
+static int file_take_run(struct preserve_file *pf, const struct prmap_run *run)
+{
+	int err;
+
+	if (run->order > pageblock_order || !preserve_take(run->pfn, run->nr))
+		return -EIO;
+	xa_lock_irq(&pf->mapping->i_pages);
+	err = prmap_set(&pf->map, run);
+	xa_unlock_irq(&pf->mapping->i_pages);
+	if (err)
+		preserve_untake(run->pfn, run->nr);
+	cond_resched();
+	return err;
+}
+
+/* Context: no other task changes the map. */
+static void file_untake_runs(struct preserve_file *pf)
+{
+	struct prmap_run run;
+	u64 index = 0;
+
+	while (prmap_next(&pf->map, index, &run)) {
+		preserve_untake(run.pfn, run.nr);
+		index = run.index + run.nr;
+		cond_resched();
+	}
+	preserve_file_map_destroy(pf);
+}
+
+/**
+ * preserve_file_set_runs - Make handed-over runs the map of a new file.
+ * @pf:   The file's, without a map.
+ * @next: Gives the next run and returns 1, 0 behind the last, or a negative errno. Runs are
+ *        not trusted.
+ * @ctx:  For @next.
+ *
+ * No folio is made: preserve_file_begin() is next. All or nothing: on error the frames
+ * are as they were.
+ *
+ * Context: Process context; no other task uses the file's memory.
+ * Return: 0; -EIO if a frame is not live, or taken; -ENOMEM; or the error of @next.
+ */
+int preserve_file_set_runs(struct preserve_file *pf,
+			   int (*next)(void *ctx, struct prmap_run *run), void *ctx)
+{
+	struct prmap_run run;
+	int err;
+
+	while ((err = next(ctx, &run)) > 0) {
+		err = file_take_run(pf, &run);
+		if (err)
+			break;
+	}
+	if (!err)
+		return 0;
+	file_untake_runs(pf);
+	return err == -ENOMEM ? err : -EIO;
 }

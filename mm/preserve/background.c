@@ -25,7 +25,7 @@
 /* While it keeps a pace, how long it does not look around. */
 #define GLANCE		(HZ / 10L)
 
-/* Nobody is to be killed for work that nobody waits for. */
+/* Background work must not invoke the OOM killer. */
 #define PATIENT_GFP	(GFP_KERNEL | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
 
 /* Bytes a second for each node; 0 for nothing, ULONG_MAX for no limit. */
@@ -149,7 +149,7 @@ static void restore_work(struct work_struct *work)
 	while ((pf = preserve_file_next(pf))) {
 		if (!preserve_file_incomplete(pf))
 			continue;
-		old = set_active_memcg(pf->memcg);
+		old = set_active_memcg(pf->restore->memcg);
 		err = restore_mine(pf, worker);
 		set_active_memcg(old);
 		again |= err && err != -EIO;
@@ -162,18 +162,19 @@ static void restore_work(struct work_struct *work)
 /**
  * preserve_file_begin - Let a file's folios be made on demand.
  * @pf:     The file, with its map complete and its page cache empty.
- * @insert: Puts folios, neighbours from an index on, all of one order and locked by
- *          nobody, into the page cache, tells preserve_file_restored() under its
- *          lock, and takes their references over. Returns how many, the first
- *          ones; or an error if none. The others are as before.
+ * @frozen: The file is in a tree that is preserved.
  *
- * Context: Process context, before anybody else knows the file.
+ * Context: Process context, before other tasks know the file, or while they wait.
  */
-void preserve_file_begin(struct preserve_file *pf, preserve_insert_fn *insert)
+void preserve_file_begin(struct preserve_file *pf, bool frozen)
 {
-	preserve_demand_begin(pf, insert);
+	preserve_demand_begin(pf);
 	if (preserve_file_incomplete(pf))
 		workers_queue(START_DELAY);
+	guard(spinlock_irq)(&pf->mapping->i_pages.xa_lock);
+	WRITE_ONCE(pf->map_state, PRESERVE_MAP_CURRENT);
+	if (frozen)
+		WRITE_ONCE(pf->phase, PRESERVE_FROZEN);
 }
 
 /**

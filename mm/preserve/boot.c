@@ -137,6 +137,7 @@ static int __init preserve_init(void)
 
 	preserve_worker_init();
 	preserve_pool_init();
+	preserve_file_cache_init();
 	preserve_restore_init();
 	err = preserve_handover_init();
 	if (err)

@@ -158,7 +158,7 @@ static bool segment_find(struct packing *p, const struct preserve_file *pf,
 	pgoff_t next;
 
 	*seg = (struct segment) { };
-	if (pf->stale || pf->sealed)
+	if (!preserve_map_current(pf) || preserve_file_is_frozen(pf))
 		return false;
 	for (i = 0; i < SEARCH_RUNS; i++) {
 		if (!prmap_next(&pf->map, *from, &run))
@@ -192,9 +192,9 @@ static bool segment_next(struct packing *p, struct preserve_file *pf,
 {
 	bool found;
 
-	xa_lock_irq(pf->i_pages);
+	xa_lock_irq(&pf->mapping->i_pages);
 	found = segment_find(p, pf, from, seg);
-	xa_unlock_irq(pf->i_pages);
+	xa_unlock_irq(&pf->mapping->i_pages);
 	return found;
 }
 
@@ -214,9 +214,9 @@ static int step_move(struct preserve_file *pf, pgoff_t index, unsigned long nr,
 
 	guard(mutex)(&move_lock);
 	err = interrupted();
-	if (!err && READ_ONCE(pf->sealed))
+	if (!err && preserve_file_is_frozen(pf))
 		err = -EAGAIN;
-	return err ?: preserve_move_pages(preserve_file_mapping(pf), index, nr,
+	return err ?: preserve_move_pages(pf->mapping, index, nr,
 					  pfn);
 }
 
@@ -268,10 +268,10 @@ static void file_leave(struct preserve_file *pf)
 	bool found;
 
 	do {
-		xa_lock_irq(pf->i_pages);
-		found = !pf->stale && !pf->sealed &&
+		xa_lock_irq(&pf->mapping->i_pages);
+		found = preserve_map_current(pf) && !preserve_file_is_frozen(pf) &&
 			prmap_next(&pf->map, index, &run);
-		xa_unlock_irq(pf->i_pages);
+		xa_unlock_irq(&pf->mapping->i_pages);
 		if (!found || interrupted())
 			return;
 		index = run.index + run.nr;
@@ -507,7 +507,7 @@ static void range_leave(unsigned long pfn, unsigned long end)
 }
 
 /**
- * preserve_vacate - Leave a range of memory as far as possible.
+ * preserve_offline_range - Leave a range of memory as far as possible.
  * @pfn: First frame, pageblock aligned.
  * @nr:  How many.
  *
@@ -517,7 +517,7 @@ static void range_leave(unsigned long pfn, unsigned long end)
  *
  * Context: Process context, no folio locked; takes preserve_size_lock.
  */
-void preserve_vacate(unsigned long pfn, unsigned long nr)
+void preserve_offline_range(unsigned long pfn, unsigned long nr)
 {
 	bool held, any;
 

@@ -35,28 +35,72 @@
 /* Pages made together for who goes through a file: what a fault maps at most. */
 #define AHEAD		16UL
 
-/* For files that there was no memory for mutexes of their own. */
-static DEFINE_MUTEX(common_lock);
-
 static struct mutex *lock_of(const struct preserve_file *pf, pgoff_t index)
 {
-	if (!pf->locks)
-		return &common_lock;
-	return &pf->locks[(index >> pageblock_order) & (pf->nr_locks - 1)];
+	struct preserve_restore *restore = pf->restore;
+
+	return &restore->locks[(index >> pageblock_order) &
+			       (restore->nr_locks - 1)];
+}
+
+/* One mutex is enough where there is no memory for more. */
+static struct preserve_restore *restore_alloc(u64 nr_pages)
+{
+	unsigned long nr = clamp(nr_pages >> pageblock_order, 1UL, MAX_LOCKS);
+	struct preserve_restore *restore;
+
+	nr = rounddown_pow_of_two(nr);
+	restore = kzalloc_flex(*restore, locks, nr, GFP_KERNEL | __GFP_NOWARN);
+	if (!restore) {
+		nr = 1;
+		restore = kzalloc_flex(*restore, locks, nr,
+				       GFP_KERNEL | __GFP_NOFAIL);
+	}
+	restore->nr_locks = nr;
+	return restore;
 }
 
 /* No file waits for another's: its owner may be slow, or short of memory. */
-static void locks_make(struct preserve_file *pf, u64 nr_pages)
+static struct preserve_restore *restore_new(u64 nr_pages)
 {
-	unsigned long nr = clamp(nr_pages >> pageblock_order, 1UL, MAX_LOCKS), i;
+	struct preserve_restore *restore = restore_alloc(nr_pages);
+	unsigned int i;
 
-	nr = rounddown_pow_of_two(nr);
-	pf->locks = kmalloc_objs(*pf->locks, nr);
-	if (!pf->locks)
-		return;
-	for (i = 0; i < nr; i++)
-		mutex_init(&pf->locks[i]);
-	pf->nr_locks = nr;
+	init_rwsem(&restore->sem);
+	for (i = 0; i < restore->nr_locks; i++)
+		mutex_init(&restore->locks[i]);
+	for (i = 0; i < ARRAY_SIZE(restore->spare); i++)
+		restore->spare[i] = preserve_page_get();
+	restore->memcg = get_mem_cgroup_from_current();
+	return restore;
+}
+
+/**
+ * preserve_file_incomplete - Has the file memory that no folio stands for yet?
+ * @pf: The file.
+ *
+ * Context: Any. It only becomes complete, never incomplete.
+ * Return: True if it has.
+ */
+bool preserve_file_incomplete(const struct preserve_file *pf)
+{
+	/*
+	 * Pairs with preserve_file_restored(): a reader of 0 sees every folio that came;
+	 * and with preserve_demand_begin(): any other sees @restore.
+	 */
+	return smp_load_acquire(&pf->nr_unrestored);
+}
+
+/**
+ * preserve_file_has_crossed - Is, or was, the file one with unrestored memory?
+ * @pf: The file.
+ *
+ * Context: Any.
+ * Return: True if so.
+ */
+bool preserve_file_has_crossed(const struct preserve_file *pf)
+{
+	return READ_ONCE(pf->restore);
 }
 
 /**
@@ -68,7 +112,10 @@ static void locks_make(struct preserve_file *pf, u64 nr_pages)
  */
 void preserve_file_restored(struct preserve_file *pf, u64 nr)
 {
-	/* Who sees that nothing is missing sees what is there. */
+	/*
+	 * Pairs with smp_load_acquire() in preserve_file_incomplete(): a reader that sees
+	 * 0 also sees every folio inserted before.
+	 */
 	smp_store_release(&pf->nr_unrestored, pf->nr_unrestored - nr);
 	atomic_long_sub(nr, &preserve_nr_unrestored);
 }
@@ -81,7 +128,7 @@ static void skip_restored(const struct preserve_file *pf, struct prmap_run *run,
 			  unsigned int *left)
 {
 	const u64 end = run->index + run->nr;
-	XA_STATE(xas, pf->i_pages, run->index);
+	XA_STATE(xas, &pf->mapping->i_pages, run->index);
 	u64 at = run->index, next = end, size;
 	void *entry;
 
@@ -141,9 +188,9 @@ bool preserve_file_find(struct preserve_file *pf, u64 from, u64 end,
 	bool found;
 
 	do {
-		xa_lock_irq(pf->i_pages);
+		xa_lock_irq(&pf->mapping->i_pages);
 		found = next_unrestored(pf, &from, end, run);
-		xa_unlock_irq(pf->i_pages);
+		xa_unlock_irq(&pf->mapping->i_pages);
 	} while (!found && from < end);
 	return found;
 }
@@ -179,14 +226,14 @@ static int look_up(struct preserve_file *pf, pgoff_t index,
 {
 	int err;
 
-	xa_lock_irq(pf->i_pages);
-	if (xa_load(pf->i_pages, index))
+	xa_lock_irq(&pf->mapping->i_pages);
+	if (xa_load(&pf->mapping->i_pages, index))
 		err = 0;
 	else if (prmap_lookup(&pf->map, index, run))
 		err = -ENOENT;
 	else
-		err = pf->broken ? -EIO : 1;
-	xa_unlock_irq(pf->i_pages);
+		err = pf->map_state == PRESERVE_MAP_LOST ? -EIO : 1;
+	xa_unlock_irq(&pf->mapping->i_pages);
 	return err;
 }
 
@@ -208,7 +255,7 @@ static s64 restore_folios(struct preserve_file *pf, const struct prmap_run *run,
 	for (index = first; index < end && folio_batch_space(&batch);
 	     index += 1UL << run->order, pfn += 1UL << run->order)
 		folio_batch_add(&batch, preserve_frames_to_folio(pfn, run->order));
-	done = pf->insert(preserve_file_mapping(pf), &batch, first, gfp);
+	done = pf->ops->insert(pf->mapping, &batch, first, gfp);
 	for (i = max(done, 0); i < folio_batch_count(&batch); i++)
 		preserve_folio_to_frames(batch.folios[i]);
 	return done < 0 ? done : first + ((pgoff_t)done << run->order);
@@ -228,7 +275,7 @@ static pgoff_t restore_more(struct preserve_file *pf, pgoff_t index,
 	while (preserve_file_find(pf, index, end, &run)) {
 		index = run.index;
 		/* The stretch may be a hole that the map did not hear of. */
-		if (READ_ONCE(pf->broken))
+		if (READ_ONCE(pf->map_state) == PRESERVE_MAP_LOST)
 			return index;
 		do {
 			next = restore_folios(pf, &run, index,
@@ -244,7 +291,7 @@ static pgoff_t restore_more(struct preserve_file *pf, pgoff_t index,
 /*
  * Makes the folio of @index and, if that works at once, those that follow in its run
  * to @end. Returns the index up to which nothing is missing, behind @index; or a
- * negative errno. Context: restore_sem held: nothing unrestored leaves the map.
+ * negative errno. Context: restore->sem held: nothing unrestored leaves the map.
  */
 static s64 restore_at(struct preserve_file *pf, pgoff_t index, pgoff_t end,
 		      gfp_t gfp)
@@ -279,15 +326,18 @@ static s64 restore_at(struct preserve_file *pf, pgoff_t index, pgoff_t end,
  */
 void preserve_file_end(struct preserve_file *pf)
 {
+	struct preserve_restore *restore = pf->restore;
 	unsigned int i;
 	void *page;
 
-	for (i = 0; i < ARRAY_SIZE(pf->spare); i++) {
-		page = xchg(&pf->spare[i], NULL);
+	if (!restore)
+		return;
+	for (i = 0; i < ARRAY_SIZE(restore->spare); i++) {
+		page = xchg(&restore->spare[i], NULL);
 		if (page)
 			preserve_page_put(page);
 	}
-	mem_cgroup_put(xchg(&pf->memcg, NULL));
+	mem_cgroup_put(xchg(&restore->memcg, NULL));
 }
 
 /**
@@ -300,14 +350,11 @@ void preserve_file_end(struct preserve_file *pf)
  */
 void preserve_file_end_if_complete(struct preserve_file *pf)
 {
-	void (*complete)(struct preserve_file *pf);
-
 	if (preserve_file_incomplete(pf))
 		return;
 	preserve_file_end(pf);
-	complete = xchg(&pf->complete, NULL);
-	if (complete)
-		complete(pf);
+	if (!atomic_xchg(&pf->restore->ended, 1) && pf->ops->complete)
+		pf->ops->complete(pf->mapping);
 }
 
 /**
@@ -327,9 +374,9 @@ s64 preserve_file_restore_run(struct preserve_file *pf,
 {
 	s64 next;
 
-	down_read(&pf->restore_sem);
+	down_read(&pf->restore->sem);
 	next = restore_at(pf, run->index, run->index + run->nr, gfp);
-	up_read(&pf->restore_sem);
+	up_read(&pf->restore->sem);
 	return next;
 }
 
@@ -348,18 +395,18 @@ int preserve_file_restore_at(struct preserve_file *pf, pgoff_t index, gfp_t gfp)
 	pgoff_t end = index + 1;
 	s64 next;
 
-	down_read(&pf->restore_sem);
-	if (index == READ_ONCE(pf->restored))
+	down_read(&pf->restore->sem);
+	if (index == READ_ONCE(pf->restore->next))
 		end = round_up(end, AHEAD);
 	next = restore_at(pf, index, end, gfp);
 	if (next >= 0)
-		WRITE_ONCE(pf->restored, end);
-	up_read(&pf->restore_sem);
+		WRITE_ONCE(pf->restore->next, end);
+	up_read(&pf->restore->sem);
 	preserve_file_end_if_complete(pf);
 	return min(next, 0);
 }
 
-/* Context: restore_sem held. */
+/* Context: restore->sem held. */
 static int restore_range(struct preserve_file *pf, u64 index, u64 end,
 			 gfp_t gfp)
 {
@@ -399,10 +446,10 @@ int preserve_file_complete_range(struct preserve_file *pf, pgoff_t index,
 
 	if (!preserve_file_incomplete(pf))
 		return 0;
-	old = set_active_memcg(pf->memcg);
-	down_read(&pf->restore_sem);
+	old = set_active_memcg(pf->restore->memcg);
+	down_read(&pf->restore->sem);
 	err = restore_range(pf, index, end, gfp);
-	up_read(&pf->restore_sem);
+	up_read(&pf->restore->sem);
 	set_active_memcg(old);
 	preserve_file_end_if_complete(pf);
 	return err;
@@ -423,7 +470,7 @@ int preserve_file_complete(struct preserve_file *pf, gfp_t gfp)
 
 /*
  * Takes the next stretch of whole folios in [*index, @end) out of the map.
- * Returns its length, 0 at the end, or a negative errno. Context: restore_sem held
+ * Returns its length, 0 at the end, or a negative errno. Context: restore->sem held
  * for writing: what is unrestored stays so.
  */
 static long drop_next(struct preserve_file *pf, pgoff_t *index, pgoff_t end,
@@ -434,7 +481,7 @@ static long drop_next(struct preserve_file *pf, pgoff_t *index, pgoff_t end,
 
 	if (!preserve_file_find(pf, *index, end, &run))
 		return 0;
-	xa_lock_irq(pf->i_pages);
+	xa_lock_irq(&pf->mapping->i_pages);
 	err = prmap_clear(&pf->map, run.index, run.nr);
 	if (!err) {
 		pf->changes++;
@@ -443,7 +490,7 @@ static long drop_next(struct preserve_file *pf, pgoff_t *index, pgoff_t end,
 		preserve_file_restored(pf, run.nr);
 		preserve_file_uncharge(pf, run.nr);
 	}
-	xa_unlock_irq(pf->i_pages);
+	xa_unlock_irq(&pf->mapping->i_pages);
 	if (err)
 		return err;
 	*index = run.index + run.nr;
@@ -451,7 +498,7 @@ static long drop_next(struct preserve_file *pf, pgoff_t *index, pgoff_t end,
 	return run.nr;
 }
 
-/* Context: restore_sem held for writing. */
+/* Context: restore->sem held for writing. */
 static unsigned long drop(struct preserve_file *pf, pgoff_t index, pgoff_t end)
 {
 	unsigned long pfn, dropped = 0;
@@ -459,7 +506,7 @@ static unsigned long drop(struct preserve_file *pf, pgoff_t index, pgoff_t end)
 
 	while ((nr = drop_next(pf, &index, end, &pfn)) > 0) {
 		/* Frames that may be somebody else's are better lost. */
-		if (!pf->broken)
+		if (pf->map_state != PRESERVE_MAP_LOST)
 			preserve_frames_put(pfn, nr);
 		dropped += nr;
 		cond_resched();
@@ -490,38 +537,33 @@ unsigned long preserve_file_drop(struct preserve_file *pf, pgoff_t start,
 
 	if (!preserve_file_incomplete(pf))
 		return 0;
-	down_write(&pf->restore_sem);
+	down_write(&pf->restore->sem);
 	if (start)
 		restore_at(pf, start - 1, 0, gfp);
 	if (end < ULONG_MAX)
 		restore_at(pf, end, 0, gfp);
 	if (start < end)
 		dropped = drop(pf, start, end);
-	up_write(&pf->restore_sem);
+	up_write(&pf->restore->sem);
 	preserve_file_end_if_complete(pf);
 	return dropped;
 }
 
 /**
  * preserve_demand_begin - Let a file's folios be made when they are asked for.
- * @pf:     The file, as for preserve_file_begin().
- * @insert: The same.
+ * @pf: The file, as for preserve_file_begin().
  *
- * Context: Process context, before anybody else knows the file.
+ * Context: Process context, before other tasks know the file.
  */
-void preserve_demand_begin(struct preserve_file *pf, preserve_insert_fn *insert)
+void preserve_demand_begin(struct preserve_file *pf)
 {
 	u64 nr = prmap_nr_keys(&pf->map);
-	unsigned int i;
 
-	pf->insert = insert;
-	atomic_long_inc(&preserve_nr_retrieved);
+	preserve_note_retrieved();
 	if (!nr)
 		return;
-	locks_make(pf, nr);
-	for (i = 0; i < ARRAY_SIZE(pf->spare); i++)
-		pf->spare[i] = preserve_page_get();
-	pf->memcg = get_mem_cgroup_from_current();
+	pf->restore = restore_new(nr);
+	preserve_file_charge_crossed(pf, nr);
 	atomic_long_add(nr, &preserve_nr_unrestored);
 	/* From here on a worker may find it. */
 	smp_store_release(&pf->nr_unrestored, nr);

@@ -22,37 +22,81 @@
 /* Waits for preserve_file_unseal(). */
 static DECLARE_WAIT_QUEUE_HEAD(unsealed);
 
-/**
- * preserve_file_init - Start to keep a file map.
- * @pf:      Zeroed.
- * @i_pages: The page cache it follows, empty.
- *
- * Context: Before the file has a user.
- */
-void preserve_file_init(struct preserve_file *pf, struct xarray *i_pages)
+static struct kmem_cache *file_cache __ro_after_init;
+
+void __init preserve_file_cache_init(void)
 {
-	pf->i_pages = i_pages;
-	preserve_file_map_init(pf, &pf->map);
-	init_rwsem(&pf->restore_sem);
-	preserve_file_list_add(pf);
+	file_cache = KMEM_CACHE(preserve_file, SLAB_ACCOUNT | SLAB_PANIC);
+}
+
+/* Makes @pf the file's; false if another task has given it one meanwhile. */
+static bool file_publish(struct address_space *mapping, struct preserve_file *pf)
+{
+	guard(spinlock_irq)(&mapping->i_pages.xa_lock);
+	if (mapping->preserve)
+		return false;
+	/* Pairs with preserve_file_of(): what is seen is initialised. */
+	smp_store_release(&mapping->preserve, pf);
+	return true;
 }
 
 /**
- * preserve_file_destroy - Give the map's pages back.
- * @pf: Its file is going away and is not preserved.
+ * preserve_file_new - What the core keeps for a file from now on.
+ * @mapping: The file's.
+ * @ops:     The backend's.
+ *
+ * It has no map, until preserve_file_follow() or what else makes one.
+ *
+ * Context: Process context; the caller has a reference to the inode.
+ * Return: That of the file, an older one if there is one; NULL without memory.
  */
-void preserve_file_destroy(struct preserve_file *pf)
+struct preserve_file *preserve_file_new(struct address_space *mapping,
+					const struct preserve_file_ops *ops)
 {
+	struct preserve_file *pf = preserve_file_of(mapping);
+
+	if (pf)
+		return pf;
+	pf = kmem_cache_zalloc(file_cache, GFP_KERNEL);
+	if (!pf)
+		return NULL;
+	pf->mapping = mapping;
+	pf->ops = ops;
+	preserve_file_map_init(pf, &pf->map);
+	if (!file_publish(mapping, pf)) {
+		kmem_cache_free(file_cache, pf);
+		return preserve_file_of(mapping);
+	}
+	preserve_file_list_add(pf);
+	return pf;
+}
+
+/**
+ * preserve_file_free - A file goes away.
+ * @mapping: Its page cache, which is empty. The file is not preserved.
+ *
+ * What it has of memory that is unrestored is freed.
+ *
+ * Context: Process context, the inode is being evicted.
+ */
+void preserve_file_free(struct address_space *mapping)
+{
+	struct preserve_file *pf = preserve_file_of(mapping);
+
+	if (!pf)
+		return;
 	preserve_file_list_del(pf);
 	preserve_file_drop(pf, 0, ULONG_MAX);
 	preserve_file_end(pf);
 	preserve_file_set_user(pf, NULL, ULONG_MAX);
 	prmap_destroy(&pf->map);
-	kfree(pf->locks);
+	WRITE_ONCE(mapping->preserve, NULL);
+	kfree(pf->restore);
+	kmem_cache_free(file_cache, pf);
 }
 
 /**
- * preserve_file_refresh - Make a file's map now, if it is stale.
+ * preserve_file_refresh - Make a file's map now, if it has none or a stale one.
  * @pf: A file that is not preserved.
  *
  * Otherwise preserve does it.
@@ -62,12 +106,17 @@ void preserve_file_destroy(struct preserve_file *pf)
  */
 int preserve_file_refresh(struct preserve_file *pf)
 {
-	int err = pf->broken ? -EIO : 0;
+	int err;
 
-	if (!READ_ONCE(pf->stale))
+	switch (READ_ONCE(pf->map_state)) {
+	case PRESERVE_MAP_CURRENT:
 		return 0;
-	err = err ?: preserve_file_complete(pf, GFP_KERNEL | __GFP_NOFAIL);
-	return err ?: preserve_file_map_rebuild(pf);
+	case PRESERVE_MAP_LOST:
+		return -EIO;
+	default:
+		err = preserve_file_complete(pf, GFP_KERNEL | __GFP_NOFAIL);
+		return err ?: preserve_file_map_rebuild(pf);
+	}
 }
 
 /* Claims data and map. On error nothing stays claimed. */
@@ -84,6 +133,14 @@ static int claim_all(struct preserve_file *pf)
 	if (err == -ENOMEM && preserve_pool_more(numa_mem_id(), GFP_KERNEL, 1))
 		err = try_claim_all(pf);
 	return err == -ENOMEM ? -ENOSPC : err;
+}
+
+static void file_set_record(struct preserve_file *pf,
+			    struct preserve_file_ser *rec)
+{
+	guard(spinlock_irq)(&pf->mapping->i_pages.xa_lock);
+	WRITE_ONCE(pf->record, rec);
+	WRITE_ONCE(pf->phase, rec ? PRESERVE_CLAIMED : PRESERVE_LIVE);
 }
 
 /**
@@ -118,7 +175,7 @@ struct preserve_file_ser *preserve_file_claim(struct preserve_file *pf)
 		goto free;
 	preserve_claim(PHYS_PFN(virt_to_phys(rec)), 1);
 
-	pf->record = rec;
+	file_set_record(pf, rec);
 	atomic_long_inc(&preserve_nr_files);
 	trace_preserve_claim(virt_to_phys(rec), prmap_nr_keys(&pf->map),
 			     prmap_nr_runs(&pf->map), 0);
@@ -145,9 +202,9 @@ void preserve_file_unclaim(struct preserve_file *pf)
 	trace_preserve_unclaim(virt_to_phys(rec), prmap_nr_keys(&pf->map),
 			       prmap_nr_runs(&pf->map), 0);
 	preserve_file_map_unclaim(pf);
+	file_set_record(pf, NULL);
 	preserve_unclaim(PHYS_PFN(virt_to_phys(rec)), 1);
 	preserve_page_put(rec);
-	pf->record = NULL;
 	atomic_long_dec(&preserve_nr_files);
 	preserve_restore_kick();
 }
@@ -232,9 +289,9 @@ void preserve_file_freeze(struct preserve_file *pf)
  */
 void preserve_file_unseal(struct preserve_file *pf)
 {
-	xa_lock_irq(pf->i_pages);
-	WRITE_ONCE(pf->sealed, false);
-	xa_unlock_irq(pf->i_pages);
+	xa_lock_irq(&pf->mapping->i_pages);
+	WRITE_ONCE(pf->phase, pf->record ? PRESERVE_CLAIMED : PRESERVE_LIVE);
+	xa_unlock_irq(&pf->mapping->i_pages);
 	wake_up_all(&unsealed);
 }
 
@@ -252,11 +309,11 @@ int preserve_file_settle(struct preserve_file *pf)
 	bool good;
 
 	for (tries = 0; tries < PRESERVE_REBUILD_TRIES; tries++) {
-		xa_lock_irq(pf->i_pages);
-		good = !pf->stale;
+		xa_lock_irq(&pf->mapping->i_pages);
+		good = pf->map_state == PRESERVE_MAP_CURRENT;
 		if (good)
-			WRITE_ONCE(pf->sealed, true);
-		xa_unlock_irq(pf->i_pages);
+			WRITE_ONCE(pf->phase, PRESERVE_FROZEN);
+		xa_unlock_irq(&pf->mapping->i_pages);
 		if (good)
 			return 0;
 		err = preserve_file_refresh(pf);
@@ -279,10 +336,72 @@ int preserve_file_settle(struct preserve_file *pf)
  */
 int preserve_file_wait(struct preserve_file *pf)
 {
-	if (likely(!READ_ONCE(pf->sealed)))
+	if (likely(!preserve_file_is_frozen(pf)))
 		return 0;
-	return wait_event_killable(unsealed, !READ_ONCE(pf->sealed)) ?
+	return wait_event_killable(unsealed, !preserve_file_is_frozen(pf)) ?
 	       -EINTR : 0;
+}
+
+/**
+ * preserve_file_frozen - Does a file's memory stand still for the next kernel?
+ * @pf: The file.
+ *
+ * Context: Any; lasting with the xa_lock of i_pages held.
+ * Return: True if no folio may come.
+ */
+bool preserve_file_frozen(const struct preserve_file *pf)
+{
+	return preserve_file_is_frozen(pf);
+}
+
+/**
+ * preserve_file_record - The record of a file.
+ * @pf: The file.
+ *
+ * Context: Any; lasting with the inode locked.
+ * Return: The record, while the file is preserved by itself; otherwise NULL.
+ */
+struct preserve_file_ser *preserve_file_record(const struct preserve_file *pf)
+{
+	return READ_ONCE(pf->record);
+}
+
+/**
+ * preserve_file_keeps_map - Is a file one whose map is kept?
+ * @pf: The file.
+ *
+ * Context: The inode locked.
+ * Return: False if its page cache alone says where its memory is.
+ */
+bool preserve_file_keeps_map(const struct preserve_file *pf)
+{
+	return READ_ONCE(pf->map_state) != PRESERVE_MAP_NONE && !pf->plain;
+}
+
+static void page_report_bad(const char *name, u64 index)
+{
+	pr_err_ratelimited("%s: page %llu is defective: reading it fails, also after the kexec\n",
+			   name, index);
+}
+
+/**
+ * preserve_run_report_bad - Tell which pages of a run are defective.
+ * @run:  The run.
+ * @name: The file's, for the message.
+ *
+ * Context: Process context.
+ */
+void preserve_run_report_bad(const struct prmap_run *run, const char *name)
+{
+	const u64 end = run->pfn + run->nr;
+	u64 bad = run->pfn;
+
+	if (!preserve_nr_bad())
+		return;
+	while ((bad = preserve_next_bad(bad, end)) < end) {
+		page_report_bad(name, run->index + (bad - run->pfn));
+		bad++;
+	}
 }
 
 /*
@@ -296,7 +415,7 @@ static bool next_bad(struct preserve_file *pf, u64 *index, bool *found)
 	u64 bad;
 	int i;
 
-	guard(spinlock_irq)(&pf->i_pages->xa_lock);
+	guard(spinlock_irq)(&pf->mapping->i_pages.xa_lock);
 	*found = false;
 	for (i = 0; i < BAD_RUNS && more && !*found; i++) {
 		more = prmap_next(&pf->map, *index, &run);
@@ -328,8 +447,7 @@ void preserve_file_report_bad(struct preserve_file *pf, const char *name)
 		return;
 	while (next_bad(pf, &index, &found)) {
 		if (found)
-			pr_err_ratelimited("%s: page %llu is defective: reading it fails, also after the kexec\n",
-					   name, index++);
+			page_report_bad(name, index++);
 		cond_resched();
 	}
 }

@@ -47,18 +47,6 @@ void preserve_file_list_del(struct preserve_file *pf)
 	list_del(&pf->list);
 }
 
-/**
- * preserve_file_mapping - The page cache that a file map follows.
- * @pf: The file.
- *
- * Context: Any.
- * Return: Its address_space.
- */
-struct address_space *preserve_file_mapping(const struct preserve_file *pf)
-{
-	return container_of(pf->i_pages, struct address_space, i_pages);
-}
-
 /* A file system that is to be put by somebody who holds no lock. */
 struct dropping {
 	struct work_struct work;
@@ -96,7 +84,7 @@ static void super_drop(struct super_block *sb)
  */
 static bool file_hold(struct preserve_file *pf, struct super_block **orphan)
 {
-	struct inode *inode = preserve_file_mapping(pf)->host;
+	struct inode *inode = pf->mapping->host;
 
 	if (!atomic_inc_not_zero(&inode->i_sb->s_active))
 		return false;
@@ -116,7 +104,7 @@ static bool file_hold(struct preserve_file *pf, struct super_block **orphan)
  */
 struct preserve_file *preserve_file_next(struct preserve_file *pf)
 {
-	struct inode *last = pf ? preserve_file_mapping(pf)->host : NULL;
+	struct inode *last = pf ? pf->mapping->host : NULL;
 	struct super_block *sb = last ? last->i_sb : NULL, *orphan = NULL;
 
 	scoped_guard(spinlock, &preserve_files_lock) {
@@ -149,7 +137,7 @@ struct preserve_file *preserve_file_next(struct preserve_file *pf)
  */
 bool preserve_file_used(const struct preserve_file *pf)
 {
-	return icount_read_once(preserve_file_mapping(pf)->host) >
+	return icount_read_once(pf->mapping->host) >
 	       READ_ONCE(pf->nr_walkers);
 }
 
@@ -161,4 +149,14 @@ bool preserve_file_used(const struct preserve_file *pf)
 void preserve_note_refused(void)
 {
 	atomic_long_inc(&preserve_nr_refused);
+}
+
+/**
+ * preserve_note_retrieved - A backend has accepted what was handed over of a file.
+ *
+ * Context: Any. preserve_file_begin() does it itself.
+ */
+void preserve_note_retrieved(void)
+{
+	atomic_long_inc(&preserve_nr_retrieved);
 }

@@ -10,13 +10,15 @@
  * claimed part of the file is a window of page indices [lo, hi): preserve moves hi up
  * in steps, unpreserve moves lo up, and a folio inside the window is claimed as it
  * comes and unclaimed as it goes. The map's own pages follow the same rule, by the
- * flag "claimed".
+ * flag "map_claimed".
  *
  * Updating the map can fail, when the pool has no page left to split a run with. The
  * page cache must not fail for that, so the map turns stale instead and preserve (or,
  * for a file that is preserved already, freeze) rebuilds it.
+ *
+ * A map takes a page. Files of which there may be many have none, and no struct
+ * preserve_file, until they have %PRESERVE_SMALL_PAGES pages. Compaction leaves them alone.
  */
-#include <linux/hash.h>
 #include <linux/io.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
@@ -31,6 +33,12 @@
 /* Pages of a map, claimed or summed up before the lock is let go. */
 #define BATCH_PAGES	64
 
+/* Runs that are copied with interrupts off, to be handed to a function that may sleep. */
+#define COPY_RUNS	16
+
+/* Folios that a map is made of with interrupts off, when a file begins to have one. */
+#define FILL_FOLIOS	256
+
 /* Walks over a map that keeps changing. */
 #define WALK_TRIES	8
 
@@ -43,22 +51,22 @@ static unsigned long page_pfn(void *page)
 }
 
 /* Pages that are kept for a file that is incomplete. */
-static void *spare_take(struct preserve_file *pf)
+static void *spare_take(struct preserve_restore *restore)
 {
 	void *page = NULL;
 	unsigned int i;
 
-	for (i = 0; !page && i < ARRAY_SIZE(pf->spare); i++)
-		page = xchg(&pf->spare[i], NULL);
+	for (i = 0; restore && !page && i < ARRAY_SIZE(restore->spare); i++)
+		page = xchg(&restore->spare[i], NULL);
 	return page;
 }
 
-static bool spare_keep(struct preserve_file *pf, void *page)
+static bool spare_keep(struct preserve_restore *restore, void *page)
 {
 	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(pf->spare); i++)
-		if (!cmpxchg(&pf->spare[i], NULL, page))
+	for (i = 0; i < ARRAY_SIZE(restore->spare); i++)
+		if (!cmpxchg(&restore->spare[i], NULL, page))
 			return true;
 	return false;
 }
@@ -91,9 +99,9 @@ static void map_page_unclaim(struct preserve_file *pf, void *page)
 static void *file_page_get(void *ctx)
 {
 	struct preserve_file *pf = ctx;
-	void *page = preserve_page_get() ?: spare_take(pf);
+	void *page = preserve_page_get() ?: spare_take(pf->restore);
 
-	if (page && pf->claimed)
+	if (page && pf->map_claimed)
 		map_page_claim(pf, page);
 	return page;
 }
@@ -103,7 +111,7 @@ static void file_page_put(void *ctx, void *page)
 	struct preserve_file *pf = ctx;
 
 	map_page_unclaim(pf, page);
-	if (!preserve_file_incomplete(pf) || !spare_keep(pf, page))
+	if (!preserve_file_incomplete(pf) || !spare_keep(pf->restore, page))
 		preserve_page_put(page);
 }
 
@@ -124,23 +132,6 @@ void preserve_file_map_init(struct preserve_file *pf, struct prmap *map)
 	prmap_init(map, PRMAP_FILE, &file_map_ops, pf);
 }
 
-/**
- * preserve_file_set_small - Keep no map until the file has some pages.
- * @pf: Complete, not preserved, with %PRESERVE_SMALL_PAGES pages at most.
- *
- * For files of which there may be many. Compaction leaves them alone.
- *
- * Context: xa_lock of i_pages held, interrupts off, or nobody knows the file.
- */
-void preserve_file_set_small(struct preserve_file *pf)
-{
-	struct prmap old;
-
-	preserve_file_detach(pf, &old);
-	prmap_destroy(&old);
-	pf->small = true;
-}
-
 static struct prmap_run folio_run(const struct folio *folio)
 {
 	return (struct prmap_run) {
@@ -156,107 +147,122 @@ static bool in_window(const struct preserve_file *pf, u64 index)
 	return index >= pf->lo && index < pf->hi;
 }
 
+/* What the map has is still the file's own, but it is not all. */
 static void file_map_failed(struct preserve_file *pf)
 {
-	pf->stale = true;
+	if (pf->map_state == PRESERVE_MAP_CURRENT)
+		WRITE_ONCE(pf->map_state, PRESERVE_MAP_STALE);
 	pf->changes++;
 }
 
-/* The hint for what comes at @index: neighbours, but for borders, share one. */
-static struct preserve_hint *hint_of(struct preserve_file *pf, pgoff_t index)
+/* The same; if the file is incomplete, the map was the only one to know. */
+static void file_map_lost(struct preserve_file *pf)
 {
-	return &pf->hints[hash_long(index >> pageblock_order,
-				    PRESERVE_HINT_BITS)];
+	file_map_failed(pf);
+	if (preserve_file_incomplete(pf))
+		WRITE_ONCE(pf->map_state, PRESERVE_MAP_LOST);
 }
 
-static void hint_set(struct preserve_file *pf, const struct prmap_run *run)
+/* Behind the folio before @index, by the page cache: no lock is taken. 0 if none is there. */
+static unsigned long cache_goal(struct address_space *mapping, pgoff_t index)
 {
-	struct preserve_hint *hint = hint_of(pf, run->index + run->nr);
+	const struct folio *folio;
 
-	WRITE_ONCE(hint->pfn, run->pfn + run->nr);
-	WRITE_ONCE(hint->index, run->index + run->nr);
+	guard(rcu)();
+	folio = xa_load(&mapping->i_pages, index - 1);
+	/* It may go at any time: then this is a bad guess, no more. */
+	if (!folio || xa_is_value(folio))
+		return 0;
+	return folio_pfn(folio) + (index - READ_ONCE(folio->index));
+}
+
+/* The same by the map, which also has what is unrestored. */
+static unsigned long map_goal(struct preserve_file *pf, pgoff_t index)
+{
+	struct prmap_run run;
+
+	guard(spinlock_irq)(&pf->mapping->i_pages.xa_lock);
+	if (!prmap_nr_keys(&pf->map) && xa_empty(&pf->mapping->i_pages))
+		return PRESERVE_GOAL_NEW;
+	if (!index || pf->map_state != PRESERVE_MAP_CURRENT ||
+	    prmap_lookup(&pf->map, index - 1, &run))
+		return 0;
+	return run.pfn + (index - run.index);
 }
 
 /**
- * preserve_file_goal - The pfn that would continue the run before @index.
- * @pf:    The file.
- * @index: Page index.
+ * preserve_goal - The pfn that would continue the run before @index.
+ * @mapping: The file's.
+ * @index:   Page index.
  *
- * Context: May not hold the xa_lock of i_pages.
+ * Context: Any, but not with the xa_lock of i_pages held.
  * Return: A goal for struct preserve_request; if a pfn, it need not be free.
  */
-unsigned long preserve_file_goal(struct preserve_file *pf, pgoff_t index)
+unsigned long preserve_goal(struct address_space *mapping, pgoff_t index)
 {
-	const struct preserve_hint *hint = hint_of(pf, index);
-	struct prmap_run run;
-	unsigned long goal = 0;
+	struct preserve_file *pf = preserve_file_of(mapping);
+	unsigned long goal = index ? cache_goal(mapping, index) : 0;
 
-	/* In order: no look at the map. A torn pair is a bad guess, no more. */
-	if (index && index == READ_ONCE(hint->index))
-		return READ_ONCE(hint->pfn);
-
-	xa_lock_irq(pf->i_pages);
 	/* Room to grow for each of many small files would be most of the pool. */
-	if (!prmap_nr_keys(&pf->map) && !pf->i_pages->xa_head)
-		goal = pf->small ? 0 : PRESERVE_GOAL_NEW;
-	else if (index && !pf->stale &&
-		 !prmap_lookup(&pf->map, index - 1, &run))
-		goal = run.pfn + (index - run.index);
-	xa_unlock_irq(pf->i_pages);
-	return goal;
+	if (goal || !pf)
+		return goal;
+	if (!preserve_file_incomplete(pf) && !xa_empty(&mapping->i_pages))
+		return 0;
+	return map_goal(pf, index);
 }
 
-/* The file has grown: makes its map of what is in the page cache. */
-static void small_grown(struct preserve_file *pf)
+/* Puts all of a small page cache into the map; false if that cannot be had at once. */
+static bool map_fill(struct preserve_file *pf)
 {
+	unsigned long index, nr = 0;
 	struct folio *folio;
-	unsigned long index;
 
-	pf->small = false;
-	xa_for_each(pf->i_pages, index, folio) {
+	xa_for_each(&pf->mapping->i_pages, index, folio) {
 		struct prmap_run run;
 
-		/* What is left out makes a file stale, and is found by preserve. */
-		if (xa_is_value(folio))
-			return;
+		/* What is left out is found by preserve. */
+		if (xa_is_value(folio) || ++nr > FILL_FOLIOS)
+			return false;
 		run = folio_run(folio);
 		if (prmap_set(&pf->map, &run))
-			return;
+			return false;
 	}
-	pf->stale = false;
+	return true;
 }
 
 /**
- * preserve_file_add - A folio of the pool has come into the page cache.
+ * preserve_file_follow - Begin to keep a file's map.
+ * @pf: The file; its memory is the pool's, and its page cache has not much yet.
+ *
+ * Context: Process context.
+ */
+void preserve_file_follow(struct preserve_file *pf)
+{
+	guard(spinlock_irq)(&pf->mapping->i_pages.xa_lock);
+	if (pf->map_state == PRESERVE_MAP_NONE)
+		WRITE_ONCE(pf->map_state, map_fill(pf) ? PRESERVE_MAP_CURRENT :
+							 PRESERVE_MAP_STALE);
+}
+
+/**
+ * preserve_file_add - A folio has come into the page cache.
  * @pf:    The file.
- * @index: The folio's page index.
- * @folio: The folio.
+ * @folio: The folio; its index is set.
  *
  * Context: xa_lock of i_pages held, interrupts off.
  */
-void preserve_file_add(struct preserve_file *pf, pgoff_t index,
-		       struct folio *folio)
+void preserve_file_add(struct preserve_file *pf, struct folio *folio)
 {
 	const struct prmap_run run = folio_run(folio);
 
-	if (pf->small && !pf->sealed) {
-		pf->changes++;
-		hint_set(pf, &run);
-		if (preserve_file_mapping(pf)->nrpages > PRESERVE_SMALL_PAGES)
-			small_grown(pf);
-		return;
-	}
-	if (pf->stale || pf->sealed ||
-	    (pf->plain && !preserve_pool_block(&folio->page))) {
+	if (pf->map_state != PRESERVE_MAP_CURRENT ||
+	    pf->phase == PRESERVE_FROZEN ||
+	    (pf->plain && !preserve_pool_block(&folio->page)) ||
+	    prmap_set(&pf->map, &run)) {
 		file_map_failed(pf);
 		return;
 	}
-	if (prmap_set(&pf->map, &run)) {
-		file_map_failed(pf);
-		return;
-	}
-	hint_set(pf, &run);
-	if (in_window(pf, index))
+	if (in_window(pf, run.index))
 		preserve_claim(run.pfn, run.nr);
 }
 
@@ -281,22 +287,20 @@ static int map_recut(struct preserve_file *pf, pgoff_t index, u8 order)
 }
 
 /**
- * preserve_file_del - A folio of the pool leaves the page cache.
+ * preserve_file_del - A folio leaves the page cache.
  * @pf:    The file.
- * @index: The folio's page index.
- * @folio: The folio, or a part of one that was split.
+ * @folio: The folio, or a part of one that was split; its index is still set.
  *
  * Context: xa_lock of i_pages held, interrupts off.
  */
-void preserve_file_del(struct preserve_file *pf, pgoff_t index,
-		       struct folio *folio)
+void preserve_file_del(struct preserve_file *pf, struct folio *folio)
 {
 	unsigned long nr = folio_nr_pages(folio);
+	pgoff_t index = folio->index;
 	int err;
 
-	if (pf->sealed) {
-		file_map_failed(pf);
-		pf->broken |= preserve_file_incomplete(pf);
+	if (pf->phase == PRESERVE_FROZEN) {
+		file_map_lost(pf);
 		return;
 	}
 	/* Also while the map is stale: what it holds must be the file's own. */
@@ -307,28 +311,11 @@ void preserve_file_del(struct preserve_file *pf, pgoff_t index,
 		if (!err)
 			err = prmap_clear(&pf->map, index, nr);
 	}
-	if (err) {
+	if (err)
 		/* Claims that the map still names are undone with it. */
-		pf->stale = true;
-		pf->broken |= preserve_file_incomplete(pf);
-	} else if (in_window(pf, index)) {
+		file_map_lost(pf);
+	else if (in_window(pf, index))
 		preserve_unclaim(folio_pfn(folio), nr);
-	}
-}
-
-/**
- * preserve_file_replace - A folio has taken the place of another.
- * @pf:  The file.
- * @new: The new one, of the pool; mapping and index are set.
- * @old: The old one, the same size; mapping and index are still set.
- *
- * Context: xa_lock of i_pages held, interrupts off.
- */
-void preserve_file_replace(struct preserve_file *pf, struct folio *new,
-			   struct folio *old)
-{
-	preserve_file_del(pf, old->index, old);
-	preserve_file_add(pf, new->index, new);
 }
 
 /**
@@ -337,14 +324,30 @@ void preserve_file_replace(struct preserve_file *pf, struct folio *new,
  * @old: Set to its map, which the caller gives to prmap_destroy(): without the lock, as
  *       it may be large.
  *
- * Context: xa_lock of i_pages held, interrupts off. The caller sees to it that
- *          nothing is reported from now on.
+ * Context: xa_lock of i_pages held, interrupts off.
  */
 void preserve_file_detach(struct preserve_file *pf, struct prmap *old)
 {
 	*old = pf->map;
 	preserve_file_map_init(pf, &pf->map);
-	pf->stale = true;
+	if (pf->map_state != PRESERVE_MAP_LOST)
+		WRITE_ONCE(pf->map_state, PRESERVE_MAP_NONE);
+}
+
+/**
+ * preserve_file_map_destroy - Give a file's map back, and follow the page cache no more.
+ * @pf: A file that is not preserved.
+ *
+ * Context: Process context.
+ */
+void preserve_file_map_destroy(struct preserve_file *pf)
+{
+	struct prmap old;
+
+	xa_lock_irq(&pf->mapping->i_pages);
+	preserve_file_detach(pf, &old);
+	xa_unlock_irq(&pf->mapping->i_pages);
+	prmap_destroy(&old);
 }
 
 /*
@@ -372,9 +375,9 @@ static int window_move(struct preserve_file *pf, u64 *edge, u64 end,
 	int err = 0;
 
 	while (!err && *edge < end) {
-		xa_lock_irq(pf->i_pages);
+		xa_lock_irq(&pf->mapping->i_pages);
 		/* What it names may be another's by now: see file_seal() in file.c. */
-		if (pf->stale && edge == &pf->hi)
+		if (pf->map_state != PRESERVE_MAP_CURRENT && edge == &pf->hi)
 			end = *edge;
 		for (nr = 0; nr < BATCH && *edge < end;
 		     nr += 1 + (run.nr >> pageblock_order)) {
@@ -387,7 +390,7 @@ static int window_move(struct preserve_file *pf, u64 *edge, u64 end,
 				break;
 			*edge = run.index + run.nr;
 		}
-		xa_unlock_irq(pf->i_pages);
+		xa_unlock_irq(&pf->mapping->i_pages);
 		cond_resched();
 	}
 	return err;
@@ -422,9 +425,9 @@ static int unclaim_map_page(void *pf, u64 phys)
  */
 static void map_set_claimed(struct preserve_file *pf, bool claimed)
 {
-	xa_lock_irq(pf->i_pages);
-	pf->claimed = claimed;
-	xa_unlock_irq(pf->i_pages);
+	xa_lock_irq(&pf->mapping->i_pages);
+	pf->map_claimed = claimed;
+	xa_unlock_irq(&pf->mapping->i_pages);
 }
 
 /*
@@ -438,11 +441,11 @@ static bool map_walk(struct preserve_file *pf, u32 batch,
 	bool all;
 
 	do {
-		xa_lock_irq(pf->i_pages);
+		xa_lock_irq(&pf->mapping->i_pages);
 		*err = prmap_walk_some(&pf->map, &from, batch, fn, pf);
-		all = pf->nr_map_claimed == (pf->claimed ?
+		all = pf->nr_map_claimed == (pf->map_claimed ?
 					     prmap_nr_pages(&pf->map) : 0);
-		xa_unlock_irq(pf->i_pages);
+		xa_unlock_irq(&pf->mapping->i_pages);
 		cond_resched();
 	} while (!*err && from != U64_MAX);
 	return all;
@@ -489,10 +492,10 @@ void preserve_file_map_unclaim(struct preserve_file *pf)
 {
 	window_move(pf, &pf->lo, pf->hi, unclaim_run);
 	map_unclaim(pf);
-	xa_lock_irq(pf->i_pages);
+	xa_lock_irq(&pf->mapping->i_pages);
 	pf->lo = 0;
 	pf->hi = 0;
-	xa_unlock_irq(pf->i_pages);
+	xa_unlock_irq(&pf->mapping->i_pages);
 }
 
 /**
@@ -517,7 +520,7 @@ int preserve_file_map_claim(struct preserve_file *pf)
 /* Fills @map from the page cache. The file may change meanwhile. */
 static int map_collect(struct preserve_file *pf, struct prmap *map)
 {
-	XA_STATE(xas, pf->i_pages, 0);
+	XA_STATE(xas, &pf->mapping->i_pages, 0);
 	struct folio *folio;
 	int err = 0, nr = 0;
 
@@ -547,44 +550,135 @@ static int map_collect(struct preserve_file *pf, struct prmap *map)
 	return err;
 }
 
+/* Replaces the map by @fresh, which has all that was there @changes ago; then has the old. */
+static int map_replace(struct preserve_file *pf, struct prmap *fresh, u32 changes)
+{
+	guard(spinlock_irq)(&pf->mapping->i_pages.xa_lock);
+	if (pf->map_state == PRESERVE_MAP_LOST)
+		return -EIO;
+	if (pf->changes != changes)
+		return -EAGAIN;
+	swap(pf->map, *fresh);
+	WRITE_ONCE(pf->map_state, PRESERVE_MAP_CURRENT);
+	return 0;
+}
+
 /**
  * preserve_file_map_rebuild - Replace a stale map by one made from the page cache.
  * @pf: The file, complete; the window is empty and the map's pages are not claimed.
  *
  * Context: Process context.
  * Return: 0; -ENOMEM if the pool has no page for it; -EBUSY if the file keeps changing,
- *         or has something outside of the pool.
+ *         or has something outside of the pool; -EIO for a map that is lost.
  */
 int preserve_file_map_rebuild(struct preserve_file *pf)
 {
-	struct prmap fresh, old;
-	unsigned long changes;
+	struct prmap fresh;
 	int tries, err;
+	u32 changes;
 
 	for (tries = 0; tries < PRESERVE_REBUILD_TRIES; tries++) {
 		changes = READ_ONCE(pf->changes);
 		preserve_file_map_init(pf, &fresh);
-		err = map_collect(pf, &fresh);
-
-		xa_lock_irq(pf->i_pages);
-		if (!err && pf->changes == changes) {
-			old = pf->map;
-			pf->map = fresh;
-			fresh = old;
-			pf->stale = false;
-			pf->small = false;
-			xa_unlock_irq(pf->i_pages);
-			prmap_destroy(&fresh);
+		err = map_collect(pf, &fresh) ?: map_replace(pf, &fresh, changes);
+		prmap_destroy(&fresh);
+		if (!err) {
 			atomic_long_inc(&preserve_nr_rebuilt);
 			return 0;
 		}
-		changes = pf->changes - changes;
-		xa_unlock_irq(pf->i_pages);
-		prmap_destroy(&fresh);
-		if (err && !changes)
+		if (err != -EAGAIN && READ_ONCE(pf->changes) == changes)
 			return err;
 	}
 	return -EBUSY;
+}
+
+/* From the map. Context: it stays as it is. */
+static int map_for_each_run(struct preserve_file *pf,
+			    int (*fn)(void *ctx, const struct prmap_run *run),
+			    void *ctx)
+{
+	struct prmap_run runs[COPY_RUNS];
+	int i, nr, err = 0;
+	u64 index = 0;
+
+	do {
+		xa_lock_irq(&pf->mapping->i_pages);
+		for (nr = 0; nr < COPY_RUNS; nr++) {
+			if (!prmap_next(&pf->map, index, &runs[nr]))
+				break;
+			index = runs[nr].index + runs[nr].nr;
+		}
+		xa_unlock_irq(&pf->mapping->i_pages);
+		for (i = 0; i < nr && !err; i++)
+			err = fn(ctx, &runs[i]);
+		cond_resched();
+	} while (nr == COPY_RUNS && !err);
+	return err;
+}
+
+/* The next folio of a page cache from *index on, as a run. 0 if there is none. */
+static int cache_next(struct address_space *mapping, pgoff_t *index,
+		      struct prmap_run *run)
+{
+	XA_STATE(xas, &mapping->i_pages, *index);
+	struct folio *folio;
+
+	guard(rcu)();
+	do {
+		folio = xas_find(&xas, ULONG_MAX);
+	} while (xas_retry(&xas, folio));
+	if (!folio)
+		return 0;
+	if (xa_is_value(folio) || !preserve_pool_block(&folio->page))
+		return -EBUSY;
+	*run = folio_run(folio);
+	*index = run->index + run->nr;
+	return 1;
+}
+
+/* From the page cache. Context: it stays as it is. Neighbours are given as one. */
+static int cache_for_each_run(struct address_space *mapping,
+			      int (*fn)(void *ctx, const struct prmap_run *run),
+			      void *ctx)
+{
+	struct prmap_run last = {}, run;
+	pgoff_t index = 0;
+	int more, err = 0;
+
+	while (!err && (more = cache_next(mapping, &index, &run)) > 0) {
+		if (last.nr && run.index == last.index + last.nr &&
+		    run.pfn == last.pfn + last.nr && run.order == last.order) {
+			last.nr += run.nr;
+		} else {
+			err = last.nr ? fn(ctx, &last) : 0;
+			last = run;
+		}
+		cond_resched();
+	}
+	if (!err && last.nr)
+		err = fn(ctx, &last);
+	return err ?: more;
+}
+
+/**
+ * preserve_for_each_run - Go through a file's memory.
+ * @mapping: The file's. Its memory is the pool's, and none comes or goes meanwhile.
+ * @fn:      Called for each run, in order, until it returns an error; may sleep.
+ * @ctx:     For @fn.
+ *
+ * By the file's map if that is frozen, otherwise by its page cache.
+ *
+ * Context: Process context.
+ * Return: 0; -EBUSY if a page is not in the pool; or the error of @fn.
+ */
+int preserve_for_each_run(struct address_space *mapping,
+			  int (*fn)(void *ctx, const struct prmap_run *run),
+			  void *ctx)
+{
+	struct preserve_file *pf = preserve_file_of(mapping);
+
+	return pf && preserve_file_is_frozen(pf) ?
+	       map_for_each_run(pf, fn, ctx) : cache_for_each_run(mapping, fn, ctx);
 }
 
 /* Is the map claimed and up to date? If so it stays as it is when this is @final. */
@@ -592,12 +686,12 @@ static bool map_hold(struct preserve_file *pf, bool final)
 {
 	bool good;
 
-	xa_lock_irq(pf->i_pages);
-	good = pf->claimed && !pf->stale &&
+	xa_lock_irq(&pf->mapping->i_pages);
+	good = pf->map_claimed && pf->map_state == PRESERVE_MAP_CURRENT &&
 	       pf->nr_map_claimed == prmap_nr_pages(&pf->map);
 	if (good)
-		WRITE_ONCE(pf->sealed, final);
-	xa_unlock_irq(pf->i_pages);
+		WRITE_ONCE(pf->phase, final ? PRESERVE_FROZEN : PRESERVE_CLAIMED);
+	xa_unlock_irq(&pf->mapping->i_pages);
 	return good;
 }
 
@@ -611,11 +705,11 @@ static void map_sum(struct preserve_file *pf, bool final)
 	bool done;
 
 	do {
-		xa_lock_irq(pf->i_pages);
+		xa_lock_irq(&pf->mapping->i_pages);
 		done = prmap_seal_some(&pf->map, BATCH_PAGES);
 		if (done)
 			prmap_seal(&pf->map, &pf->record->map);
-		xa_unlock_irq(pf->i_pages);
+		xa_unlock_irq(&pf->mapping->i_pages);
 		cond_resched();
 	} while (!done && (final || --batches));
 }
@@ -648,11 +742,11 @@ void preserve_file_adopt(struct preserve_file *pf, struct prmap *map)
 {
 	struct prmap old;
 
-	xa_lock_irq(pf->i_pages);
+	xa_lock_irq(&pf->mapping->i_pages);
 	old = pf->map;
 	pf->map = *map;
 	pf->map.ops = &file_map_ops;
 	pf->map.ctx = pf;
-	xa_unlock_irq(pf->i_pages);
+	xa_unlock_irq(&pf->mapping->i_pages);
 	prmap_destroy(&old);
 }

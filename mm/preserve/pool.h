@@ -39,7 +39,7 @@
  *	  preserve_files_lock (file_list.c): the list of files
  *	  preserve_header_lock (mutex, handover.c): blocks that join and leave, and the
  *		image of them all
- *	  a file's restore_sem, then one of its mutexes (demand.c): a folio is made;
+ *	  a file's restore->sem, then one of its mutexes (demand.c): a folio is made;
  *		under the inode lock where a range is dropped or a file claimed
  *	    take_lock (mutex, frames.c): handed-over frames that find an owner
  *	    i_pages' xa_lock, interrupts off: a file's struct preserve_file
@@ -423,8 +423,6 @@ struct folio *preserve_frames_prepare(unsigned long pfn, unsigned int order,
 				      gfp_t gfp);
 void *preserve_page_get(void);
 void preserve_page_put(void *page);
-struct folio *preserve_frames_to_folio(unsigned long pfn, unsigned int order);
-void preserve_folio_to_frames(struct folio *folio);
 
 /* target.c */
 unsigned long preserve_target_take(int nid, unsigned long after);

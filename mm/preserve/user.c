@@ -35,12 +35,12 @@ void preserve_file_set_user(struct preserve_file *pf, struct ucounts *ucounts,
 {
 	struct ucounts *old;
 
-	xa_lock_irq(pf->i_pages);
+	xa_lock_irq(&pf->mapping->i_pages);
 	preserve_file_uncharge(pf, pf->nr_charged);
 	old = pf->ucounts;
 	pf->ucounts = ucounts;
 	pf->most = most;
-	xa_unlock_irq(pf->i_pages);
+	xa_unlock_irq(&pf->mapping->i_pages);
 	if (old)
 		put_ucounts(old);
 }
@@ -93,7 +93,8 @@ int preserve_file_restore_user(struct preserve_file *pf,
  */
 bool preserve_file_charge(struct preserve_file *pf, unsigned long nr)
 {
-	u64 all = preserve_file_mapping(pf)->nrpages + pf->nr_unrestored + nr;
+	u64 all = pf->mapping->nrpages + pf->nr_unrestored + nr;
+	unsigned long crossed = pf->restore ? pf->restore->nr_crossed : 0;
 	long locked;
 
 	if (likely(!pf->ucounts) || all <= pf->nr_charged)
@@ -102,7 +103,7 @@ bool preserve_file_charge(struct preserve_file *pf, unsigned long nr)
 	locked = inc_rlimit_ucounts(pf->ucounts, UCOUNT_RLIMIT_MEMLOCK, nr);
 	/* LONG_MAX: more than a user namespace may have. */
 	if ((locked == LONG_MAX || (unsigned long)locked > pf->most) &&
-	    all > pf->nr_crossed) {
+	    all > crossed) {
 		dec_rlimit_ucounts(pf->ucounts, UCOUNT_RLIMIT_MEMLOCK, nr);
 		return false;
 	}
@@ -119,9 +120,9 @@ bool preserve_file_charge(struct preserve_file *pf, unsigned long nr)
  */
 void preserve_file_charge_crossed(struct preserve_file *pf, unsigned long nr)
 {
-	pf->nr_crossed = nr;
 	if (!pf->ucounts)
 		return;
+	pf->restore->nr_crossed = nr;
 	pf->nr_charged = nr;
 	inc_rlimit_ucounts(pf->ucounts, UCOUNT_RLIMIT_MEMLOCK, nr);
 }

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What existing kernel files call of mm/preserve. Every call is empty when PRESERVE is off.
+ * When it is on, a call costs a patched jump until there is a pool, or a bit test for a
+ * file whose memory is not the pool's.
+ *
+ * Nothing here depends on the kind of file: a page cache (struct address_space) with
+ * AS_PRESERVE has its folios from the pool, and its @preserve is what follows them. What a
+ * file system calls of its own backend is in that backend's header (mm/shmem_lu.h).
+ */
+#ifndef _LINUX_PRESERVE_HOOKS_H
+#define _LINUX_PRESERVE_HOOKS_H
+
+#include <linux/jump_label.h>
+#include <linux/mm.h>
+#include <linux/pageblock-flags.h>
+#include <linux/pagemap.h>
+#include <linux/types.h>
+
+struct oom_control;
+struct seq_file;
+
+#if defined(CONFIG_PRESERVE) && defined(CONFIG_DEFERRED_STRUCT_PAGE_INIT)
+
+bool preserve_defer_pages(unsigned long pfn, unsigned int order, int nid);
+void preserve_init_deferred_pages(void);
+
+#else
+
+static inline bool preserve_defer_pages(unsigned long pfn, unsigned int order,
+					int nid)
+{
+	return false;
+}
+
+static inline void preserve_init_deferred_pages(void)
+{
+}
+
+#endif
+
+#ifdef CONFIG_PRESERVE
+
+DECLARE_STATIC_KEY_FALSE(preserve_pool_key);
+
+bool __preserve_pool_free(struct page *page, unsigned int order);
+
+/**
+ * preserve_pool_free - Take a freed page back into the pool if it came from it.
+ * @page:  First page, reference count zero, prepared for freeing.
+ * @order: Its order.
+ *
+ * Context: Any. The page allocator calls it last, in place of its free lists.
+ * Return: True if the pool has taken the page.
+ */
+static inline bool preserve_pool_free(struct page *page, unsigned int order)
+{
+	return static_branch_unlikely(&preserve_pool_key) &&
+	       __preserve_pool_free(page, order);
+}
+
+/**
+ * preserve_pool_block - Does this page's block belong to the pool?
+ * @page: Any page.
+ *
+ * Context: Any.
+ * Return: True if it does.
+ */
+static inline bool preserve_pool_block(const struct page *page)
+{
+	return static_branch_unlikely(&preserve_pool_key) &&
+	       get_pfnblock_bit(page, page_to_pfn(page), PB_preserve);
+}
+
+bool __preserve_yield_folio(struct folio *folio, unsigned long *moving);
+bool __preserve_yield_free(const struct oom_control *oc);
+
+/**
+ * preserve_yield_folio - Let a folio be pinned for long where it is.
+ * @folio:  Pinned by the caller, and in a place from which it would have to move.
+ * @moving: Pages that the caller is about to move. Those of @folio are added if it is to
+ *          move, too.
+ *
+ * As long as there is enough memory to move to, it moves, and the pool keeps its block.
+ *
+ * Context: Process context, may sleep.
+ * Return: True if the folio may be pinned now: its block has left the pool, maybe for
+ *         another task.
+ */
+static inline bool preserve_yield_folio(struct folio *folio,
+					unsigned long *moving)
+{
+	return static_branch_unlikely(&preserve_pool_key) &&
+	       __preserve_yield_folio(folio, moving);
+}
+
+/**
+ * preserve_yield_free - Let free memory in lent blocks be found by an allocation.
+ * @oc: The allocation: its zones, nodes and flags.
+ *
+ * The page allocator calls it before the OOM killer.
+ *
+ * Context: Process context, oom_lock held; allocates nothing.
+ * Return: True if a block has left the pool, so that it is worth trying again.
+ */
+static inline bool preserve_yield_free(const struct oom_control *oc)
+{
+	return static_branch_unlikely(&preserve_pool_key) &&
+	       __preserve_yield_free(oc);
+}
+
+void preserve_report_meminfo(struct seq_file *m);
+void preserve_report_pagetypes(struct seq_file *m, int nid);
+void preserve_note_poison(unsigned long pfn);
+void preserve_offline_range(unsigned long pfn, unsigned long nr);
+
+void __preserve_folio_added(struct address_space *mapping, struct folio *folio);
+void __preserve_folio_removed(struct address_space *mapping,
+			      struct folio *folio);
+void __preserve_folio_moved(struct address_space *mapping, struct folio *new,
+			    struct folio *old);
+unsigned char __preserve_incore(struct address_space *mapping, pgoff_t index);
+
+/**
+ * preserve_mapping - Does this file's memory come from the pool?
+ * @mapping: Any file's.
+ *
+ * Context: Any; lasting with the xa_lock of i_pages held.
+ * Return: True if it does: no folio of it may come from anywhere else, or leave the pool.
+ */
+static inline bool preserve_mapping(const struct address_space *mapping)
+{
+	return unlikely(test_bit(AS_PRESERVE, &mapping->flags));
+}
+
+#else /* !CONFIG_PRESERVE */
+
+static inline bool preserve_yield_folio(struct folio *folio,
+					unsigned long *moving)
+{
+	return false;
+}
+
+static inline bool preserve_yield_free(const struct oom_control *oc)
+{
+	return false;
+}
+
+static inline bool preserve_pool_free(struct page *page, unsigned int order)
+{
+	return false;
+}
+
+static inline bool preserve_pool_block(const struct page *page)
+{
+	return false;
+}
+
+static inline void preserve_report_meminfo(struct seq_file *m)
+{
+}
+
+static inline void preserve_report_pagetypes(struct seq_file *m, int nid)
+{
+}
+
+static inline void preserve_note_poison(unsigned long pfn)
+{
+}
+
+static inline void preserve_offline_range(unsigned long pfn, unsigned long nr)
+{
+}
+
+static inline bool preserve_mapping(const struct address_space *mapping)
+{
+	return false;
+}
+
+static inline void __preserve_folio_added(struct address_space *mapping,
+					  struct folio *folio)
+{
+}
+
+static inline void __preserve_folio_removed(struct address_space *mapping,
+					    struct folio *folio)
+{
+}
+
+static inline void __preserve_folio_moved(struct address_space *mapping,
+					  struct folio *new, struct folio *old)
+{
+}
+
+static inline unsigned char __preserve_incore(struct address_space *mapping,
+					      pgoff_t index)
+{
+	return 0;
+}
+
+#endif /* CONFIG_PRESERVE */
+
+/**
+ * preserve_folio_added - Keep the file map: a folio has come into a page cache.
+ * @mapping: Its file's.
+ * @folio:   The folio; mapping and index are set.
+ *
+ * Context: xa_lock of i_pages held, interrupts off.
+ */
+static inline void preserve_folio_added(struct address_space *mapping,
+					struct folio *folio)
+{
+	if (preserve_mapping(mapping))
+		__preserve_folio_added(mapping, folio);
+}
+
+/**
+ * preserve_folio_removed - Keep the file map: a folio leaves a page cache.
+ * @mapping: Its file's.
+ * @folio:   The folio; mapping and index are still set.
+ *
+ * Context: xa_lock of i_pages held, interrupts off.
+ */
+static inline void preserve_folio_removed(struct address_space *mapping,
+					  struct folio *folio)
+{
+	if (preserve_mapping(mapping))
+		__preserve_folio_removed(mapping, folio);
+}
+
+/**
+ * preserve_folio_moved - Keep the file map: a folio takes another's place.
+ * @mapping: Their file's.
+ * @new:     The new one; mapping and index are set.
+ * @old:     The old one; mapping and index are still set.
+ *
+ * Context: xa_lock of i_pages held, interrupts off.
+ */
+static inline void preserve_folio_moved(struct address_space *mapping,
+					struct folio *new, struct folio *old)
+{
+	if (preserve_mapping(mapping))
+		__preserve_folio_moved(mapping, new, old);
+}
+
+/**
+ * preserve_may_move - May a folio of this file move there?
+ * @mapping: The file's.
+ * @dst:     The target.
+ *
+ * Context: Any.
+ * Return: True, unless it would leave the pool.
+ */
+static inline bool preserve_may_move(const struct address_space *mapping,
+				     const struct folio *dst)
+{
+	return !preserve_mapping(mapping) || preserve_pool_block(&dst->page);
+}
+
+/**
+ * preserve_incore - Is memory there, where the page cache has none?
+ * @mapping: Any file's.
+ * @index:   Page index.
+ *
+ * Context: Any; a spinlock may be held.
+ * Return: 1 or 0, as mincore(2) wants it.
+ */
+static inline unsigned char preserve_incore(struct address_space *mapping,
+					    pgoff_t index)
+{
+	return preserve_mapping(mapping) ? __preserve_incore(mapping, index) : 0;
+}
+
+#endif /* _LINUX_PRESERVE_HOOKS_H */
