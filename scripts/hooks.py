@@ -42,7 +42,7 @@ ROOMS = (
     ("virt", "virt"),
     ("selftests/mm", "tools/testing/selftests/preserve"),
     ("selftests/vm", "tools/testing/selftests/preserve/vm"),
-    ("tools/lib", "tools/testing/selftests/preserve/lib"),
+    ("tools/lib", "tools/testing/selftests/preserve/client"),
     ("Documentation", "Documentation"),
 )
 SUFFIXES = (".c", ".h", ".S", ".rst", ".sh", ".py")
