@@ -4,13 +4,13 @@
  * ahead of time, changed through /dev/mem, and then the next kernel comes. What is not
  * damaged is whole there, and nothing is served as good that is not.
  *
- * The layouts are those of <linux/kho/abi/preserve.h>; checksums are made right again
- * where a deeper check is the target. An argument is a seed for the random changes.
+ * Checksums are made right again where a deeper check is the target. An argument is a seed
+ * for the random changes.
  */
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kho/abi/preserve.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -27,66 +27,20 @@
 #define FREEZE		"/sys/kernel/debug/preserve/freeze"
 #define PAGE		KIB(4)
 #define NR_FILES	6
-#define COPIES		2
-#define HEADER_MAGIC	0x524448565253504dULL
-#define TABLE_MAGIC	0x4c42545652535250ULL
-#define BITMAPS_MAGIC	0x4d54425652535250ULL
-#define BEHIND_CSUM	16
-
-struct header {
-	__u64 magic;
-	__u32 version;
-	__u32 size;
-	__u32 block_order;
-	__u32 page_shift;
-	__u64 table[COPIES];
-	__u64 nr_blocks;
-	__u64 want;
-	__u64 max;
-	__u64 csum;
-};
-
-enum { FREE = 1, LIVE, SOME, BAD };
-
-struct extent {
-	__u64 pfn;
-	__u64 bitmaps;
-	__u32 nr_blocks;
-	__u16 kind;
-	__u16 slot;
-};
-
-#define NR_EXTENTS	168
-
-/* Either kind of page. */
-struct page {
-	__u64 magic;
-	__u64 csum;
-	union {
-		struct {
-			__u64 next[COPIES];
-			__u32 nr;
-			__u32 reserved;
-			struct extent extent[NR_EXTENTS];
-		} table;
-		struct {
-			__u32 nr;
-			__u32 reserved;
-			__u64 bits[63 * 8];
-		} bitmaps;
-		char all[PAGE - BEHIND_CSUM];
-	};
-};
-
-static_assert(sizeof(struct page) == PAGE, "it is a page");
+#define COPIES		PRESERVE_COPIES
+#define NR_EXTENTS	((PAGE - sizeof(struct preserve_table_ser)) / \
+			 sizeof(struct preserve_extent_ser))
+#define BLOCK_PAGES	512ULL
+#define BITMAP_SIZE	(BLOCK_PAGES / 8)
+#define NR_BITMAPS	((PAGE - sizeof(struct preserve_bitmaps_ser)) / BITMAP_SIZE)
 
 /* The image, as far as the tests need it: a small pool's table is one page. */
 static struct image {
 	int mem;
 	__u64 phys;
-	struct header *header[COPIES];
-	struct page *table[COPIES];
-	struct page *bitmaps;
+	struct preserve_header_ser *header[COPIES];
+	struct preserve_table_ser *table[COPIES];
+	struct preserve_bitmaps_ser *bitmaps;
 } im;
 
 static void flip(void *where, size_t length)
@@ -94,14 +48,26 @@ static void flip(void *where, size_t length)
 	((char *)where)[below(length)] ^= 1 << below(8);
 }
 
-static void header_seal(struct header *header)
+static void header_seal(struct preserve_header_ser *header)
 {
-	header->csum = XXH64(header, offsetof(struct header, csum), 0);
+	header->csum = XXH64(header, offsetof(struct preserve_header_ser, csum), 0);
 }
 
-static void page_seal(struct page *page, __u64 seed)
+static __u64 sum_behind(const void *page, const __u64 *csum, __u64 seed)
 {
-	page->csum = XXH64(page->all, sizeof(page->all), seed);
+	const char *from = (const char *)(csum + 1);
+
+	return XXH64(from, (const char *)page + PAGE - from, seed);
+}
+
+static void table_seal(struct preserve_table_ser *table)
+{
+	table->csum = sum_behind(table, &table->csum, 0);
+}
+
+static void bitmaps_seal(__u64 phys)
+{
+	im.bitmaps->csum = sum_behind(im.bitmaps, &im.bitmaps->csum, phys);
 }
 
 /* --- finding it --- */
@@ -114,10 +80,10 @@ static void *map_phys(__u64 phys, size_t size)
 	return window == MAP_FAILED ? NULL : window;
 }
 
-static bool is_header(const struct header *header)
+static bool is_header(const struct preserve_header_ser *header)
 {
-	return header->magic == HEADER_MAGIC && header->csum ==
-	       XXH64(header, offsetof(struct header, csum), 0);
+	return header->magic == PRESERVE_HEADER_MAGIC && header->csum ==
+	       XXH64(header, offsetof(struct preserve_header_ser, csum), 0);
 }
 
 /* Looks at all of memory. Wipes what is found, or gives the address of the first. */
@@ -129,7 +95,7 @@ static __u64 headers_find(bool wipe)
 		char *window = map_phys(phys, MIB(1));
 
 		for (size_t at = 0; window && at < MIB(1) && !found; at += PAGE) {
-			struct header *header = (struct header *)(window + at);
+			struct preserve_header_ser *header = (void *)(window + at);
 
 			if (!is_header(header))
 				continue;
@@ -157,20 +123,20 @@ static void image_open(void)
 		im.header[i] = map_phys(im.phys + i * PAGE, PAGE);
 		require(im.header[i] && is_header(im.header[i]), "header %u", i);
 		im.table[i] = map_phys(im.header[0]->table[i], PAGE);
-		require(im.table[i] && im.table[i]->magic == TABLE_MAGIC,
+		require(im.table[i] && im.table[i]->magic == PRESERVE_TABLE_MAGIC,
 			"table %u", i);
 	}
-	require(!im.table[0]->table.next[0], "the table is one page");
-	for (unsigned int i = 0; i < im.table[0]->table.nr; i++)
-		if (im.table[0]->table.extent[i].bitmaps)
-			im.bitmaps = map_phys(im.table[0]->table.extent[i].bitmaps,
+	require(!im.table[0]->next[0], "the table is one page");
+	for (unsigned int i = 0; i < im.table[0]->nr; i++)
+		if (im.table[0]->extent[i].bitmaps)
+			im.bitmaps = map_phys(im.table[0]->extent[i].bitmaps,
 					      PAGE);
-	require(im.bitmaps && im.bitmaps->magic == BITMAPS_MAGIC, "the bitmaps");
+	require(im.bitmaps && im.bitmaps->magic == PRESERVE_BITMAPS_MAGIC, "the bitmaps");
 }
 
 static __u64 bitmaps_phys(void)
 {
-	const struct extent *extent = im.table[0]->table.extent;
+	const struct preserve_extent_ser *extent = im.table[0]->extent;
 
 	while (!extent->bitmaps)
 		extent++;
@@ -183,9 +149,9 @@ static void seal_all(void)
 {
 	for (unsigned int i = 0; i < COPIES; i++) {
 		header_seal(im.header[i]);
-		page_seal(im.table[i], 0);
+		table_seal(im.table[i]);
 	}
-	page_seal(im.bitmaps, bitmaps_phys());
+	bitmaps_seal(bitmaps_phys());
 }
 
 /* Proves that sealing does it right. */
@@ -199,7 +165,7 @@ static void hurt_nothing(void)
 
 static void hurt_copies(void)
 {
-	flip(im.header[0], offsetof(struct header, csum));
+	flip(im.header[0], offsetof(struct preserve_header_ser, csum));
 	flip(im.table[below(COPIES)], PAGE);
 }
 
@@ -214,34 +180,38 @@ static void hurt_bitmaps(void)
 	flip(im.bitmaps, PAGE);
 }
 
-static void extent_add(struct extent extent)
+static void extent_add(struct preserve_extent_ser extent)
 {
 	for (unsigned int i = 0; i < COPIES; i++) {
-		struct page *page = im.table[i];
+		struct preserve_table_ser *table = im.table[i];
 
-		require(page->table.nr < NR_EXTENTS, "room for an extent");
-		page->table.extent[page->table.nr++] = extent;
+		require(table->nr < NR_EXTENTS, "room for an extent");
+		table->extent[table->nr++] = extent;
 	}
 }
 
 /* What the kernel uses itself, what is not there, what is another's already. */
 static void hurt_extents(void)
 {
-	const struct extent first = im.table[0]->table.extent[0];
-	const struct extent last =
-		im.table[0]->table.extent[im.table[0]->table.nr - 1];
-	__u64 behind = last.pfn + last.nr_blocks * 512ULL;
+	const struct preserve_extent_ser first = im.table[0]->extent[0];
+	const struct preserve_extent_ser last =
+		im.table[0]->extent[im.table[0]->nr - 1];
+	__u64 behind = last.pfn + last.nr_blocks * BLOCK_PAGES;
 	__u64 bm = bitmaps_phys();
+	const struct preserve_extent_ser wrong[] = {
+		first,
+		{ 0, 0, 1, PRESERVE_EXTENT_LIVE, 0 },
+		{ behind, 0, ~0U, PRESERVE_EXTENT_LIVE, 0 },
+		{ behind, 0, 1, 9, 0 },
+		{ behind + 1, 0, 1, PRESERVE_EXTENT_FREE, 0 },
+		{ behind, 0, 8, PRESERVE_EXTENT_LIVE, 0 },
+		{ 0, bm, 1, PRESERVE_EXTENT_BAD, 0 },
+		{ first.pfn, im.phys, 1, PRESERVE_EXTENT_BAD, 0 },
+		{ first.pfn, bm, 1, PRESERVE_EXTENT_BAD, NR_BITMAPS },
+	};
 
-	extent_add(first);
-	extent_add((struct extent) { 0, 0, 1, LIVE, 0 });
-	extent_add((struct extent) { behind, 0, ~0U, LIVE, 0 });
-	extent_add((struct extent) { behind, 0, 1, 9, 0 });
-	extent_add((struct extent) { behind + 1, 0, 1, FREE, 0 });
-	extent_add((struct extent) { behind, 0, 8, LIVE, 0 });
-	extent_add((struct extent) { 0, bm, 1, BAD, 0 });
-	extent_add((struct extent) { first.pfn, im.phys, 1, BAD, 0 });
-	extent_add((struct extent) { first.pfn, bm, 1, BAD, 63 });
+	for (unsigned int i = 0; i < STAGE_COUNT(wrong); i++)
+		extent_add(wrong[i]);
 	seal_all();
 }
 
@@ -251,26 +221,26 @@ static void hurt_places(void)
 	static const __u64 nowhere[] = { 0, 1, ~0ULL << 12, PAGE, MIB(3) };
 	__u64 phys = nowhere[below(STAGE_COUNT(nowhere))], bm = bitmaps_phys();
 
-	for (unsigned int i = 0; i < im.table[0]->table.nr; i++) {
-		struct extent *extent = &im.table[0]->table.extent[i];
+	for (unsigned int i = 0; i < im.table[0]->nr; i++) {
+		struct preserve_extent_ser *extent = &im.table[0]->extent[i];
 
-		if (extent->kind != SOME)
+		if (extent->kind != PRESERVE_EXTENT_SOME)
 			continue;
 		if (below(2))
 			extent->bitmaps = phys;
 		else
-			extent->slot = 60;
+			extent->slot = NR_BITMAPS - 3;
 	}
 	memcpy(im.table[1], im.table[0], PAGE);
-	page_seal(im.table[0], 0);
-	page_seal(im.table[1], 0);
-	page_seal(im.bitmaps, bm);
+	table_seal(im.table[0]);
+	table_seal(im.table[1]);
+	bitmaps_seal(bm);
 }
 
 /* All say that frames are free which are not: what was there is refused. */
 static void hurt_claims(void)
 {
-	memset(im.bitmaps->bitmaps.bits, 0, sizeof(im.bitmaps->bitmaps.bits));
+	memset(im.bitmaps->bits, 0, NR_BITMAPS * BITMAP_SIZE);
 	seal_all();
 }
 
@@ -278,14 +248,14 @@ static void hurt_chain(void)
 {
 	for (unsigned int i = 0; i < COPIES; i++)
 		for (unsigned int k = 0; k < COPIES; k++)
-			im.table[i]->table.next[k] = im.header[0]->table[k];
+			im.table[i]->next[k] = im.header[0]->table[k];
 	seal_all();
 }
 
 static void hurt_headers(void)
 {
-	flip(im.header[0], offsetof(struct header, csum));
-	flip(im.header[1], offsetof(struct header, csum));
+	flip(im.header[0], offsetof(struct preserve_header_ser, csum));
+	flip(im.header[1], offsetof(struct preserve_header_ser, csum));
 }
 
 enum expectation { WHOLE, ANY, LOST };

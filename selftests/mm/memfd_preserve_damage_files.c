@@ -84,12 +84,12 @@ static bool is_sealed(unsigned int nr)
 	return nr % 4 == 3;
 }
 
-static void record_hurt(int mem, struct record *rec, unsigned int nr)
+static void record_hurt(int mem, struct preserve_file_ser *rec, unsigned int nr)
 {
-	struct leaf *leaf = map_phys(mem, rec->map.top, PAGE);
+	struct prmap_leaf *leaf = map_phys(mem, rec->map.top, PAGE);
 
 	/* What an earlier kernel has left in free memory. */
-	if (!leaf || !leaf->nr || leaf->nr > LEAF_WORDS)
+	if (!leaf || !leaf->head.nr || leaf->head.nr > PRMAP_LEAF_CAP)
 		goto out;
 	switch (below(3)) {
 	case 0:
@@ -103,8 +103,8 @@ static void record_hurt(int mem, struct record *rec, unsigned int nr)
 			root_seal(rec);
 		break;
 	default:
-		hurt(leaf, offsetof(struct leaf, word) + leaf->nr * 8);
-		if (is_sealed(nr) && leaf->nr <= LEAF_WORDS)
+		hurt(leaf, offsetof(struct prmap_leaf, word) + leaf->head.nr * 8);
+		if (is_sealed(nr) && leaf->head.nr <= PRMAP_LEAF_CAP)
 			leaf_seal(rec, leaf);
 	}
 	nr_hurt++;
@@ -114,13 +114,13 @@ out:
 }
 
 /* The beginning, a section's header or what is in it. */
-static void book_hurt(struct book *book, unsigned int nr)
+static void book_hurt(struct preserve_tree_ser *book, unsigned int nr)
 {
 	unsigned int sections = book->nr_dirs + book->nr_links, no = below(sections + 1ULL);
-	struct section *sec;
+	struct preserve_section_ser *sec;
 
 	if (no == sections) {
-		hurt(book, offsetof(struct book, csum));
+		hurt(book, offsetof(struct preserve_tree_ser, csum));
 		if (is_sealed(nr))
 			book_seal(book);
 		nr_hurt++;
@@ -132,24 +132,24 @@ static void book_hurt(struct book *book, unsigned int nr)
 		return;
 	nr_hurt++;
 	if (below(4))
-		hurt(sec->bytes, sec->length);
+		hurt(section_bytes(sec), sec->length);
 	else
-		hurt(sec, offsetof(struct section, csum));
+		hurt(sec, offsetof(struct preserve_section_ser, csum));
 	if (is_sealed(nr) &&
-	    (char *)sec->bytes + sec->length <= (char *)book + BOOK_PAGE)
+	    (char *)section_bytes(sec) + sec->length <= (char *)book + BOOK_PAGE)
 		section_seal(book, sec);
 }
 
 static void page_look(int mem, void *page)
 {
-	struct record *rec = page;
-	struct book *book = page;
+	struct preserve_file_ser *rec = page;
+	struct preserve_tree_ser *book = page;
 	unsigned int nr;
 
-	if (rec->magic == RECORD_MAGIC && sscanf(rec->name, "memfd:file-%u", &nr) == 1 &&
+	if (rec->magic == PRESERVE_FILE_MAGIC && sscanf(rec->name, "memfd:file-%u", &nr) == 1 &&
 	    rec->map.height == 1 && is_victim(nr))
 		record_hurt(mem, rec, nr);
-	else if (book->magic == BOOK_MAGIC && sscanf(book->source, "tree-%u", &nr) == 1 &&
+	else if (book->magic == PRESERVE_TREE_MAGIC && sscanf(book->source, "tree-%u", &nr) == 1 &&
 		 book->length <= BOOK_PAGE && is_victim(nr))
 		book_hurt(book, nr);
 }

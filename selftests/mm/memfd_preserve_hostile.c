@@ -6,8 +6,7 @@
  * the memory of the refused ones stays set aside, and the kexec after that has
  * it free again.
  *
- * The layouts are those of <linux/kho/abi/preserve.h> and of the preserve map's
- * pages; checksums are made right again where a deeper check is the target.
+ * Checksums are made right again where a deeper check is the target.
  */
 
 #include <errno.h>
@@ -28,8 +27,8 @@
 #define FILE_SIZE	KIB(256)
 /* What is under attack: the record, its map's only page, their addresses. */
 struct victim {
-	struct record *rec;
-	struct leaf *leaf;
+	struct preserve_file_ser *rec;
+	struct prmap_leaf *leaf;
 };
 
 static void reseal_record(const struct victim *victim)
@@ -118,7 +117,7 @@ static void hurt_count(const struct victim *victim)
 
 static void hurt_truncated(const struct victim *victim)
 {
-	victim->leaf->nr -= 2;
+	victim->leaf->head.nr -= 2;
 	reseal_leaf(victim);
 }
 
@@ -153,8 +152,8 @@ static void hurt_order(const struct victim *victim)
 static void hurt_loop(const struct victim *victim)
 {
 	/* The leaf says that it is an inner page, above itself. */
-	victim->leaf->level = 1;
-	victim->leaf->nr = 1;
+	victim->leaf->head.level = 1;
+	victim->leaf->head.nr = 1;
 	victim->leaf->word[0] = 0;
 	victim->leaf->word[1] = victim->rec->map.top;
 	victim->rec->map.height = 2;
@@ -220,9 +219,9 @@ static void *map_phys(int mem, __u64 phys, size_t size)
 }
 
 /* The attack that a record found in memory is the victim of, or -1. */
-static int victim_of(const struct record *rec)
+static int victim_of(const struct preserve_file_ser *rec)
 {
-	if (rec->magic != RECORD_MAGIC)
+	if (rec->magic != PRESERVE_FILE_MAGIC)
 		return -1;
 	for (size_t i = 0; i < STAGE_COUNT(attacks); i++)
 		if (!strcmp(rec->name + strlen("memfd:"), attacks[i].name))
@@ -241,7 +240,7 @@ static size_t victims_attack(int mem)
 
 		for (size_t at = 0; window && at < MIB(2); at += PAGE) {
 			struct victim victim = {
-				.rec = (struct record *)(window + at),
+				.rec = (struct preserve_file_ser *)(window + at),
 			};
 			int i = victim_of(victim.rec);
 
@@ -250,7 +249,7 @@ static size_t victims_attack(int mem)
 			require(victim.rec->map.height == 1,
 				"the map of %s is one page", attacks[i].name);
 			victim.leaf = map_phys(mem, victim.rec->map.top, PAGE);
-			require(victim.leaf && victim.leaf->nr >= 4,
+			require(victim.leaf && victim.leaf->head.nr >= 4,
 				"it has two runs or more");
 			attacks[i].hurt(&victim);
 			munmap(victim.leaf, PAGE);

@@ -45,15 +45,16 @@ static const char * const paths[] = {
 /* Directories get their numbers as they are come upon. */
 enum { DIR_ROOT, DIR_FIRST, DIR_SECOND, DIR_EMPTY, DIR_INNER };
 
-static struct section *sec_of(struct book *book, const char *name, struct entry *e)
+static struct preserve_section_ser *sec_of(struct preserve_tree_ser *book, const char *name,
+					   struct entry *e)
 {
-	struct section *sec;
+	struct preserve_section_ser *sec;
 
 	*e = book_entry(book, name, &sec);
 	return sec;
 }
 
-static void hurt_nothing(struct book *book)
+static void hurt_nothing(struct preserve_tree_ser *book)
 {
 	/* Proves that sealing does it right. */
 	section_seal(book, book_dir(book, DIR_FIRST));
@@ -61,54 +62,54 @@ static void hurt_nothing(struct book *book)
 	book_seal(book);
 }
 
-static void hurt_tree_sum(struct book *book)
+static void hurt_tree_sum(struct preserve_tree_ser *book)
 {
 	book->epoch ^= 1;
 }
 
-static void hurt_tree_version(struct book *book)
+static void hurt_tree_version(struct preserve_tree_ser *book)
 {
 	book->version++;
 	book_seal(book);
 }
 
-static void hurt_tree_used(struct book *book)
+static void hurt_tree_used(struct preserve_tree_ser *book)
 {
 	book->used_blocks = book->max_blocks + 1;
 	book_seal(book);
 }
 
-static void hurt_tree_space(struct book *book)
+static void hurt_tree_space(struct preserve_tree_ser *book)
 {
 	book->used_ispace = (book->max_inodes + 2) * 1024;
 	book_seal(book);
 }
 
-static void hurt_root_sum(struct book *book)
+static void hurt_root_sum(struct preserve_tree_ser *book)
 {
-	book_link(book, 0)->bytes[3] ^= 1;
+	section_bytes(book_link(book, 0))[3] ^= 1;
 }
 
-static void hurt_root_dir(struct book *book)
+static void hurt_root_dir(struct preserve_tree_ser *book)
 {
-	struct section *sec = book_link(book, 0);
+	struct preserve_section_ser *sec = book_link(book, 0);
 	struct entry e = book_link_entry(sec);
 
 	*e.dir = DIR_SECOND + 1;
 	section_seal(book, sec);
 }
 
-static void hurt_dir_sum(struct book *book)
+static void hurt_dir_sum(struct preserve_tree_ser *book)
 {
-	book_dir(book, DIR_FIRST)->bytes[9] ^= 0x20;
+	section_bytes(book_dir(book, DIR_FIRST))[9] ^= 0x20;
 }
 
-static void hurt_link_sum(struct book *book)
+static void hurt_link_sum(struct preserve_tree_ser *book)
 {
-	book_link(book, 1)->bytes[3] ^= 1;
+	section_bytes(book_link(book, 1))[3] ^= 1;
 }
 
-static void hurt_swapped(struct book *book)
+static void hurt_swapped(struct preserve_tree_ser *book)
 {
 	__u64 *table = (__u64 *)((char *)book + book->dirs);
 	__u64 at = table[DIR_FIRST];
@@ -117,85 +118,85 @@ static void hurt_swapped(struct book *book)
 	table[DIR_SECOND] = at;
 }
 
-static void hurt_slash(struct book *book)
+static void hurt_slash(struct preserve_tree_ser *book)
 {
 	struct entry e;
-	struct section *sec = sec_of(book, "slash-name", &e);
+	struct preserve_section_ser *sec = sec_of(book, "slash-name", &e);
 
 	e.name[5] = '/';
 	section_seal(book, sec);
 }
 
-static void hurt_twin(struct book *book)
+static void hurt_twin(struct preserve_tree_ser *book)
 {
 	struct entry e;
-	struct section *sec = sec_of(book, "twin-b", &e);
+	struct preserve_section_ser *sec = sec_of(book, "twin-b", &e);
 
 	e.name[5] = 'a';
 	section_seal(book, sec);
 }
 
-static void hurt_position(struct book *book)
+static void hurt_position(struct preserve_tree_ser *book)
 {
 	struct entry a, b;
-	struct section *sec = sec_of(book, "twin-a", &a);
+	struct preserve_section_ser *sec = sec_of(book, "twin-a", &a);
 
 	sec = sec_of(book, "twin-b", &b);
 	*b.pos = *a.pos;
 	section_seal(book, sec);
 }
 
-static void inner_is(struct book *book, unsigned int no)
+static void inner_is(struct preserve_tree_ser *book, unsigned int no)
 {
 	struct entry e;
-	struct section *sec = sec_of(book, "inner", &e);
+	struct preserve_section_ser *sec = sec_of(book, "inner", &e);
 
 	number_set(e.dir, number_len(e.dir), no + 1);
 	section_seal(book, sec);
 }
 
-static void hurt_loop(struct book *book)
+static void hurt_loop(struct preserve_tree_ser *book)
 {
 	inner_is(book, DIR_FIRST);
 }
 
-static void hurt_root_loop(struct book *book)
+static void hurt_root_loop(struct preserve_tree_ser *book)
 {
 	inner_is(book, DIR_ROOT);
 }
 
-static void hurt_dir_twice(struct book *book)
+static void hurt_dir_twice(struct preserve_tree_ser *book)
 {
 	inner_is(book, DIR_SECOND);
 }
 
-static void hurt_no_dir(struct book *book)
+static void hurt_no_dir(struct preserve_tree_ser *book)
 {
 	inner_is(book, 100);
 }
 
-static void link_is(struct book *book, unsigned int nlink)
+static void link_is(struct preserve_tree_ser *book, unsigned int nlink)
 {
-	struct section *sec = book_link(book, 1);
+	struct preserve_section_ser *sec = book_link(book, 1);
 
 	*book_link_entry(sec).nlink = nlink;
 	section_seal(book, sec);
 }
 
-static void hurt_names_many(struct book *book)
+static void hurt_names_many(struct preserve_tree_ser *book)
 {
 	link_is(book, 1);
 }
 
-static void hurt_names_few(struct book *book)
+static void hurt_names_few(struct preserve_tree_ser *book)
 {
 	link_is(book, 5);
 }
 
-static void hurt_dir_links(struct book *book)
+static void hurt_dir_links(struct preserve_tree_ser *book)
 {
 	struct entry e;
-	struct section *sec = sec_of(book, "first", &e);
+	struct preserve_section_ser *sec = sec_of(book, "first", &e);
 
 	require(*e.nlink == 3, "the links of a directory");
 	*e.nlink = 9;
@@ -203,46 +204,46 @@ static void hurt_dir_links(struct book *book)
 }
 
 /* A file that is no link, and says that it has five names. */
-static void hurt_file_links(struct book *book)
+static void hurt_file_links(struct preserve_tree_ser *book)
 {
 	struct entry e;
-	struct section *sec = sec_of(book, LONG_NAME, &e);
+	struct preserve_section_ser *sec = sec_of(book, LONG_NAME, &e);
 
 	*entry_room(e.name, e.nlink, 1) = 5;
-	e.parts[-1] |= 0x004;
+	e.parts[-1] |= PRESERVE_INODE_NLINK;
 	section_seal(book, sec);
 }
 
 /* The size gets two bytes more: 10, for 2^63. */
-static void hurt_size(struct book *book)
+static void hurt_size(struct preserve_tree_ser *book)
 {
 	struct entry e;
-	struct section *sec = sec_of(book, LONG_NAME, &e);
+	struct preserve_section_ser *sec = sec_of(book, LONG_NAME, &e);
 	size_t len = number_len(e.size);
 
 	number_set(entry_room(e.name, e.size, 10 - len), 10, 1ULL << 63);
 	section_seal(book, sec);
 }
 
-static void hurt_pages(struct book *book)
+static void hurt_pages(struct preserve_tree_ser *book)
 {
 	struct entry e;
-	struct section *sec = sec_of(book, LONG_NAME, &e);
+	struct preserve_section_ser *sec = sec_of(book, LONG_NAME, &e);
 
 	++*e.pages;
 	section_seal(book, sec);
 }
 
-static void hurt_order(struct book *book)
+static void hurt_order(struct preserve_tree_ser *book)
 {
 	struct entry e;
-	struct section *sec = sec_of(book, LONG_NAME, &e);
+	struct preserve_section_ser *sec = sec_of(book, LONG_NAME, &e);
 
 	e.run[2][number_len(e.run[2]) - 1] |= 0x1f;
 	section_seal(book, sec);
 }
 
-static __u64 frames_of_one(struct book *book)
+static __u64 frames_of_one(struct preserve_tree_ser *book)
 {
 	__u64 value = 0;
 	struct entry e;
@@ -254,13 +255,13 @@ static __u64 frames_of_one(struct book *book)
 	return value;
 }
 
-static __u64 frames_outside(struct book *book)
+static __u64 frames_outside(struct preserve_tree_ser *book)
 {
 	return 2 * 0x80000;	/* 2 GiB, or no memory at all */
 }
 
 /* Somewhere in the first 16 MiB: no memory of the pool. */
-static __u64 frames_of_kernel(struct book *book)
+static __u64 frames_of_kernel(struct preserve_tree_ser *book)
 {
 	return 2 * 0x800;
 }
@@ -269,10 +270,10 @@ static __u64 frames_of_kernel(struct book *book)
  * The frames of "two" are those that @two says; those of the kernel if the number in its
  * place is too short, because the pool lies below 32 MiB.
  */
-static void two_is(struct book *book, __u64 (*two)(struct book *book))
+static void two_is(struct preserve_tree_ser *book, __u64 (*two)(struct preserve_tree_ser *book))
 {
 	struct entry e;
-	struct section *sec = sec_of(book, "two", &e);
+	struct preserve_section_ser *sec = sec_of(book, "two", &e);
 	size_t len = number_len(e.run[1]);
 	__u64 value = two(book);
 
@@ -280,17 +281,17 @@ static void two_is(struct book *book, __u64 (*two)(struct book *book))
 	section_seal(book, sec);
 }
 
-static void hurt_run_other(struct book *book)
+static void hurt_run_other(struct preserve_tree_ser *book)
 {
 	two_is(book, frames_of_one);
 }
 
-static void hurt_run_outside(struct book *book)
+static void hurt_run_outside(struct preserve_tree_ser *book)
 {
 	two_is(book, frames_outside);
 }
 
-static void hurt_run_kernel(struct book *book)
+static void hurt_run_kernel(struct preserve_tree_ser *book)
 {
 	two_is(book, frames_of_kernel);
 }
@@ -305,7 +306,7 @@ static void hurt_run_kernel(struct book *book)
  */
 static const struct attack {
 	const char *name;
-	void (*hurt)(struct book *book);
+	void (*hurt)(struct preserve_tree_ser *book);
 	int whole;
 	int err;
 	const char *refused[MAX_REFUSED];
@@ -410,9 +411,9 @@ static void before(void)
 /* --- attacking --- */
 
 /* The attack that a book found in memory is the victim of, or -1. */
-static int victim_of(const struct book *book)
+static int victim_of(const struct preserve_tree_ser *book)
 {
-	if (book->magic != BOOK_MAGIC)
+	if (book->magic != PRESERVE_TREE_MAGIC)
 		return -1;
 	for (unsigned int i = 0; i < NR_ATTACKS; i++)
 		if (!strcmp(book->source, attacks[i].name))
@@ -425,7 +426,7 @@ static unsigned int window_attack(char *window)
 	unsigned int found = 0;
 
 	for (size_t pos = 0; pos < MIB(2); pos += BOOK_PAGE) {
-		struct book *book = (struct book *)(window + pos);
+		struct preserve_tree_ser *book = (struct preserve_tree_ser *)(window + pos);
 		int i = victim_of(book);
 
 		if (i < 0)

@@ -11,36 +11,37 @@
 
 #include "stage.h"
 
-#define PART_NLINK	0x004
-#define PARTS_OWNER	0x003
-#define PARTS_NUMBERS	0xc38	/* device, flags, seals, change counter, write hint */
-#define PARTS_TIMES	0x1c0
+#define PARTS_OWNER	(PRESERVE_INODE_UID | PRESERVE_INODE_GID)
+#define PARTS_NUMBERS	(PRESERVE_INODE_RDEV | PRESERVE_INODE_FSFLAGS | PRESERVE_INODE_SEALS | \
+			 PRESERVE_INODE_VERSION | PRESERVE_INODE_HINT)
+#define PARTS_TIMES	(PRESERVE_INODE_CTIME | PRESERVE_INODE_ATIME | PRESERVE_INODE_BTIME)
 
-static struct section *section_at(struct book *book, __u64 table, unsigned int no)
+static struct preserve_section_ser *section_at(struct preserve_tree_ser *book, __u64 table,
+					       unsigned int no)
 {
 	__u64 pos;
 
 	memcpy(&pos, (char *)book + table + no * sizeof(pos), sizeof(pos));
 	require(pos < book->length, "a section's place");
-	return (struct section *)((char *)book + pos);
+	return (struct preserve_section_ser *)((char *)book + pos);
 }
 
-struct section *book_dir(struct book *book, unsigned int no)
+struct preserve_section_ser *book_dir(struct preserve_tree_ser *book, unsigned int no)
 {
 	require(no < book->nr_dirs, "directory %u", no);
 	return section_at(book, book->dirs, no);
 }
 
-struct section *book_link(struct book *book, unsigned int no)
+struct preserve_section_ser *book_link(struct preserve_tree_ser *book, unsigned int no)
 {
 	require(no < book->nr_links, "link %u", no);
 	return section_at(book, book->links, no);
 }
 
-struct section *book_section(struct book *book, unsigned int no)
+struct preserve_section_ser *book_section(struct preserve_tree_ser *book, unsigned int no)
 {
 	__u64 table = no < book->nr_dirs ? book->dirs : book->links, pos;
-	struct section *sec;
+	struct preserve_section_ser *sec;
 
 	no -= no < book->nr_dirs ? 0 : book->nr_dirs;
 	if (table >= BOOK_PAGE || no >= (BOOK_PAGE - table) / sizeof(pos))
@@ -48,7 +49,7 @@ struct section *book_section(struct book *book, unsigned int no)
 	memcpy(&pos, (char *)book + table + no * sizeof(pos), sizeof(pos));
 	if (pos > BOOK_PAGE - sizeof(*sec))
 		return NULL;
-	sec = (struct section *)((char *)book + pos);
+	sec = (struct preserve_section_ser *)((char *)book + pos);
 	return sec->length <= BOOK_PAGE - sizeof(*sec) - pos ? sec : NULL;
 }
 
@@ -104,7 +105,7 @@ static void inode_places(__u8 *at, struct entry *entry)
 	/* Mode, inode number, generation. */
 	at = skip(at, 3 + bits(parts & PARTS_OWNER));
 	entry->nlink = at;
-	at = skip(at, bits(parts & (PART_NLINK | PARTS_NUMBERS)));
+	at = skip(at, bits(parts & (PRESERVE_INODE_NLINK | PARTS_NUMBERS)));
 	at = skip(at, 2 + 2 * bits(parts & PARTS_TIMES));
 	if (S_ISDIR(mode))
 		entry->dir = at;
@@ -116,14 +117,15 @@ static void inode_places(__u8 *at, struct entry *entry)
 		entry->run[i] = skip(at, 3 + i);
 }
 
-struct entry book_entry(struct book *book, const char *name, struct section **sec)
+struct entry book_entry(struct preserve_tree_ser *book, const char *name,
+			struct preserve_section_ser **sec)
 {
 	struct entry entry = {};
 	unsigned int no;
 
 	for (no = 0; no < book->nr_dirs && !entry.name; no++) {
 		*sec = book_dir(book, no);
-		entry.name = memmem((*sec)->bytes, (*sec)->length, name,
+		entry.name = memmem(section_bytes(*sec), (*sec)->length, name,
 				    strlen(name));
 	}
 	require(entry.name && entry.name[-1] == strlen(name), "the entry %s", name);
@@ -133,25 +135,25 @@ struct entry book_entry(struct book *book, const char *name, struct section **se
 	return entry;
 }
 
-struct entry book_link_entry(struct section *sec)
+struct entry book_link_entry(struct preserve_section_ser *sec)
 {
 	struct entry entry = {};
 
-	inode_places(sec->bytes, &entry);
+	inode_places(section_bytes(sec), &entry);
 	return entry;
 }
 
-void book_seal(struct book *book)
+void book_seal(struct preserve_tree_ser *book)
 {
-	book->csum = XXH64(book, offsetof(struct book, csum), 0);
+	book->csum = XXH64(book, offsetof(struct preserve_tree_ser, csum), 0);
 }
 
-void section_seal(struct book *book, struct section *sec)
+void section_seal(struct preserve_tree_ser *book, struct preserve_section_ser *sec)
 {
 	__u64 pos = (char *)sec - (char *)book;
 
-	sec->csum = XXH64(sec->bytes, sec->length,
-			  XXH64(sec, offsetof(struct section, csum), pos));
+	sec->csum = XXH64(section_bytes(sec), sec->length,
+			  XXH64(sec, offsetof(struct preserve_section_ser, csum), pos));
 }
 
 __u8 *entry_room(__u8 *name, __u8 *at, size_t nr)

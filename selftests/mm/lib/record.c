@@ -3,24 +3,23 @@
 
 #include "record.h"
 
-#include <stddef.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-void record_seal(struct record *rec)
+void record_seal(struct preserve_file_ser *rec)
 {
-	rec->csum = XXH64(rec, offsetof(struct record, csum), 0);
+	rec->csum = XXH64(rec, offsetof(struct preserve_file_ser, csum), 0);
 }
 
-void root_seal(struct record *rec)
+void root_seal(struct preserve_file_ser *rec)
 {
-	rec->map.sum = XXH64(&rec->map, offsetof(struct root, sum), 0);
+	rec->map.sum = XXH64(&rec->map, offsetof(struct prmap_root_ser, sum), 0);
 	record_seal(rec);
 }
 
-void leaf_seal(struct record *rec, struct leaf *leaf)
+void leaf_seal(struct preserve_file_ser *rec, struct prmap_leaf *leaf)
 {
-	rec->map.top_sum = XXH64(leaf, offsetof(struct leaf, word) + leaf->nr * 8,
-				 rec->map.top);
+	rec->map.top_sum = XXH64(leaf, offsetof(struct prmap_leaf, word) +
+				 leaf->head.nr * sizeof(leaf->word[0]), rec->map.top);
 	root_seal(rec);
 }
