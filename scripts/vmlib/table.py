@@ -94,8 +94,22 @@ def _split(key):
     return long, ".".join(owners[long:]), field
 
 
+def _alike(sections, name, path, before=()):
+    """The keys of a section, on top of those of the section that it is like."""
+    own = dict(sections[name])
+    other = own.pop("like", None)
+    if other is None:
+        return own
+    if other not in sections:
+        raise TableError(f"{path}: [{name}] is like [{other}], which is not there")
+    before = (*before, name)
+    if other in before:
+        raise TableError(f"{path}: [{other}] is like itself: {', '.join(before)}")
+    return {"program": other, **_alike(sections, other, path, before), **own}
+
+
 def load(path):
-    """Name -> section of the table, checked for unknown keys."""
+    """Name -> section of the table, each complete, checked for unknown keys."""
     parser = configparser.ConfigParser(interpolation=None,
                                        delimiters=("=",),
                                        comment_prefixes=("#",))
@@ -103,24 +117,26 @@ def load(path):
     fields = {field.name for field in dataclasses.fields(Spec)} - {"long"}
     table = {}
     for name in parser.sections():
-        table[name] = {}
-        for key, text in parser[name].items():
+        table[name] = _alike(parser, name, path)
+        for key in table[name]:
             _, kernel, field = _split(key)
             if field not in fields or kernel not in ("", *KERNELS):
                 raise TableError(f"{path}: [{name}] has unknown key {key}")
-            table[name][key] = text
     return table
 
 
 def spec(table, name, kernel="normal", long=False):
-    """What to run for a name on a kernel; a more special key wins."""
+    """What to run for a name on a kernel; a more special key wins, and one without a
+    value stands for the default."""
     section = table.get(name, {})
-    result = Spec(name=name, kernel=kernel, long=long)
+    default = Spec(name=name, kernel=kernel, long=long)
+    result = dataclasses.replace(default)
     for owner in ((False, ""), (False, kernel), (True, ""), (True, kernel)):
         for key, text in section.items():
             *key_owner, field = _split(key)
             if tuple(key_owner) == owner and (long or not owner[0]):
-                setattr(result, field, _value(field, text))
+                setattr(result, field, _value(field, text) if text.strip()
+                        else getattr(default, field))
     result.program = result.program or name
     result.memory = result.memory or ("3G" if result.has_debug() else "1G")
     return result
