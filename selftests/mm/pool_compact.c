@@ -5,7 +5,7 @@
  * blocks; and files lie in few runs. Then once more with all files preserved,
  * through a kexec, and in the next kernel.
  *
- *	memfd_preserve_compact STEPS [SEED]
+ *	pool_compact STEPS [SEED]
  */
 
 #include <errno.h>
