@@ -8,7 +8,8 @@ in, one line a place:
 
     Hook-in: mm/shmem.c:shmem_evict_inode     a function, struct, enum, union
                                               or initialised object
-    Hook-in: mm/Makefile:-                    anywhere in the file
+    Hook-in: mm/Makefile:-                    anywhere in the file; all that there is
+                                              for files that are not C
 
 Applying is stricter than patch(1) with -F0. Every line of context has to be
 there, three above and below (one in Makefiles and Kconfig), and when a hunk has
@@ -47,6 +48,7 @@ ROOMS = (
 )
 SUFFIXES = (".c", ".h", ".S", ".rst", ".sh", ".py")
 NAMES = ("Makefile", "Kconfig", "Kbuild", "config", "settings", ".kunitconfig")
+NO_SUFFIX = ("Documentation/ABI/",)      # every file below, but for an editor's
 NOT_KERNEL = ("lib/preserve-radix/native",)
 
 
@@ -62,6 +64,7 @@ def our_files():
                 path = os.path.join(here, name)
                 if name.endswith(".mod.c") or not (
                         name.endswith(SUFFIXES) or name in NAMES
+                        or rel.startswith(NO_SUFFIX) and re.fullmatch(r"[\w-]+", name)
                         or name[0] != "." and "." not in name
                         and os.access(path, os.X_OK) and script(path)):
                     continue
@@ -178,6 +181,9 @@ class Patch:
         hit = set()
         if names == ["-"]:
             return
+        if not re.search(r"\.[chS]$", file):
+            self.bad(f"{file} is not C: no place in it has a name",
+                     f"write 'Hook-in: {file}:-'")
         owners, free = ranges(text)
         for n in added:
             here = owners[n]

@@ -8,6 +8,7 @@ import os
 import sys
 import tempfile
 import unittest
+import unittest.mock
 
 sys.dont_write_bytecode = True
 import hooks  # pylint: disable=wrong-import-position
@@ -154,6 +155,27 @@ class Hooks(unittest.TestCase):
                            ("\tint x = 0;", "third")):
             self.assertIn(name, owners[lines.index(text)], text)
         self.assertFalse(owners[lines.index("#include <linux/a.h>")])
+
+    def test_no_c(self):
+        text = "one\n\n.. toctree::\n\n   a\n   c\n   d\n   e\n"
+        body = "@@ -3,6 +3,7 @@\n .. toctree::\n \n    a\n+   b\n    c\n    d\n    e\n"
+        self.assertIn("a\n   b\n   c\n", self.run_on(
+            patch(body, "i.rst:-", "i.rst"), source=text, file="i.rst"))
+        self.refused("i.rst is not C", patch(body, "i.rst:toctree", "i.rst"),
+                     source=text, file="i.rst")
+
+    def test_our_files(self):
+        wanted = ("mm/a.c", "mm/Kconfig", "Documentation/mm/a.rst",
+                  "Documentation/ABI/testing/sysfs-a")
+        others = ("mm/a.o", "mm/a", "Documentation/mm/a", "Documentation/ABI/testing/sysfs-a~",
+                  "Documentation/ABI/testing/.sysfs-a.swp", "lib/preserve-radix/native/a.h")
+        with tempfile.TemporaryDirectory() as tmp:
+            for name in wanted + others:
+                os.makedirs(os.path.dirname(f"{tmp}/{name}"), exist_ok=True)
+                with open(f"{tmp}/{name}", "w", encoding="utf-8"):
+                    pass
+            with unittest.mock.patch.object(hooks, "TOP", tmp):
+                self.assertEqual(sorted(hooks.our_files()), sorted(wanted))
 
 
 def main():
