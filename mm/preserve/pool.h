@@ -73,7 +73,9 @@
  * struct preserve_block - One pool block: a pageblock that the pool owns.
  * @pfn:     First frame.
  * @list:    On one list of its node ...
- * @idle:    ... or in its tree of idle blocks.
+ * @idle:    ... or in its tree of idle blocks ...
+ * @rcu:     ... or off it for good: what holds a pfn only may still look it up, and then
+ *           asks @pooled, with the node's lock held, before anything else.
  * @nr_free: Frames not in use.
  * @pooled:  On its node: frames may be taken.
  * @metadata: Records and maps are allocated from it first, data last.
@@ -83,7 +85,6 @@
  * @nr_claimed: Bits set in @claimed.
  * @nr_orphans: Frames that were freed while they were claimed: used, and nobody's.
  * @nr_untaken: Bits set in @untaken; covered as that is.
- * @rcu:     Who holds a pfn only may look a block up.
  * @bad:     A bit for each frame that is known to be defective; NULL if none is.
  * @used:    A bit for each frame that is handed out, live and not restored, or
  *           defective.
@@ -98,6 +99,7 @@ struct preserve_block {
 	union {
 		struct list_head list;
 		struct rb_node idle;
+		struct rcu_head rcu;
 	};
 	unsigned int nr_free;
 	bool pooled;
@@ -108,12 +110,14 @@ struct preserve_block {
 	u16 nr_claimed;
 	u16 nr_orphans;
 	u16 nr_untaken;
-	struct rcu_head rcu;
 	unsigned long *bad;
 	DECLARE_BITMAP(used, pageblock_nr_pages);
 	DECLARE_BITMAP(claimed, pageblock_nr_pages);
 	DECLARE_BITMAP(untaken, pageblock_nr_pages);
 };
+
+/* One for each 2 MiB: a slab object of 256 bytes. */
+static_assert(pageblock_nr_pages != 512 || sizeof(struct preserve_block) <= 256);
 
 /* Why a pageblock was not gained; the order of the counters in sysfs. */
 enum preserve_evacuate_result {
