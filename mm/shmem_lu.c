@@ -563,7 +563,7 @@ int shmem_lu_file_preserve(struct file *file, u32 kind, u64 *handle)
 	err = record_fill(rec, file, kind);
 	record_update(rec, file);
 	if (!err)
-		err = preserve_file_seal(pf);
+		err = preserve_file_commit(pf);
 	if (err)
 		goto unclaim;
 	inode_unlock(inode);
@@ -622,7 +622,7 @@ void shmem_lu_file_freeze(struct file *file)
  */
 void shmem_lu_file_unfreeze(struct file *file)
 {
-	preserve_file_unseal(inode_pf(file_inode(file)));
+	preserve_file_unfreeze(inode_pf(file_inode(file)));
 }
 
 static int extras_give(struct inode *inode, const struct preserve_file_ser *rec)

@@ -105,7 +105,7 @@ static int section_end(struct saving *s, u32 kind, u64 no)
 		return err;
 	if (kind != PRESERVE_SECTION_QUOTA)
 		table = kind == PRESERVE_SECTION_DIR ? &s->dir_at : &s->link_at;
-	preserve_section_seal(&sec.head, s->w.buf, at);
+	preserve_section_commit(&sec.head, s->w.buf, at);
 	err = shmem_lu_book_put(s->book, &sec.head, sizeof(sec.head), &s->pos);
 	err = err ?: shmem_lu_book_put(s->book, s->w.buf, s->w.len, &s->pos);
 	if (err)
@@ -164,7 +164,7 @@ static int runs_of_file(struct saving *s, struct address_space *mapping,
 	int err = 0;
 
 	if (pf && preserve_file_keeps_map(pf))
-		err = preserve_file_settle(pf);
+		err = preserve_file_freeze_map(pf);
 	return err ?: preserve_for_each_run(mapping, run_note, &note);
 }
 
@@ -668,7 +668,7 @@ static int start_save(struct shmem_lu_book *book)
 {
 	loff_t pos = 0;
 
-	preserve_tree_seal(&book->ser);
+	preserve_tree_commit(&book->ser);
 	return shmem_lu_book_put(book, &book->ser, sizeof(book->ser), &pos);
 }
 

@@ -228,12 +228,12 @@ static int tree_suits(const struct file *file)
 }
 
 /* Who waits to fill a hole holds the inode's lock. */
-static int inode_unseal(struct inode *inode)
+static int inode_unfreeze(struct inode *inode)
 {
 	struct preserve_file *pf = preserve_file_of(inode->i_mapping);
 
 	if (pf && !preserve_file_record(pf))
-		preserve_file_unseal(pf);
+		preserve_file_unfreeze(pf);
 	return 0;
 }
 
@@ -251,7 +251,7 @@ static void inode_thaw(struct inode *inode)
 	if (ours)
 		shmem_freeze(inode, false);
 	if (pf)
-		preserve_file_unseal(pf);
+		preserve_file_unfreeze(pf);
 	/* One that is not complete leaves the pool when it is. */
 	if (!sbinfo->lu_pool && preserve_mapping(inode->i_mapping) &&
 	    !shmem_lu_incomplete(inode->i_mapping))
@@ -260,7 +260,7 @@ static void inode_thaw(struct inode *inode)
 
 static int inode_release(struct inode *inode)
 {
-	inode_unseal(inode);
+	inode_unfreeze(inode);
 	inode_lock(inode);
 	inode_thaw(inode);
 	inode_unlock(inode);
@@ -347,7 +347,7 @@ static int tree_freeze_changes(struct super_block *sb, struct shmem_lu_book *boo
 	if (err) {
 		/* Nothing has been noted: no need for the locks. */
 		changes_allow(sb);
-		inodes_walk(sb, false, inode_unseal);
+		inodes_walk(sb, false, inode_unfreeze);
 	}
 	return err;
 }

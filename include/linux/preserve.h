@@ -174,13 +174,13 @@ struct preserve_file_ser *preserve_file_claim(struct preserve_file *pf);
 void preserve_file_unclaim(struct preserve_file *pf);
 struct preserve_file_ser *preserve_file_record(const struct preserve_file *pf);
 bool preserve_file_keeps_map(const struct preserve_file *pf);
-int preserve_file_seal(struct preserve_file *pf);
+int preserve_file_commit(struct preserve_file *pf);
 void preserve_file_freeze(struct preserve_file *pf);
 bool preserve_freeze_fails(void);
-void preserve_file_unseal(struct preserve_file *pf);
+void preserve_file_unfreeze(struct preserve_file *pf);
 bool preserve_file_frozen(const struct preserve_file *pf);
 int preserve_file_wait(struct preserve_file *pf);
-int preserve_file_settle(struct preserve_file *pf);
+int preserve_file_freeze_map(struct preserve_file *pf);
 int preserve_file_refresh(struct preserve_file *pf);
 
 /* Whose locked memory a file is. */

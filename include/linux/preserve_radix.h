@@ -4,12 +4,12 @@
  *
  * What lives here: the public interface of lib/preserve-radix/. A map is live
  * and serialised at once: it is a tree of pages that hold physical addresses,
- * so saving it is only prmap_seal(), which brings the checksums up to date, and
+ * so saving it is only prmap_commit(), which brings the checksums up to date, and
  * loading it is only prmap_open(), which validates every byte. The format of
  * the pages is drawn in lib/preserve-radix/internal.h.
  *
  * Life of a map: prmap_init(), any number of updates and look-ups, then either
- * prmap_destroy(), which gives every page back, or prmap_seal(), after which
+ * prmap_destroy(), which gives every page back, or prmap_commit(), after which
  * the pages and the root record cross the kexec and prmap_open() continues with
  * them in the next kernel. A sealed map may be changed and sealed again.
  *
@@ -427,25 +427,25 @@ int prmap_walk_some(struct prmap *map, u64 *from, u32 nr,
 		    int (*fn)(void *ctx, u64 phys), void *ctx);
 
 /**
- * prmap_seal_some - bring some checksums up to date
+ * prmap_commit_some - bring some checksums up to date
  * @map: the map
  * @nr: how many at most
  *
- * What it does prmap_seal() has not to do, if the map does not change meanwhile.
+ * What it does prmap_commit() has not to do, if the map does not change meanwhile.
  *
  * Return: true if none is left.
  */
-bool prmap_seal_some(struct prmap *map, u32 nr);
+bool prmap_commit_some(struct prmap *map, u32 nr);
 
 /**
- * prmap_seal - bring the checksums up to date and write the root
+ * prmap_commit - bring the checksums up to date and write the root
  * @map: the map; may be used and sealed again afterwards
  * @root: the root record; valid until the next update of @map
  *
  * Costs one checksum for each page changed since the last seal. Never fails,
  * takes no page.
  */
-void prmap_seal(struct prmap *map, struct prmap_root_ser *root);
+void prmap_commit(struct prmap *map, struct prmap_root_ser *root);
 
 /**
  * prmap_check - validate a sealed map without changing anything

@@ -314,7 +314,7 @@ bool prmap_piece_from(const struct prmap *map, u64 x,
 void prmap_count(const struct prmap *map, u64 from, u64 end, u64 *keys,
 		 u64 *runs);
 
-/* seal.c */
+/* commit.c */
 u64 prmap_root_sum(const struct prmap_root_ser *root);
 
 #endif /* _PRMAP_INTERNAL_H */

@@ -19,7 +19,7 @@ MODEL_OPS ?= 10000000
 MODEL_SEED ?=
 CLANG ?= clang
 
-SRC := $(addprefix $(MAP),map.c read.c seal.c check.c settle.c convert.c tree.c \
+SRC := $(addprefix $(MAP),map.c read.c commit.c check.c settle.c convert.c tree.c \
 	 leaf.c bitmap.c page.c)
 DEP := $(SRC) $(wildcard $(MAP)*.h $(MAP)native/*.h $(MAP)native/*/*.h) \
        $(MAP)tests/pool.h $(TOP)/include/linux/preserve_radix.h

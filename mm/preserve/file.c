@@ -19,8 +19,8 @@
 #define BAD_RUNS	64
 #define BAD_FRAMES	(4 * (u64)pageblock_nr_pages)
 
-/* Waits for preserve_file_unseal(). */
-static DECLARE_WAIT_QUEUE_HEAD(unsealed);
+/* Waits for preserve_file_unfreeze(). */
+static DECLARE_WAIT_QUEUE_HEAD(thawed);
 
 static struct kmem_cache *file_cache __ro_after_init;
 
@@ -153,7 +153,7 @@ static void file_set_record(struct preserve_file *pf,
  *
  * Context: Process context, the inode locked.
  * Return: A zeroed record, owned by @pf, for the backend to fill in before it
- *         calls preserve_file_seal(); or an ERR_PTR: -ENOSPC if the pool has no
+ *         calls preserve_file_commit(); or an ERR_PTR: -ENOSPC if the pool has no
  *         page for the metadata, -EBUSY if the file keeps changing, -EOPNOTSUPP
  *         if this kernel cannot hand over. On error the file is as it was.
  */
@@ -210,14 +210,14 @@ void preserve_file_unclaim(struct preserve_file *pf)
 }
 
 /* Seals, after a rebuild if the map is stale. */
-static int file_seal(struct preserve_file *pf, bool final)
+static int file_commit(struct preserve_file *pf, bool final)
 {
 	int tries, err;
 
 	for (tries = 0; tries < PRESERVE_REBUILD_TRIES; tries++) {
-		if (preserve_file_map_seal(pf, final)) {
+		if (preserve_file_map_commit(pf, final)) {
 			pf->record->kind &= ~PRESERVE_FILE_GIVEN_UP;
-			preserve_record_seal(pf->record);
+			preserve_record_commit(pf->record);
 			return 0;
 		}
 		preserve_file_map_unclaim(pf);
@@ -233,20 +233,20 @@ static void give_up(struct preserve_file *pf)
 {
 	preserve_file_map_unclaim(pf);
 	pf->record->kind |= PRESERVE_FILE_GIVEN_UP;
-	preserve_record_seal(pf->record);
+	preserve_record_commit(pf->record);
 }
 
 /**
- * preserve_file_seal - Make record and file map valid as they stand.
+ * preserve_file_commit - Make record and file map valid as they stand.
  * @pf: A claimed file; the backend has filled in its record.
  *
  * Context: Process context.
  * Return: 0, or as preserve_file_claim() if the map was stale and cannot be
  *         rebuilt: the file must then not be handed over.
  */
-int preserve_file_seal(struct preserve_file *pf)
+int preserve_file_commit(struct preserve_file *pf)
 {
-	int err = file_seal(pf, false);
+	int err = file_commit(pf, false);
 
 	if (err)
 		pr_warn_ratelimited("a file cannot be handed over: no map can be made for it (%pe); grow the pool or drop the file\n",
@@ -272,7 +272,7 @@ void preserve_file_freeze(struct preserve_file *pf)
 	int err;
 
 	preserve_compact_pause();
-	err = file_seal(pf, true);
+	err = file_commit(pf, true);
 	preserve_compact_resume();
 	if (!err)
 		return;
@@ -282,28 +282,28 @@ void preserve_file_freeze(struct preserve_file *pf)
 }
 
 /**
- * preserve_file_unseal - Let the map follow the file again: no kexec came.
- * @pf: From preserve_file_freeze(), or preserve_file_settle().
+ * preserve_file_unfreeze - Let the map follow the file again: no kexec came.
+ * @pf: From preserve_file_freeze(), or preserve_file_freeze_map().
  *
  * Context: Process context.
  */
-void preserve_file_unseal(struct preserve_file *pf)
+void preserve_file_unfreeze(struct preserve_file *pf)
 {
 	xa_lock_irq(&pf->mapping->i_pages);
 	WRITE_ONCE(pf->phase, pf->record ? PRESERVE_CLAIMED : PRESERVE_LIVE);
 	xa_unlock_irq(&pf->mapping->i_pages);
-	wake_up_all(&unsealed);
+	wake_up_all(&thawed);
 }
 
 /**
- * preserve_file_settle - Let a file's map stay as it is, for who notes its runs.
+ * preserve_file_freeze_map - Let a file's map stay as it is, for who notes its runs.
  * @pf: A file that is not preserved by itself, and whose memory is fixed.
  *
  * Context: Process context, the inode locked; compaction pauses.
  * Return: 0; -EIO, -ENOMEM or -EBUSY if the map is stale and cannot be made anew.
- *         preserve_file_unseal() undoes it.
+ *         preserve_file_unfreeze() undoes it.
  */
-int preserve_file_settle(struct preserve_file *pf)
+int preserve_file_freeze_map(struct preserve_file *pf)
 {
 	int tries, err;
 	bool good;
@@ -338,7 +338,7 @@ int preserve_file_wait(struct preserve_file *pf)
 {
 	if (likely(!preserve_file_is_frozen(pf)))
 		return 0;
-	return wait_event_killable(unsealed, !preserve_file_is_frozen(pf)) ?
+	return wait_event_killable(thawed, !preserve_file_is_frozen(pf)) ?
 	       -EINTR : 0;
 }
 

@@ -180,7 +180,7 @@ static inline bool preserve_file_is_frozen(const struct preserve_file *pf)
 }
 
 /* record.c */
-void preserve_record_seal(struct preserve_file_ser *rec);
+void preserve_record_commit(struct preserve_file_ser *rec);
 int preserve_record_check(const struct preserve_file_ser *rec, u32 kind,
 			  const char **reason);
 
@@ -210,7 +210,7 @@ void preserve_file_adopt(struct preserve_file *pf, struct prmap *map);
 int preserve_file_map_rebuild(struct preserve_file *pf);
 int preserve_file_map_claim(struct preserve_file *pf);
 void preserve_file_map_unclaim(struct preserve_file *pf);
-bool preserve_file_map_seal(struct preserve_file *pf, bool final);
+bool preserve_file_map_commit(struct preserve_file *pf, bool final);
 
 /* demand.c */
 void preserve_demand_begin(struct preserve_file *pf);

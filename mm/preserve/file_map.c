@@ -376,7 +376,7 @@ static int window_move(struct preserve_file *pf, u64 *edge, u64 end,
 
 	while (!err && *edge < end) {
 		xa_lock_irq(&pf->mapping->i_pages);
-		/* What it names may be another's by now: see file_seal() in file.c. */
+		/* What it names may be another's by now: see file_commit() in file.c. */
 		if (pf->map_state != PRESERVE_MAP_CURRENT && edge == &pf->hi)
 			end = *edge;
 		for (nr = 0; nr < BATCH && *edge < end;
@@ -706,23 +706,23 @@ static void map_sum(struct preserve_file *pf, bool final)
 
 	do {
 		xa_lock_irq(&pf->mapping->i_pages);
-		done = prmap_seal_some(&pf->map, BATCH_PAGES);
+		done = prmap_commit_some(&pf->map, BATCH_PAGES);
 		if (done)
-			prmap_seal(&pf->map, &pf->record->map);
+			prmap_commit(&pf->map, &pf->record->map);
 		xa_unlock_irq(&pf->mapping->i_pages);
 		cond_resched();
 	} while (!done && (final || --batches));
 }
 
 /**
- * preserve_file_map_seal - Seal a map that is claimed and up to date.
+ * preserve_file_map_commit - Seal a map that is claimed and up to date.
  * @pf:    The file.
  * @final: It stays as it is from now on.
  *
  * Context: Process context.
  * Return: False if it is not claimed, or not up to date: nothing is changed.
  */
-bool preserve_file_map_seal(struct preserve_file *pf, bool final)
+bool preserve_file_map_commit(struct preserve_file *pf, bool final)
 {
 	bool good = map_hold(pf, final);
 

@@ -276,13 +276,13 @@ struct image {
 };
 
 /* The copies are the same, so they are sealed as one. */
-static void table_seal(struct image *im)
+static void table_commit(struct image *im)
 {
 	unsigned int i;
 
 	if (!im->seq)
 		return;
-	preserve_table_seal(im->table[0], im->seq - 1);
+	preserve_table_commit(im->table[0], im->seq - 1);
 	for (i = 1; i < PRESERVE_COPIES; i++)
 		memcpy(im->table[i], im->table[0], PAGE_SIZE);
 }
@@ -299,7 +299,7 @@ static bool table_next(struct image *im)
 		next[i] = image_page_take();
 		link[i] = virt_to_phys(next[i]);
 	}
-	table_seal(im);
+	table_commit(im);
 	memcpy(im->table, next, sizeof(next));
 	preserve_table_init(im->table[0]);
 	im->seq++;
@@ -322,10 +322,10 @@ static struct preserve_extent_ser *extent_new(struct image *im,
 	return im->extent;
 }
 
-static void bitmaps_seal(struct image *im)
+static void bitmaps_commit(struct image *im)
 {
 	if (im->bitmaps)
-		preserve_bitmaps_seal(im->bitmaps, virt_to_phys(im->bitmaps));
+		preserve_bitmaps_commit(im->bitmaps, virt_to_phys(im->bitmaps));
 }
 
 /* Writes a bitmap; *@slot is its place in the page im->bitmaps. */
@@ -337,7 +337,7 @@ static bool bitmap_put(struct image *im, const unsigned long *map, u16 *slot)
 		bm = image_page_take();
 		if (!bm)
 			return false;
-		bitmaps_seal(im);
+		bitmaps_commit(im);
 		preserve_bitmaps_init(bm);
 		im->bitmaps = bm;
 	}
@@ -436,8 +436,8 @@ static void image_write(struct image *im)
 			if (block->bad)
 				image_add_bad(im, block);
 	}
-	bitmaps_seal(im);
-	table_seal(im);
+	bitmaps_commit(im);
+	table_commit(im);
 	if (im->lost)
 		pr_err("no memory to tell the next kernel of the defective frames of %lu blocks\n",
 		       im->lost);
@@ -460,7 +460,7 @@ static void header_write(const struct image *im)
 	header->nr_blocks = im->nr;
 	header->want = READ_ONCE(preserve_pool_want);
 	header->max = READ_ONCE(preserve_max_set);
-	preserve_header_seal(header);
+	preserve_header_commit(header);
 	memcpy((void *)header + PAGE_SIZE, header, PAGE_SIZE);
 }
 

@@ -300,16 +300,16 @@ unsigned long preserve_nr_untaken(void);
 	((PAGE_SIZE - sizeof(struct preserve_bitmaps_ser)) /		\
 	 (BITS_TO_LONGS(pageblock_nr_pages) * sizeof(long)))
 
-void preserve_header_seal(struct preserve_header_ser *hdr);
+void preserve_header_commit(struct preserve_header_ser *hdr);
 int preserve_header_check(const struct preserve_header_ser *hdr, size_t size,
 			  const char **reason);
 void preserve_table_init(struct preserve_table_ser *table);
-void preserve_table_seal(struct preserve_table_ser *table, u64 seq);
+void preserve_table_commit(struct preserve_table_ser *table, u64 seq);
 bool preserve_table_check(const struct preserve_table_ser *table, u64 seq);
 bool preserve_extent_check(const struct preserve_extent_ser *extent, u64 from,
 			   u64 end);
 void preserve_bitmaps_init(struct preserve_bitmaps_ser *bm);
-void preserve_bitmaps_seal(struct preserve_bitmaps_ser *bm, u64 phys);
+void preserve_bitmaps_commit(struct preserve_bitmaps_ser *bm, u64 phys);
 bool preserve_bitmaps_check(const struct preserve_bitmaps_ser *bm, u64 phys);
 unsigned long *preserve_bitmaps_at(struct preserve_bitmaps_ser *bm,
 				   unsigned int slot);

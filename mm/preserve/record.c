@@ -23,10 +23,10 @@ static u64 record_sum(const struct preserve_file_ser *rec)
 }
 
 /**
- * preserve_record_seal - Fill in the fields that make a record valid.
+ * preserve_record_commit - Fill in the fields that make a record valid.
  * @rec: Everything else is filled in, its root is sealed.
  */
-void preserve_record_seal(struct preserve_file_ser *rec)
+void preserve_record_commit(struct preserve_file_ser *rec)
 {
 	rec->magic = PRESERVE_FILE_MAGIC;
 	rec->version = PRESERVE_FILE_VERSION;

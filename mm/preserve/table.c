@@ -21,10 +21,10 @@ static u64 header_sum(const struct preserve_header_ser *hdr)
 }
 
 /**
- * preserve_header_seal - Fill in the fields that make a header valid.
+ * preserve_header_commit - Fill in the fields that make a header valid.
  * @hdr: Everything else is filled in.
  */
-void preserve_header_seal(struct preserve_header_ser *hdr)
+void preserve_header_commit(struct preserve_header_ser *hdr)
 {
 	hdr->magic = PRESERVE_HEADER_MAGIC;
 	hdr->version = PRESERVE_HEADER_VERSION;
@@ -93,11 +93,11 @@ void preserve_table_init(struct preserve_table_ser *table)
 }
 
 /**
- * preserve_table_seal - Fill in a table page's checksum.
+ * preserve_table_commit - Fill in a table page's checksum.
  * @table: Everything else is filled in.
  * @seq:   Its number in the chain.
  */
-void preserve_table_seal(struct preserve_table_ser *table, u64 seq)
+void preserve_table_commit(struct preserve_table_ser *table, u64 seq)
 {
 	table->csum = page_sum(table, seq);
 }
@@ -156,11 +156,11 @@ void preserve_bitmaps_init(struct preserve_bitmaps_ser *bm)
 }
 
 /**
- * preserve_bitmaps_seal - Fill in a bitmap page's checksum.
+ * preserve_bitmaps_commit - Fill in a bitmap page's checksum.
  * @bm:   Everything else is filled in.
  * @phys: Its physical address.
  */
-void preserve_bitmaps_seal(struct preserve_bitmaps_ser *bm, u64 phys)
+void preserve_bitmaps_commit(struct preserve_bitmaps_ser *bm, u64 phys)
 {
 	bm->csum = page_sum(bm, phys);
 }

@@ -509,10 +509,10 @@ static u64 tree_sum(const struct preserve_tree_ser *tree)
 }
 
 /**
- * preserve_tree_seal - Fill in the fields that make the beginning of a book valid.
+ * preserve_tree_commit - Fill in the fields that make the beginning of a book valid.
  * @tree: Everything else is filled in.
  */
-void preserve_tree_seal(struct preserve_tree_ser *tree)
+void preserve_tree_commit(struct preserve_tree_ser *tree)
 {
 	tree->magic = PRESERVE_TREE_MAGIC;
 	tree->version = PRESERVE_TREE_VERSION;
@@ -589,12 +589,12 @@ static u64 section_sum(const struct preserve_section_ser *sec,
 }
 
 /**
- * preserve_section_seal - Fill in the fields that make a section valid.
+ * preserve_section_commit - Fill in the fields that make a section valid.
  * @sec:    Everything else is filled in.
  * @bytes:  What follows it.
  * @offset: Where it will be in the book.
  */
-void preserve_section_seal(struct preserve_section_ser *sec, const void *bytes,
+void preserve_section_commit(struct preserve_section_ser *sec, const void *bytes,
 			   u64 offset)
 {
 	sec->magic = PRESERVE_SECTION_MAGIC;

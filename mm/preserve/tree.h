@@ -172,10 +172,10 @@ bool preserve_tree_get_run(struct preserve_tree_reader *r,
 bool preserve_tree_get_extra(struct preserve_tree_reader *r,
 			     struct preserve_tree_extra *extra);
 
-void preserve_tree_seal(struct preserve_tree_ser *tree);
+void preserve_tree_commit(struct preserve_tree_ser *tree);
 int preserve_tree_check(const struct preserve_tree_ser *tree, u64 size,
 			const char **reason);
-void preserve_section_seal(struct preserve_section_ser *sec, const void *bytes,
+void preserve_section_commit(struct preserve_section_ser *sec, const void *bytes,
 			   u64 offset);
 bool preserve_section_ok(const struct preserve_section_ser *sec,
 			 const void *bytes, u64 offset);

@@ -79,7 +79,7 @@ static bool is_victim(unsigned int nr)
 }
 
 /* Every fourth: with the checksums as they were, or right. */
-static bool is_sealed(unsigned int nr)
+static bool is_committed(unsigned int nr)
 {
 	return nr % 4 == 3;
 }
@@ -94,18 +94,18 @@ static void record_hurt(int mem, struct preserve_file_ser *rec, unsigned int nr)
 	switch (below(3)) {
 	case 0:
 		hurt(rec, sizeof(*rec) - sizeof(rec->csum));
-		if (is_sealed(nr))
-			record_seal(rec);
+		if (is_committed(nr))
+			record_commit(rec);
 		break;
 	case 1:
 		hurt(&rec->map, sizeof(rec->map) - sizeof(rec->map.sum));
-		if (is_sealed(nr))
-			root_seal(rec);
+		if (is_committed(nr))
+			root_commit(rec);
 		break;
 	default:
 		hurt(leaf, offsetof(struct prmap_leaf, word) + leaf->head.nr * 8);
-		if (is_sealed(nr) && leaf->head.nr <= PRMAP_LEAF_CAP)
-			leaf_seal(rec, leaf);
+		if (is_committed(nr) && leaf->head.nr <= PRMAP_LEAF_CAP)
+			leaf_commit(rec, leaf);
 	}
 	nr_hurt++;
 out:
@@ -121,8 +121,8 @@ static void book_hurt(struct preserve_tree_ser *book, unsigned int nr)
 
 	if (no == sections) {
 		hurt(book, offsetof(struct preserve_tree_ser, csum));
-		if (is_sealed(nr))
-			book_seal(book);
+		if (is_committed(nr))
+			book_commit(book);
 		nr_hurt++;
 		return;
 	}
@@ -135,9 +135,9 @@ static void book_hurt(struct preserve_tree_ser *book, unsigned int nr)
 		hurt(section_bytes(sec), sec->length);
 	else
 		hurt(sec, offsetof(struct preserve_section_ser, csum));
-	if (is_sealed(nr) &&
+	if (is_committed(nr) &&
 	    (char *)section_bytes(sec) + sec->length <= (char *)book + BOOK_PAGE)
-		section_seal(book, sec);
+		section_commit(book, sec);
 }
 
 static void page_look(int mem, void *page)
@@ -247,7 +247,7 @@ static void victims_look(int session)
 		} else if (file_whole(fd, nr)) {
 			whole++;
 		} else {
-			wrong += !is_sealed(nr);
+			wrong += !is_committed(nr);
 			file_use(fd);
 		}
 		close(fd);
@@ -371,7 +371,7 @@ static void victim_trees_look(int session)
 			continue;
 		}
 		tree_look(nr, &whole, &bad);
-		wrong += !is_sealed(nr) && bad;
+		wrong += !is_committed(nr) && bad;
 		tree_remove(nr);
 	}
 	check(!wrong, "damaged ones: %u refused, %u wrong", refused, wrong);

@@ -31,24 +31,24 @@ struct victim {
 	struct prmap_leaf *leaf;
 };
 
-static void reseal_record(const struct victim *victim)
+static void recommit_record(const struct victim *victim)
 {
-	record_seal(victim->rec);
+	record_commit(victim->rec);
 }
 
-static void reseal_root(const struct victim *victim)
+static void recommit_root(const struct victim *victim)
 {
-	root_seal(victim->rec);
+	root_commit(victim->rec);
 }
 
-static void reseal_leaf(const struct victim *victim)
+static void recommit_leaf(const struct victim *victim)
 {
-	leaf_seal(victim->rec, victim->leaf);
+	leaf_commit(victim->rec, victim->leaf);
 }
 
 static void hurt_nothing(const struct victim *victim)
 {
-	reseal_leaf(victim);	/* proves that resealing does it right */
+	recommit_leaf(victim);	/* proves that resealing does it right */
 }
 
 static void hurt_version(const struct victim *victim)
@@ -64,44 +64,44 @@ static void hurt_record_sum(const struct victim *victim)
 static void hurt_name(const struct victim *victim)
 {
 	victim->rec->name_len = 255;
-	reseal_record(victim);
+	recommit_record(victim);
 }
 
 static void hurt_size(const struct victim *victim)
 {
 	victim->rec->i_size = ~0ULL;
-	reseal_record(victim);
+	recommit_record(victim);
 }
 
 static void hurt_extras(const struct victim *victim)
 {
 	victim->rec->extras_len = sizeof(victim->rec->extras) + 1;
-	reseal_record(victim);
+	recommit_record(victim);
 }
 
 static void hurt_extra_bytes(const struct victim *victim)
 {
 	victim->rec->extras_len = 9;
 	memset(victim->rec->extras, 0xff, 9);
-	reseal_record(victim);
+	recommit_record(victim);
 }
 
 static void hurt_fsflags(const struct victim *victim)
 {
 	victim->rec->fsflags = ~0U;
-	reseal_record(victim);
+	recommit_record(victim);
 }
 
 static void hurt_root_sum(const struct victim *victim)
 {
 	victim->rec->map.nr_keys++;
-	reseal_record(victim);
+	recommit_record(victim);
 }
 
 static void hurt_map_version(const struct victim *victim)
 {
 	victim->rec->map.version++;
-	reseal_root(victim);
+	recommit_root(victim);
 }
 
 static void hurt_leaf_sum(const struct victim *victim)
@@ -112,19 +112,19 @@ static void hurt_leaf_sum(const struct victim *victim)
 static void hurt_count(const struct victim *victim)
 {
 	victim->rec->map.nr_keys++;
-	reseal_root(victim);
+	recommit_root(victim);
 }
 
 static void hurt_truncated(const struct victim *victim)
 {
 	victim->leaf->head.nr -= 2;
-	reseal_leaf(victim);
+	recommit_leaf(victim);
 }
 
 static void hurt_outside(const struct victim *victim)
 {
 	victim->leaf->word[1] |= 0xffffffULL << (LEAF_PFN_SHIFT + 16);
-	reseal_leaf(victim);
+	recommit_leaf(victim);
 }
 
 static void hurt_kernel_memory(const struct victim *victim)
@@ -132,21 +132,21 @@ static void hurt_kernel_memory(const struct victim *victim)
 	/* Somewhere in the first 16 MiB: no memory of the pool. */
 	victim->leaf->word[1] &= (1ULL << LEAF_PFN_SHIFT) - 1;
 	victim->leaf->word[1] |= 0x800ULL << LEAF_PFN_SHIFT;
-	reseal_leaf(victim);
+	recommit_leaf(victim);
 }
 
 static void hurt_overlap(const struct victim *victim)
 {
 	/* The second run claims the first one's frames. */
 	victim->leaf->word[3] = victim->leaf->word[1];
-	reseal_leaf(victim);
+	recommit_leaf(victim);
 }
 
 static void hurt_order(const struct victim *victim)
 {
 	/* The second run starts before the first. */
 	victim->leaf->word[2] = victim->leaf->word[0];
-	reseal_leaf(victim);
+	recommit_leaf(victim);
 }
 
 static void hurt_loop(const struct victim *victim)
@@ -157,14 +157,14 @@ static void hurt_loop(const struct victim *victim)
 	victim->leaf->word[0] = 0;
 	victim->leaf->word[1] = victim->rec->map.top;
 	victim->rec->map.height = 2;
-	reseal_leaf(victim);
+	recommit_leaf(victim);
 }
 
 static void hurt_top(const struct victim *victim)
 {
 	/* The map's page is data of this very file. */
 	victim->rec->map.top = (victim->leaf->word[1] >> LEAF_PFN_SHIFT) * PAGE;
-	reseal_root(victim);
+	recommit_root(victim);
 }
 
 static const struct attack {

@@ -35,7 +35,7 @@
 static unsigned int rounds = 3;
 
 enum kind {
-	KIND_FULL, KIND_EMPTY, KIND_GIB, KIND_TIB, KIND_SEALED, KIND_HUGE,
+	KIND_FULL, KIND_EMPTY, KIND_GIB, KIND_TIB, KIND_COMMITTED, KIND_HUGE,
 	KIND_SWAPPED, KIND_AGAIN, KIND_PINNED, KIND_WRITTEN, NR_KINDS,
 };
 
@@ -79,7 +79,7 @@ static const struct shape shapes[NR_KINDS] = {
 			{ TIB(1) - PAGE, PAGE },
 		},
 	},
-	[KIND_SEALED] = {
+	[KIND_COMMITTED] = {
 		.name = "sealed",
 		.size = MIB(1) + PAGE,
 		.seals = SEALS,
@@ -318,7 +318,7 @@ static void refuse_readonly(int session)
 static void before(void)
 {
 	static const enum kind simple[] = {
-		KIND_FULL, KIND_EMPTY, KIND_GIB, KIND_TIB, KIND_SEALED,
+		KIND_FULL, KIND_EMPTY, KIND_GIB, KIND_TIB, KIND_COMMITTED,
 		KIND_HUGE,
 	};
 	int session = stage_session_create(SESSION);

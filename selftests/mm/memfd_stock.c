@@ -23,7 +23,7 @@
 #define PAGE	KIB(4)
 #define ALL	(SEALS | F_SEAL_WRITE | F_SEAL_SEAL)
 
-enum { TOKEN_FULL = 1, TOKEN_EMPTY, TOKEN_HOLES, TOKEN_SEALED };
+enum { TOKEN_FULL = 1, TOKEN_EMPTY, TOKEN_HOLES, TOKEN_COMMITTED };
 
 static void add(int session, int fd, __u64 token, const char *what)
 {
@@ -43,7 +43,7 @@ static int make_holes(void)
 }
 
 /* Nothing may change it, and its position is past its end. */
-static int make_sealed(void)
+static int make_committed(void)
 {
 	int fd = memfd_create("sealed", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
@@ -68,7 +68,7 @@ static void before(void)
 	add(session, full, TOKEN_FULL, "full");
 	add(session, empty, TOKEN_EMPTY, "empty");
 	add(session, make_holes(), TOKEN_HOLES, "sparse");
-	add(session, make_sealed(), TOKEN_SEALED, "sealed");
+	add(session, make_committed(), TOKEN_COMMITTED, "sealed");
 }
 
 static int get(int session, __u64 token, const char *what)
@@ -90,7 +90,7 @@ static void verify_holes(int fd)
 	      !pattern_check(fd, SEED + 1, 0, HOLES), "they can be filled");
 }
 
-static void verify_sealed(int fd)
+static void verify_committed(int fd)
 {
 	check(lseek(fd, 0, SEEK_CUR) == (off_t)HOLES, "position past the end");
 	check(fcntl(fd, F_GET_SEALS) == ALL, "all seals: %#x",
@@ -111,7 +111,7 @@ static void after(void)
 	check(!pattern_check(full, SEED, 0, SIZE), "content");
 	check(!lseek(empty, 0, SEEK_END), "the empty file is empty");
 	verify_holes(get(session, TOKEN_HOLES, "sparse"));
-	verify_sealed(get(session, TOKEN_SEALED, "sealed"));
+	verify_committed(get(session, TOKEN_COMMITTED, "sealed"));
 	stage_session_finish(session);
 	check(!pattern_check(full, SEED, 0, SIZE),
 	      "content past the session");

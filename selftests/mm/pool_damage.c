@@ -48,7 +48,7 @@ static void flip(void *where, size_t length)
 	((char *)where)[below(length)] ^= 1 << below(8);
 }
 
-static void header_seal(struct preserve_header_ser *header)
+static void header_commit(struct preserve_header_ser *header)
 {
 	header->csum = XXH64(header, offsetof(struct preserve_header_ser, csum), 0);
 }
@@ -60,12 +60,12 @@ static __u64 sum_behind(const void *page, const __u64 *csum, __u64 seed)
 	return XXH64(from, (const char *)page + PAGE - from, seed);
 }
 
-static void table_seal(struct preserve_table_ser *table)
+static void table_commit(struct preserve_table_ser *table)
 {
 	table->csum = sum_behind(table, &table->csum, 0);
 }
 
-static void bitmaps_seal(__u64 phys)
+static void bitmaps_commit(__u64 phys)
 {
 	im.bitmaps->csum = sum_behind(im.bitmaps, &im.bitmaps->csum, phys);
 }
@@ -145,13 +145,13 @@ static __u64 bitmaps_phys(void)
 
 /* --- damage --- */
 
-static void seal_all(void)
+static void commit_all(void)
 {
 	for (unsigned int i = 0; i < COPIES; i++) {
-		header_seal(im.header[i]);
-		table_seal(im.table[i]);
+		header_commit(im.header[i]);
+		table_commit(im.table[i]);
 	}
-	bitmaps_seal(bitmaps_phys());
+	bitmaps_commit(bitmaps_phys());
 }
 
 /* Proves that sealing does it right. */
@@ -160,7 +160,7 @@ static void hurt_nothing(void)
 	im.bitmaps->csum = 0;
 	im.table[0]->csum = 0;
 	im.header[0]->csum = 0;
-	seal_all();
+	commit_all();
 }
 
 static void hurt_copies(void)
@@ -212,7 +212,7 @@ static void hurt_extents(void)
 
 	for (unsigned int i = 0; i < STAGE_COUNT(wrong); i++)
 		extent_add(wrong[i]);
-	seal_all();
+	commit_all();
 }
 
 /* The bitmaps are where data is, or nowhere, or behind their page. */
@@ -232,16 +232,16 @@ static void hurt_places(void)
 			extent->slot = NR_BITMAPS - 3;
 	}
 	memcpy(im.table[1], im.table[0], PAGE);
-	table_seal(im.table[0]);
-	table_seal(im.table[1]);
-	bitmaps_seal(bm);
+	table_commit(im.table[0]);
+	table_commit(im.table[1]);
+	bitmaps_commit(bm);
 }
 
 /* All say that frames are free which are not: what was there is refused. */
 static void hurt_claims(void)
 {
 	memset(im.bitmaps->bits, 0, NR_BITMAPS * BITMAP_SIZE);
-	seal_all();
+	commit_all();
 }
 
 static void hurt_chain(void)
@@ -249,7 +249,7 @@ static void hurt_chain(void)
 	for (unsigned int i = 0; i < COPIES; i++)
 		for (unsigned int k = 0; k < COPIES; k++)
 			im.table[i]->next[k] = im.header[0]->table[k];
-	seal_all();
+	commit_all();
 }
 
 static void hurt_headers(void)

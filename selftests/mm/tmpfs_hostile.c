@@ -57,9 +57,9 @@ static struct preserve_section_ser *sec_of(struct preserve_tree_ser *book, const
 static void hurt_nothing(struct preserve_tree_ser *book)
 {
 	/* Proves that sealing does it right. */
-	section_seal(book, book_dir(book, DIR_FIRST));
-	section_seal(book, book_link(book, 0));
-	book_seal(book);
+	section_commit(book, book_dir(book, DIR_FIRST));
+	section_commit(book, book_link(book, 0));
+	book_commit(book);
 }
 
 static void hurt_tree_sum(struct preserve_tree_ser *book)
@@ -70,19 +70,19 @@ static void hurt_tree_sum(struct preserve_tree_ser *book)
 static void hurt_tree_version(struct preserve_tree_ser *book)
 {
 	book->version++;
-	book_seal(book);
+	book_commit(book);
 }
 
 static void hurt_tree_used(struct preserve_tree_ser *book)
 {
 	book->used_blocks = book->max_blocks + 1;
-	book_seal(book);
+	book_commit(book);
 }
 
 static void hurt_tree_space(struct preserve_tree_ser *book)
 {
 	book->used_ispace = (book->max_inodes + 2) * 1024;
-	book_seal(book);
+	book_commit(book);
 }
 
 static void hurt_root_sum(struct preserve_tree_ser *book)
@@ -96,7 +96,7 @@ static void hurt_root_dir(struct preserve_tree_ser *book)
 	struct entry e = book_link_entry(sec);
 
 	*e.dir = DIR_SECOND + 1;
-	section_seal(book, sec);
+	section_commit(book, sec);
 }
 
 static void hurt_dir_sum(struct preserve_tree_ser *book)
@@ -124,7 +124,7 @@ static void hurt_slash(struct preserve_tree_ser *book)
 	struct preserve_section_ser *sec = sec_of(book, "slash-name", &e);
 
 	e.name[5] = '/';
-	section_seal(book, sec);
+	section_commit(book, sec);
 }
 
 static void hurt_twin(struct preserve_tree_ser *book)
@@ -133,7 +133,7 @@ static void hurt_twin(struct preserve_tree_ser *book)
 	struct preserve_section_ser *sec = sec_of(book, "twin-b", &e);
 
 	e.name[5] = 'a';
-	section_seal(book, sec);
+	section_commit(book, sec);
 }
 
 static void hurt_position(struct preserve_tree_ser *book)
@@ -143,7 +143,7 @@ static void hurt_position(struct preserve_tree_ser *book)
 
 	sec = sec_of(book, "twin-b", &b);
 	*b.pos = *a.pos;
-	section_seal(book, sec);
+	section_commit(book, sec);
 }
 
 static void inner_is(struct preserve_tree_ser *book, unsigned int no)
@@ -152,7 +152,7 @@ static void inner_is(struct preserve_tree_ser *book, unsigned int no)
 	struct preserve_section_ser *sec = sec_of(book, "inner", &e);
 
 	number_set(e.dir, number_len(e.dir), no + 1);
-	section_seal(book, sec);
+	section_commit(book, sec);
 }
 
 static void hurt_loop(struct preserve_tree_ser *book)
@@ -180,7 +180,7 @@ static void link_is(struct preserve_tree_ser *book, unsigned int nlink)
 	struct preserve_section_ser *sec = book_link(book, 1);
 
 	*book_link_entry(sec).nlink = nlink;
-	section_seal(book, sec);
+	section_commit(book, sec);
 }
 
 static void hurt_names_many(struct preserve_tree_ser *book)
@@ -200,7 +200,7 @@ static void hurt_dir_links(struct preserve_tree_ser *book)
 
 	require(*e.nlink == 3, "the links of a directory");
 	*e.nlink = 9;
-	section_seal(book, sec);
+	section_commit(book, sec);
 }
 
 /* A file that is no link, and says that it has five names. */
@@ -211,7 +211,7 @@ static void hurt_file_links(struct preserve_tree_ser *book)
 
 	*entry_room(e.name, e.nlink, 1) = 5;
 	e.parts[-1] |= PRESERVE_INODE_NLINK;
-	section_seal(book, sec);
+	section_commit(book, sec);
 }
 
 /* The size gets two bytes more: 10, for 2^63. */
@@ -222,7 +222,7 @@ static void hurt_size(struct preserve_tree_ser *book)
 	size_t len = number_len(e.size);
 
 	number_set(entry_room(e.name, e.size, 10 - len), 10, 1ULL << 63);
-	section_seal(book, sec);
+	section_commit(book, sec);
 }
 
 static void hurt_pages(struct preserve_tree_ser *book)
@@ -231,7 +231,7 @@ static void hurt_pages(struct preserve_tree_ser *book)
 	struct preserve_section_ser *sec = sec_of(book, LONG_NAME, &e);
 
 	++*e.pages;
-	section_seal(book, sec);
+	section_commit(book, sec);
 }
 
 static void hurt_order(struct preserve_tree_ser *book)
@@ -240,7 +240,7 @@ static void hurt_order(struct preserve_tree_ser *book)
 	struct preserve_section_ser *sec = sec_of(book, LONG_NAME, &e);
 
 	e.run[2][number_len(e.run[2]) - 1] |= 0x1f;
-	section_seal(book, sec);
+	section_commit(book, sec);
 }
 
 static __u64 frames_of_one(struct preserve_tree_ser *book)
@@ -278,7 +278,7 @@ static void two_is(struct preserve_tree_ser *book, __u64 (*two)(struct preserve_
 	__u64 value = two(book);
 
 	number_set(e.run[1], len, value >> (7 * len) ? frames_of_kernel(book) : value);
-	section_seal(book, sec);
+	section_commit(book, sec);
 }
 
 static void hurt_run_other(struct preserve_tree_ser *book)

@@ -160,7 +160,7 @@ static void use(struct prmap *map)
 		from = index + nr + 1;
 		runs--;
 	}
-	prmap_seal(map, &root);
+	prmap_commit(map, &root);
 	pool_claims_reset();
 	if (prmap_check(&root, map->kind, &lim, NULL))
 		abort();
@@ -179,7 +179,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	int err;
 
 	build(&in, &map, kind);
-	prmap_seal(&map, &root);
+	prmap_commit(&map, &root);
 	nr_pages = 0;
 	if (prmap_walk_pages(&map, collect, NULL)) {
 		prmap_destroy(&map);

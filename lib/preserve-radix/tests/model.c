@@ -209,7 +209,7 @@ static void verify_counts(void)
 	CHECK(!map.nr_spare);
 }
 
-static void verify_sealed(void)
+static void verify_committed(void)
 {
 	struct prmap_limits lim = pool_limits();
 	struct prmap_root_ser root;
@@ -217,7 +217,7 @@ static void verify_sealed(void)
 	struct prmap other;
 	int err;
 
-	prmap_seal(&map, &root);
+	prmap_commit(&map, &root);
 	pool_claims_reset();
 	err = prmap_open(&other, &root, kind, &pool_ops, &pool, &lim, &reason);
 	if (err)
@@ -330,7 +330,7 @@ static void one_step(void)
 	if (!rnd(MODEL_KEYS / 2))
 		verify_all();
 	if (!rnd(MODEL_KEYS / 2))
-		verify_sealed();
+		verify_committed();
 }
 
 static void run_model(u64 steps)
@@ -349,7 +349,7 @@ static void run_model(u64 steps)
 		step++;
 	}
 	verify_all();
-	verify_sealed();
+	verify_committed();
 	verify_all();
 	prmap_destroy(&map);
 	CHECK(!pool.nr_live);

@@ -450,7 +450,7 @@ static void run_hostile(struct kunit *test, const struct hostile *h)
 
 	prmap_init(&map, PRMAP_SET, &test_ops, NULL);
 	fill(&map, h->shape);
-	prmap_seal(&map, &root);
+	prmap_commit(&map, &root);
 	if (h->damage)
 		h->damage(&root);
 	if (h->repair)

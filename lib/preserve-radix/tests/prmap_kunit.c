@@ -367,7 +367,7 @@ static void no_pages_left(struct kunit *test)
 	expect_empty(test, &map);
 }
 
-static void seal_and_open(struct kunit *test)
+static void commit_and_open(struct kunit *test)
 {
 	struct prmap_limits lim;
 	struct prmap_root_ser root, again;
@@ -376,14 +376,14 @@ static void seal_and_open(struct kunit *test)
 	u64 before;
 
 	prmap_init(&map, PRMAP_SET, &test_ops, NULL);
-	prmap_seal(&map, &root);
+	prmap_commit(&map, &root);
 	lim = test_limits();
 	KUNIT_EXPECT_EQ(test, prmap_check(&root, PRMAP_SET, &lim, &reason), 0);
 	fill_dense(&map, PRMAP_BITS);
 	fill_scattered(&map, 4 * PRMAP_LEAF_CAP);
 	before = digest(&map);
-	prmap_seal(&map, &root);
-	prmap_seal(&map, &again);
+	prmap_commit(&map, &root);
+	prmap_commit(&map, &again);
 	KUNIT_EXPECT_EQ(test, memcmp(&root, &again, sizeof(root)), 0);
 	lim = test_limits();
 	KUNIT_ASSERT_EQ(test, prmap_open(&other, &root, PRMAP_SET, &test_ops,
@@ -393,7 +393,7 @@ static void seal_and_open(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, prmap_clear(&other, 2, 1), 0);
 	lim = test_limits();
 	KUNIT_EXPECT_TRUE(test, prmap_check(&root, PRMAP_SET, &lim, NULL));
-	prmap_seal(&other, &root);
+	prmap_commit(&other, &root);
 	lim = test_limits();
 	KUNIT_EXPECT_EQ(test, prmap_check(&root, PRMAP_SET, &lim, NULL), 0);
 	prmap_destroy(&other);
@@ -409,7 +409,7 @@ static void refused_frame(struct kunit *test)
 
 	prmap_init(&map, PRMAP_FILE, &test_ops, NULL);
 	KUNIT_EXPECT_EQ(test, set_run(&map, 5, BAD_PFN, 1, 0, 0), 0);
-	prmap_seal(&map, &root);
+	prmap_commit(&map, &root);
 	lim = test_limits();
 	KUNIT_EXPECT_EQ(test, prmap_check(&root, PRMAP_FILE, &lim, &reason),
 			-EINVAL);
@@ -431,7 +431,7 @@ static void half_a_run(struct kunit *test)
 	prmap_init(&map, PRMAP_FILE, &test_ops, NULL);
 	KUNIT_EXPECT_EQ(test, set_run(&map, 5, 50, 1, 0, 0), 0);
 	KUNIT_EXPECT_EQ(test, set_run(&map, 7, 70, 1, 0, 0), 0);
-	prmap_seal(&map, &root);
+	prmap_commit(&map, &root);
 	leaf = phys_to_virt(root.top);
 	leaf->head.nr = 3;
 	root.top_sum = prmap_page_sum(leaf, false);
@@ -636,7 +636,7 @@ static void walk_some_misses(struct kunit *test)
 }
 
 /* A map that is sealed in parts of any size is as good, and no page is summed up twice. */
-static void seal_some(struct kunit *test)
+static void commit_some(struct kunit *test)
 {
 	struct prmap_root_ser root;
 	struct prmap_limits lim;
@@ -647,17 +647,17 @@ static void seal_some(struct kunit *test)
 	prmap_init(&map, PRMAP_SET, &test_ops, NULL);
 	for (nr = 1; nr < 100; nr *= 3) {
 		fill_scattered(&map, 4 * PRMAP_LEAF_CAP);
-		for (calls = 1; !prmap_seal_some(&map, nr); calls++)
+		for (calls = 1; !prmap_commit_some(&map, nr); calls++)
 			KUNIT_ASSERT_EQ(test, calls < MAX_PAGES, true);
 		KUNIT_EXPECT_EQ(test, calls,
 				(prmap_nr_pages(&map) + nr - 1) / nr);
-		prmap_seal(&map, &root);
+		prmap_commit(&map, &root);
 		lim = test_limits();
 		KUNIT_EXPECT_EQ(test, prmap_check(&root, PRMAP_SET, &lim, &reason),
 				0);
 		prmap_destroy(&map);
 	}
-	KUNIT_EXPECT_TRUE(test, prmap_seal_some(&map, 1));
+	KUNIT_EXPECT_TRUE(test, prmap_commit_some(&map, 1));
 }
 
 static void batches(struct kunit *test)
@@ -690,10 +690,10 @@ static struct kunit_case prmap_cases[] = {
 	KUNIT_CASE(walk_some),
 	KUNIT_CASE(walk_some_beside_changes),
 	KUNIT_CASE(walk_some_misses),
-	KUNIT_CASE(seal_some),
+	KUNIT_CASE(commit_some),
 	KUNIT_CASE(sizes),
 	KUNIT_CASE(no_pages_left),
-	KUNIT_CASE(seal_and_open),
+	KUNIT_CASE(commit_and_open),
 	KUNIT_CASE(hostile_maps),
 	KUNIT_CASE(refused_frame),
 	KUNIT_CASE(half_a_run),

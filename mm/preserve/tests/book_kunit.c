@@ -30,7 +30,7 @@ static struct preserve_tree_ser *good_tree(struct kunit *test)
 	tree->max_inodes = 100;
 	tree->mode = 01777;
 	strscpy(tree->source, "tmpfs", sizeof(tree->source));
-	preserve_tree_seal(tree);
+	preserve_tree_commit(tree);
 	return tree;
 }
 
@@ -81,7 +81,7 @@ static void tree_refuses_##_name(struct kunit *test)			\
 	struct preserve_tree_ser *tree = good_tree(test);		\
 									\
 	_stmt;								\
-	preserve_tree_seal(tree);					\
+	preserve_tree_commit(tree);					\
 	expect_tree(test, tree, -EBADMSG, _why);			\
 }
 
@@ -123,7 +123,7 @@ static void section_refuses_any_flipped_bit(struct kunit *test)
 	u8 *all = (u8 *)&s;
 	size_t i;
 
-	preserve_section_seal(&s.sec, s.bytes, 448);
+	preserve_section_commit(&s.sec, s.bytes, 448);
 	KUNIT_EXPECT_TRUE(test, preserve_section_ok(&s.sec, s.bytes, 448));
 	KUNIT_EXPECT_FALSE(test, preserve_section_ok(&s.sec, s.bytes, 449));
 	for (i = 0; i < sizeof(s); i++) {

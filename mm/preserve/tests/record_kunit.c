@@ -27,7 +27,7 @@ static struct preserve_file_ser *good_record(struct kunit *test)
 	rec->f_flags = O_APPEND;
 	strscpy(rec->name, "memfd:test", sizeof(rec->name));
 	rec->name_len = strlen(rec->name);
-	preserve_record_seal(rec);
+	preserve_record_commit(rec);
 	return rec;
 }
 
@@ -43,7 +43,7 @@ static void expect_record(struct kunit *test,
 	KUNIT_EXPECT_STREQ(test, why ?: "", reason ?: "");
 }
 
-static void record_accepts_sealed(struct kunit *test)
+static void record_accepts_committed(struct kunit *test)
 {
 	struct preserve_file_ser *rec = good_record(test);
 
@@ -52,7 +52,7 @@ static void record_accepts_sealed(struct kunit *test)
 	/* A name may fill its field to the last byte but one. */
 	memset(rec->name, 'n', PRESERVE_FILE_MAX_NAME);
 	rec->name_len = PRESERVE_FILE_MAX_NAME;
-	preserve_record_seal(rec);
+	preserve_record_commit(rec);
 	expect_record(test, rec, 0, NULL);
 }
 
@@ -87,7 +87,7 @@ static void record_refuses_kind(struct kunit *test)
 	struct preserve_file_ser *rec = good_record(test);
 
 	rec->kind = 99;
-	preserve_record_seal(rec);
+	preserve_record_commit(rec);
 	expect_record(test, rec, -EPROTO, "record of another kind");
 }
 
@@ -96,7 +96,7 @@ static void record_refuses_given_up(struct kunit *test)
 	struct preserve_file_ser *rec = good_record(test);
 
 	rec->kind |= PRESERVE_FILE_GIVEN_UP;
-	preserve_record_seal(rec);
+	preserve_record_commit(rec);
 	expect_record(test, rec, -EBADMSG, "given up by the last kernel");
 }
 
@@ -107,7 +107,7 @@ static void record_refuses_##_name(struct kunit *test)			\
 	struct preserve_file_ser *rec = good_record(test);		\
 									\
 	_stmt;								\
-	preserve_record_seal(rec);					\
+	preserve_record_commit(rec);					\
 	expect_record(test, rec, -EBADMSG, _why);			\
 }
 
@@ -126,7 +126,7 @@ REFUSES(write_hint, rec->write_hint = WRITE_LIFE_EXTREME + 1, "write hint unknow
 REFUSES(extras, rec->extras_len = PRESERVE_FILE_EXTRAS + 1, "extras out of bounds")
 
 static struct kunit_case record_cases[] = {
-	KUNIT_CASE(record_accepts_sealed),
+	KUNIT_CASE(record_accepts_committed),
 	KUNIT_CASE(record_refuses_any_flipped_bit),
 	KUNIT_CASE(record_refuses_version),
 	KUNIT_CASE(record_refuses_kind),

@@ -30,11 +30,11 @@ static struct preserve_table_ser *good_table(struct kunit *test)
 	preserve_table_init(table);
 	table->nr = PRESERVE_TABLE_EXTENTS;
 	memset(table->extent, 'x', table->nr * sizeof(table->extent[0]));
-	preserve_table_seal(table, SEQ);
+	preserve_table_commit(table, SEQ);
 	return table;
 }
 
-static void table_accepts_sealed(struct kunit *test)
+static void table_accepts_committed(struct kunit *test)
 {
 	struct preserve_table_ser *table = good_table(test);
 
@@ -61,10 +61,10 @@ static void table_refuses_counts(struct kunit *test)
 	struct preserve_table_ser *table = good_table(test);
 
 	table->nr = 0;
-	preserve_table_seal(table, SEQ);
+	preserve_table_commit(table, SEQ);
 	KUNIT_EXPECT_FALSE(test, preserve_table_check(table, SEQ));
 	table->nr = PRESERVE_TABLE_EXTENTS + 1;
-	preserve_table_seal(table, SEQ);
+	preserve_table_commit(table, SEQ);
 	KUNIT_EXPECT_FALSE(test, preserve_table_check(table, SEQ));
 }
 
@@ -76,7 +76,7 @@ static void bitmaps_checks(struct kunit *test)
 	preserve_bitmaps_init(bm);
 	bm->nr = PRESERVE_BITMAPS;
 	bitmap_fill(preserve_bitmaps_at(bm, bm->nr - 1), pageblock_nr_pages);
-	preserve_bitmaps_seal(bm, PHYS);
+	preserve_bitmaps_commit(bm, PHYS);
 	KUNIT_EXPECT_TRUE(test, preserve_bitmaps_check(bm, PHYS));
 	KUNIT_EXPECT_FALSE(test, preserve_bitmaps_check(bm, PHYS + PAGE_SIZE));
 	KUNIT_EXPECT_LE(test, (unsigned long)(preserve_bitmaps_at(bm, bm->nr)) -
@@ -88,7 +88,7 @@ static void bitmaps_checks(struct kunit *test)
 	}
 	KUNIT_EXPECT_EQ(test, passed, 0);
 	bm->nr = PRESERVE_BITMAPS + 1;
-	preserve_bitmaps_seal(bm, PHYS);
+	preserve_bitmaps_commit(bm, PHYS);
 	KUNIT_EXPECT_FALSE(test, preserve_bitmaps_check(bm, PHYS));
 }
 
@@ -134,7 +134,7 @@ static struct preserve_header_ser *good_header(struct kunit *test)
 							GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, hdr);
-	preserve_header_seal(hdr);
+	preserve_header_commit(hdr);
 	return hdr;
 }
 
@@ -172,7 +172,7 @@ static void header_checks(struct kunit *test)
 
 static struct kunit_case table_cases[] = {
 	KUNIT_CASE(header_checks),
-	KUNIT_CASE(table_accepts_sealed),
+	KUNIT_CASE(table_accepts_committed),
 	KUNIT_CASE(table_refuses_any_flipped_bit),
 	KUNIT_CASE(table_refuses_counts),
 	KUNIT_CASE(bitmaps_checks),

@@ -143,12 +143,12 @@ struct entry book_link_entry(struct preserve_section_ser *sec)
 	return entry;
 }
 
-void book_seal(struct preserve_tree_ser *book)
+void book_commit(struct preserve_tree_ser *book)
 {
 	book->csum = XXH64(book, offsetof(struct preserve_tree_ser, csum), 0);
 }
 
-void section_seal(struct preserve_tree_ser *book, struct preserve_section_ser *sec)
+void section_commit(struct preserve_tree_ser *book, struct preserve_section_ser *sec)
 {
 	__u64 pos = (char *)sec - (char *)book;
 

@@ -58,8 +58,8 @@ static inline __u8 *section_bytes(struct preserve_section_ser *sec)
 }
 
 /* Makes checksums right. */
-void book_seal(struct preserve_tree_ser *book);
-void section_seal(struct preserve_tree_ser *book, struct preserve_section_ser *sec);
+void book_commit(struct preserve_tree_ser *book);
+void section_commit(struct preserve_tree_ser *book, struct preserve_section_ser *sec);
 
 /* How many bytes a number has. */
 size_t number_len(const __u8 *at);

@@ -14,8 +14,8 @@
 #define LEAF_PFN_SHIFT	SET_SHIFT
 
 /* Make checksums right: of the record; of its map's root as well; of the leaf as well. */
-void record_seal(struct preserve_file_ser *rec);
-void root_seal(struct preserve_file_ser *rec);
-void leaf_seal(struct preserve_file_ser *rec, struct prmap_leaf *leaf);
+void record_commit(struct preserve_file_ser *rec);
+void root_commit(struct preserve_file_ser *rec);
+void leaf_commit(struct preserve_file_ser *rec, struct prmap_leaf *leaf);
 
 #endif /* RECORD_H */

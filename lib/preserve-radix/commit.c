@@ -16,7 +16,7 @@ u64 prmap_root_sum(const struct prmap_root_ser *root)
  * Makes the checksum of a page, after those below it; false if that takes more than
  * *@nr. A page is dirty when any page below it is. Recursion ends with @level.
  */
-static bool seal_page(void *page, u32 level, bool bitmap, u64 *sum, u32 *nr)
+static bool page_commit(void *page, u32 level, bool bitmap, u64 *sum, u32 *nr)
 {
 	struct prmap_inner *node = page;
 	struct prmap_entry *entry;
@@ -26,7 +26,7 @@ static bool seal_page(void *page, u32 level, bool bitmap, u64 *sum, u32 *nr)
 		entry = &node->entry[i];
 		if (!entry->dirty)
 			continue;
-		if (!seal_page(phys_to_virt(entry->child), level - 1,
+		if (!page_commit(phys_to_virt(entry->child), level - 1,
 			       entry->type == PRMAP_BITMAP, &entry->sum, nr))
 			return false;
 		entry->dirty = 0;
@@ -38,20 +38,20 @@ static bool seal_page(void *page, u32 level, bool bitmap, u64 *sum, u32 *nr)
 	return true;
 }
 
-bool prmap_seal_some(struct prmap *map, u32 nr)
+bool prmap_commit_some(struct prmap *map, u32 nr)
 {
 	prmap_finger_drop(map);
 	if (!map->top_dirty)
 		return true;
-	if (!seal_page(map->top, map->height - 1, false, &map->top_sum, &nr))
+	if (!page_commit(map->top, map->height - 1, false, &map->top_sum, &nr))
 		return false;
 	map->top_dirty = 0;
 	return true;
 }
 
-void prmap_seal(struct prmap *map, struct prmap_root_ser *root)
+void prmap_commit(struct prmap *map, struct prmap_root_ser *root)
 {
-	prmap_seal_some(map, U32_MAX);
+	prmap_commit_some(map, U32_MAX);
 	memset(root, 0, sizeof(*root));
 	root->magic = PRMAP_MAGIC;
 	root->version = PRMAP_VERSION;
