@@ -88,7 +88,7 @@ static unsigned long lent_take(struct preserve_taking *t,
  * to, or the task is being killed.
  * @patience is how many runs of blocks may turn out to be busy before it gives up.
  */
-static unsigned long reclaim_lent_from(int nid, unsigned long nr_blocks,
+static unsigned long recall_lent_from(int nid, unsigned long nr_blocks,
 				       unsigned int patience, unsigned long *from)
 {
 	struct preserve_taking t = { .nid = nid, .from = *from };
@@ -97,12 +97,12 @@ static unsigned long reclaim_lent_from(int nid, unsigned long nr_blocks,
 	done = lent_take(&t, nr_blocks, patience);
 	*from = t.from;
 	if (nr_blocks)
-		trace_preserve_reclaim(nid, nr_blocks, done);
+		trace_preserve_recall(nid, nr_blocks, done);
 	return done;
 }
 
 /**
- * preserve_pool_reclaim_lent - Take lent blocks back.
+ * preserve_pool_recall_lent - Take lent blocks back.
  * @nid:       The node.
  * @nr_blocks: How many.
  * @patience:  Runs of blocks that may turn out to be busy before it gives up.
@@ -112,12 +112,12 @@ static unsigned long reclaim_lent_from(int nid, unsigned long nr_blocks,
  * Context: As preserve_taking_step().
  * Return: How many came back.
  */
-unsigned long preserve_pool_reclaim_lent(int nid, unsigned long nr_blocks,
+unsigned long preserve_pool_recall_lent(int nid, unsigned long nr_blocks,
 					 unsigned int patience)
 {
 	unsigned long from = 0;
 
-	return reclaim_lent_from(nid, nr_blocks, patience, &from);
+	return recall_lent_from(nid, nr_blocks, patience, &from);
 }
 
 /**
@@ -175,7 +175,7 @@ bool preserve_pool_gain(int nid, unsigned long nr)
 	unsigned long got;
 
 	gaining = nid;
-	got = preserve_pool_reclaim_lent(nid, nr, PATIENCE);
+	got = preserve_pool_recall_lent(nid, nr, PATIENCE);
 	nr = min(nr, preserve_pool_room());
 	if (!got && nr) {
 		got = preserve_evacuate_some(nid, nr);
@@ -303,7 +303,7 @@ static bool search_on(int nid, unsigned long nr, bool *got)
 	unsigned long before;
 
 	*got = preserve_pool_gain(nid, nr) ||
-	       reclaim_lent_from(nid, nr, SEARCH_PATIENCE,
+	       recall_lent_from(nid, nr, SEARCH_PATIENCE,
 				 &node->sweep);
 	if (*got || node->sweep)
 		return *got;

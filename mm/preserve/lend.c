@@ -247,7 +247,7 @@ static bool taking_over(const struct preserve_taking *t)
  * Takes back what it can of a run, in halves if not as a whole; returns how many blocks
  * have been accepted.
  */
-static unsigned long run_reclaim(struct preserve_taking *t, unsigned long pfn,
+static unsigned long run_recall(struct preserve_taking *t, unsigned long pfn,
 				 unsigned long nr)
 {
 	unsigned long half = nr / 2;
@@ -266,8 +266,8 @@ static unsigned long run_reclaim(struct preserve_taking *t, unsigned long pfn,
 		t->nomem += err == -ENOMEM;
 	if (nr == 1 || err == -EINTR)
 		return 0;
-	return run_reclaim(t, pfn, half) +
-	       run_reclaim(t, pfn + (half << pageblock_order), nr - half);
+	return run_recall(t, pfn, half) +
+	       run_recall(t, pfn + (half << pageblock_order), nr - half);
 }
 
 /* How many neighbours from block number @index on are lent, in one zone; 0 if none is. */
@@ -327,7 +327,7 @@ bool preserve_taking_step(struct preserve_taking *t, unsigned long nr_blocks,
 	*got = 0;
 	nr = run_find(t->nid, &t->from, min(nr_blocks, RUN_BLOCKS));
 	if (nr) {
-		*got = run_reclaim(t, t->from << pageblock_order, nr);
+		*got = run_recall(t, t->from << pageblock_order, nr);
 		t->from += nr;
 	}
 	if (nr && !taking_over(t))
@@ -337,17 +337,17 @@ bool preserve_taking_step(struct preserve_taking *t, unsigned long nr_blocks,
 }
 
 /**
- * preserve_reclaim_at - Take this lent block back.
+ * preserve_recall_at - Take this lent block back.
  * @pfn: Its first frame.
  *
  * Context: As preserve_taking_step().
  * Return: Whether it worked.
  */
-bool preserve_reclaim_at(unsigned long pfn)
+bool preserve_recall_at(unsigned long pfn)
 {
 	struct preserve_taking t = {};
 
-	return run_reclaim(&t, pfn, 1);
+	return run_recall(&t, pfn, 1);
 }
 
 /**
@@ -361,5 +361,5 @@ bool preserve_drop_lent(unsigned long pfn)
 {
 	struct preserve_taking t = { .drop = true };
 
-	return run_reclaim(&t, pfn, 1);
+	return run_recall(&t, pfn, 1);
 }

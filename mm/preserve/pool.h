@@ -388,7 +388,7 @@ unsigned long preserve_lent_next(unsigned long pfn, unsigned long end);
 unsigned long preserve_lend_surplus(int nid, unsigned long keep);
 bool preserve_taking_step(struct preserve_taking *t, unsigned long nr_blocks,
 			  unsigned long *got);
-bool preserve_reclaim_at(unsigned long pfn);
+bool preserve_recall_at(unsigned long pfn);
 bool preserve_drop_lent(unsigned long pfn);
 
 /* yield.c */
@@ -408,7 +408,7 @@ unsigned long preserve_evacuation_end(struct preserve_evacuation *ev);
 unsigned long preserve_evacuate_some(int nid, unsigned long nr_blocks);
 
 /* gain.c */
-unsigned long preserve_pool_reclaim_lent(int nid, unsigned long nr_blocks,
+unsigned long preserve_pool_recall_lent(int nid, unsigned long nr_blocks,
 					 unsigned int patience);
 unsigned long preserve_pool_drop_lent(int nid, unsigned long nr_blocks);
 unsigned long preserve_pool_evacuate(int nid, unsigned long nr_blocks);

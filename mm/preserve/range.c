@@ -43,7 +43,7 @@ static bool place_gain(unsigned long pfn, unsigned long nr_blocks)
 			return false;
 		if (preserve_block_find(pfn))
 			continue;
-		if (preserve_is_lent(pfn) ? !preserve_reclaim_at(pfn) :
+		if (preserve_is_lent(pfn) ? !preserve_recall_at(pfn) :
 					    !preserve_evacuate_at(pfn))
 			return false;
 		cond_resched();

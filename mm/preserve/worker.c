@@ -316,7 +316,7 @@ int preserve_pool_set_lend(bool lend)
 		preserve_node_set_marks(node);
 		if (lend || !node->nr_lent)
 			continue;
-		preserve_pool_reclaim_lent(nid, node->nr_lent, UINT_MAX);
+		preserve_pool_recall_lent(nid, node->nr_lent, UINT_MAX);
 		if (node->nr_lent)
 			err = -EBUSY;
 	}

@@ -56,7 +56,7 @@ DEFINE_EVENT(preserve_blocks, preserve_shrink,
 	     TP_PROTO(int nid, unsigned long wanted, unsigned long got),
 	     TP_ARGS(nid, wanted, got));
 
-DEFINE_EVENT(preserve_blocks, preserve_reclaim,
+DEFINE_EVENT(preserve_blocks, preserve_recall,
 	     TP_PROTO(int nid, unsigned long wanted, unsigned long got),
 	     TP_ARGS(nid, wanted, got));
 

@@ -223,7 +223,7 @@ static void pool_idle_is_ordered(struct kunit *test)
 	int nid = numa_mem_id();
 
 	scoped_guard(mutex, &preserve_size_lock) {
-		preserve_pool_reclaim_lent(nid, 3, 1);
+		preserve_pool_recall_lent(nid, 3, 1);
 		first = preserve_target_take(nid, 0);
 		if (first)
 			second = preserve_target_take(nid, 0);
