@@ -499,7 +499,7 @@ static void range_leave(unsigned long pfn, unsigned long end)
 	all_files_pack(&p);
 	preserve_pool_drain();
 	for (; pfn < end; pfn += pageblock_nr_pages) {
-		block = preserve_target_steal(pfn);
+		block = preserve_target_isolate(pfn);
 		if (block)
 			preserve_pool_drop(block);
 	}

@@ -163,7 +163,7 @@ int preserve_block_join(struct preserve_block *block)
 
 /**
  * preserve_block_quit - Undo preserve_block_join().
- * @block: Off its node, as preserve_block_steal() leaves it. Freed on success, and
+ * @block: Off its node, as preserve_block_isolate() leaves it. Freed on success, and
  *         its frames are the caller's, see preserve_block_remove().
  *
  * Context: Process context, takes preserve_header_lock.
@@ -226,7 +226,7 @@ unsigned long preserve_pool_add_blocks(unsigned long pfn,
 
 /**
  * preserve_pool_drop - Give an idle block back to the page allocator.
- * @block: Off its node, as preserve_block_steal() leaves it.
+ * @block: Off its node, as preserve_block_isolate() leaves it.
  *
  * Context: Process context, preserve_size_lock held.
  * Return: False if the kernel is about to be replaced: the block is in the pool again.
@@ -236,7 +236,7 @@ bool preserve_pool_drop(struct preserve_block *block)
 	unsigned long pfn = block->pfn;
 
 	if (preserve_block_quit(block)) {
-		preserve_block_unsteal(block);
+		preserve_block_putback(block);
 		return false;
 	}
 	free_contig_frozen_range(pfn, pageblock_nr_pages);

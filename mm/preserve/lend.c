@@ -192,11 +192,11 @@ unsigned long preserve_lend_surplus(int nid, unsigned long keep)
 	unsigned long nr = 0;
 
 	while (READ_ONCE(node->nr_idle) > keep) {
-		block = preserve_block_steal(nid);
+		block = preserve_block_isolate(nid);
 		if (!block)
 			break;
 		if (block_lend(block)) {
-			preserve_block_unsteal(block);
+			preserve_block_putback(block);
 			break;
 		}
 		nr++;

@@ -439,7 +439,7 @@ void preserve_block_insert(struct preserve_block *block)
 }
 
 /**
- * preserve_block_steal - Take a node's highest idle block off it.
+ * preserve_block_isolate - Take a node's highest idle block off it.
  * @nid: The node.
  *
  * The highest, so that the pool stays packed low.
@@ -447,7 +447,7 @@ void preserve_block_insert(struct preserve_block *block)
  * Context: Process context.
  * Return: The block, whose frames are then the caller's, or NULL.
  */
-struct preserve_block *preserve_block_steal(int nid)
+struct preserve_block *preserve_block_isolate(int nid)
 {
 	struct preserve_node *node = &preserve_nodes[nid];
 	struct preserve_block *block;
@@ -460,12 +460,12 @@ struct preserve_block *preserve_block_steal(int nid)
 }
 
 /**
- * preserve_block_unsteal - Undo preserve_block_steal().
+ * preserve_block_putback - Undo preserve_block_isolate().
  * @block: The block.
  *
  * Context: Process context.
  */
-void preserve_block_unsteal(struct preserve_block *block)
+void preserve_block_putback(struct preserve_block *block)
 {
 	struct preserve_node *node = preserve_block_node(block);
 

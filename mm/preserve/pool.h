@@ -348,8 +348,8 @@ bool preserve_frames_defective(unsigned long pfn, unsigned long nr);
 void preserve_frames_free_sound(struct page *page, unsigned long nr);
 bool preserve_blocks_take(unsigned long pfn, unsigned long nr_blocks);
 void preserve_block_insert(struct preserve_block *block);
-struct preserve_block *preserve_block_steal(int nid);
-void preserve_block_unsteal(struct preserve_block *block);
+struct preserve_block *preserve_block_isolate(int nid);
+void preserve_block_putback(struct preserve_block *block);
 void preserve_block_remove(struct preserve_block *block);
 void preserve_pool_enable(void);
 void preserve_pool_init(void);
@@ -435,7 +435,7 @@ void preserve_targets_put(int nid);
 unsigned long preserve_leave_emptiest(int nid, unsigned int part);
 bool preserve_block_leaves(unsigned long pfn);
 void preserve_leave_end(int nid);
-struct preserve_block *preserve_target_steal(unsigned long pfn);
+struct preserve_block *preserve_target_isolate(unsigned long pfn);
 struct folio *preserve_target_folio(unsigned long pfn, unsigned int order,
 				    gfp_t gfp);
 

@@ -263,13 +263,13 @@ void preserve_leave_end(int nid)
 }
 
 /**
- * preserve_target_steal - Take a block that was set apart off its node.
+ * preserve_target_isolate - Take a block that was set apart off its node.
  * @pfn: Its first frame.
  *
  * Context: Process context.
- * Return: As preserve_block_steal(); NULL if there is none, or it is not idle.
+ * Return: As preserve_block_isolate(); NULL if there is none, or it is not idle.
  */
-struct preserve_block *preserve_target_steal(unsigned long pfn)
+struct preserve_block *preserve_target_isolate(unsigned long pfn)
 {
 	struct preserve_block *block = preserve_block_find(pfn);
 	struct preserve_node *node;

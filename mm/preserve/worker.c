@@ -91,7 +91,7 @@ static int pool_grow(unsigned long nr_blocks)
 
 static bool drop_idle(int nid)
 {
-	struct preserve_block *block = preserve_block_steal(nid);
+	struct preserve_block *block = preserve_block_isolate(nid);
 
 	return block && preserve_pool_drop(block);
 }

@@ -227,11 +227,11 @@ static void pool_idle_is_ordered(struct kunit *test)
 		first = preserve_target_take(nid, 0);
 		if (first)
 			second = preserve_target_take(nid, 0);
-		block = preserve_block_steal(nid);
+		block = preserve_block_isolate(nid);
 		if (block) {
 			last = block->pfn;
 			KUNIT_EXPECT_EQ(test, preserve_target_take(nid, last), 0);
-			preserve_block_unsteal(block);
+			preserve_block_putback(block);
 			KUNIT_EXPECT_EQ(test, preserve_target_take(nid, last),
 					last);
 		}
