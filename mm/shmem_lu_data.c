@@ -294,7 +294,7 @@ static int large_load(struct inode *inode, const struct preserve_tree_inode *in,
  * "preserve" any more. A task that holds the inode may wait for this one: then the file just
  * stays as it is.
  */
-static void data_complete(struct address_space *mapping)
+static void data_restored(struct address_space *mapping)
 {
 	struct inode *inode = mapping->host;
 	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
@@ -311,7 +311,7 @@ static void data_complete(struct address_space *mapping)
 /* Files that belong to a tmpfs with a name. */
 const struct preserve_file_ops shmem_lu_file_ops = {
 	.insert = shmem_lu_insert,
-	.complete = data_complete,
+	.restored = data_restored,
 };
 
 /* --- both --- */

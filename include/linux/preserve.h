@@ -32,14 +32,14 @@ struct ucounts;
  *            nobody, into the page cache, tells preserve_file_restored() under its
  *            lock, and takes their references over. Returns how many, the first ones; or
  *            an error if none. The others are as before. Process context.
- * @complete: A file that crossed has all of its folios now. Called once, in process
+ * @restored: A file that crossed has all of its folios now. Called once, in process
  *            context, perhaps with the inode locked by another task that waits; may be
  *            NULL.
  */
 struct preserve_file_ops {
 	int (*insert)(struct address_space *mapping, struct folio_batch *batch,
 		      pgoff_t index, gfp_t gfp);
-	void (*complete)(struct address_space *mapping);
+	void (*restored)(struct address_space *mapping);
 };
 
 /* More pages than this are worth a map, and with it a struct preserve_file. */
@@ -208,7 +208,7 @@ void preserve_file_restored(struct preserve_file *pf, u64 nr);
 bool preserve_file_incomplete(const struct preserve_file *pf);
 bool preserve_file_has_crossed(const struct preserve_file *pf);
 int preserve_file_restore_at(struct preserve_file *pf, pgoff_t index, gfp_t gfp);
-int preserve_file_complete(struct preserve_file *pf, gfp_t gfp);
+int preserve_file_restore_all(struct preserve_file *pf, gfp_t gfp);
 unsigned long preserve_file_drop(struct preserve_file *pf, pgoff_t start,
 				 pgoff_t end);
 unsigned long preserve_file_find_unrestored(struct preserve_file *pf,

@@ -200,7 +200,7 @@ int preserve_restore_all(void)
 	int err, worst = 0;
 
 	while ((pf = preserve_file_next(pf))) {
-		err = preserve_file_complete(pf, GFP_KERNEL);
+		err = preserve_file_restore_all(pf, GFP_KERNEL);
 		if (err)
 			worst = err;
 	}

@@ -234,7 +234,7 @@ static int range_move(struct preserve_file *pf, pgoff_t index,
 	for (; !err && index < end; index += part) {
 		/* No folio is cut in two. */
 		part = min(end, round_up(index + 1, STEP)) - index;
-		err = preserve_file_complete_range(pf, index, index + part,
+		err = preserve_file_restore_range(pf, index, index + part,
 						   GFP_KERNEL | __GFP_NOWARN |
 						   __GFP_RETRY_MAYFAIL);
 		err = err ?: step_move(pf, index, part, pfn);

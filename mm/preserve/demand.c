@@ -353,8 +353,8 @@ void preserve_file_end_if_complete(struct preserve_file *pf)
 	if (preserve_file_incomplete(pf))
 		return;
 	preserve_file_end(pf);
-	if (!atomic_xchg(&pf->restore->ended, 1) && pf->ops->complete)
-		pf->ops->complete(pf->mapping);
+	if (!atomic_xchg(&pf->restore->ended, 1) && pf->ops->restored)
+		pf->ops->restored(pf->mapping);
 }
 
 /**
@@ -427,7 +427,7 @@ static int restore_range(struct preserve_file *pf, u64 index, u64 end,
 }
 
 /**
- * preserve_file_complete_range - Make the folios of a range that are missing.
+ * preserve_file_restore_range - Make the folios of a range that are missing.
  * @pf:    The file.
  * @index: First page index.
  * @end:   Behind the last; ULONG_MAX for everything.
@@ -438,7 +438,7 @@ static int restore_range(struct preserve_file *pf, u64 index, u64 end,
  * Context: Process context, may sleep; no folio of the file locked.
  * Return: 0, -ENOMEM, or -EINTR.
  */
-int preserve_file_complete_range(struct preserve_file *pf, pgoff_t index,
+int preserve_file_restore_range(struct preserve_file *pf, pgoff_t index,
 				 pgoff_t end, gfp_t gfp)
 {
 	struct mem_cgroup *old;
@@ -456,16 +456,16 @@ int preserve_file_complete_range(struct preserve_file *pf, pgoff_t index,
 }
 
 /**
- * preserve_file_complete - Make all folios of a file that are missing.
+ * preserve_file_restore_all - Make all folios of a file that are missing.
  * @pf:  The file.
  * @gfp: With __GFP_NOFAIL if there is no way without them.
  *
- * Context: As preserve_file_complete_range().
+ * Context: As preserve_file_restore_range().
  * Return: The same.
  */
-int preserve_file_complete(struct preserve_file *pf, gfp_t gfp)
+int preserve_file_restore_all(struct preserve_file *pf, gfp_t gfp)
 {
-	return preserve_file_complete_range(pf, 0, ULONG_MAX, gfp);
+	return preserve_file_restore_range(pf, 0, ULONG_MAX, gfp);
 }
 
 /*

@@ -114,7 +114,7 @@ int preserve_file_refresh(struct preserve_file *pf)
 	case PRESERVE_MAP_LOST:
 		return -EIO;
 	default:
-		err = preserve_file_complete(pf, GFP_KERNEL | __GFP_NOFAIL);
+		err = preserve_file_restore_all(pf, GFP_KERNEL | __GFP_NOFAIL);
 		return err ?: preserve_file_map_rebuild(pf);
 	}
 }

@@ -220,7 +220,7 @@ s64 preserve_file_restore_run(struct preserve_file *pf,
 			      const struct prmap_run *run, gfp_t gfp);
 void preserve_file_end(struct preserve_file *pf);
 void preserve_file_end_if_complete(struct preserve_file *pf);
-int preserve_file_complete_range(struct preserve_file *pf, pgoff_t index,
+int preserve_file_restore_range(struct preserve_file *pf, pgoff_t index,
 				 pgoff_t end, gfp_t gfp);
 
 /* background.c */
