@@ -262,7 +262,7 @@ void shmem_lu_set_pool(struct shmem_sb_info *sbinfo, bool pool)
  */
 int shmem_lu_option(struct fs_context *fc, bool *pool)
 {
-	if (!preserve_ready())
+	if (!preserve_has_pool())
 		return -EOPNOTSUPP;
 	if (fc->user_ns != &init_user_ns || !capable(CAP_SYS_ADMIN))
 		return invalfc(fc, "Preserved memory in unprivileged tmpfs mounts unsupported");
@@ -314,7 +314,7 @@ int shmem_lu_memfd_create(struct file *file)
 	struct inode *inode = file_inode(file);
 	struct preserve_file *pf;
 
-	if (!preserve_ready() || !shmem_file(file))
+	if (!preserve_has_pool() || !shmem_file(file))
 		return -EOPNOTSUPP;
 	pf = preserve_file_new(inode->i_mapping, &memfd_file_ops);
 	if (!pf)
@@ -383,14 +383,14 @@ static bool shmem_lu_can_preserve(struct liveupdate_file_handler *handler,
 		return true;
 	can = (file->f_mode & rw) == rw &&
 	      !(memfd_get_seals(file) & ~SHMEM_LU_SEALS) &&
-	      preserve_available() && plain_can_preserve(file);
+	      preserve_can_hand_over() && plain_can_preserve(file);
 	/*
 	 * What is in the pool already, from an attempt that failed or from an earlier
 	 * preserve, crosses with the pool's blocks or not at all: if LUO's handler kept
 	 * these frames, the next kernel would refuse the pool. shmem_lu_file_preserve()
 	 * says what is wrong.
 	 */
-	return can || (preserve_available() &&
+	return can || (preserve_can_hand_over() &&
 		       preserve_any_in_pool(inode->i_mapping));
 }
 
@@ -841,7 +841,7 @@ static int __init shmem_lu_init(void)
 {
 	int err;
 
-	if (!preserve_ready())
+	if (!preserve_has_pool())
 		return 0;
 	err = liveupdate_register_file_handler(&shmem_lu_handler);
 	if (err)

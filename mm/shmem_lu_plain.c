@@ -214,7 +214,7 @@ long shmem_lu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return -EBADF;
 	if (!capable(CAP_IPC_LOCK))
 		return -EPERM;
-	if (!preserve_ready() || !(inode->i_sb->s_flags & SB_KERNMOUNT))
+	if (!preserve_has_pool() || !(inode->i_sb->s_flags & SB_KERNMOUNT))
 		return -EOPNOTSUPP;
 	if (inode_lock_killable(inode))
 		return -EINTR;

@@ -213,7 +213,7 @@ static int tree_suits(const struct file *file)
 
 	if (!capable(CAP_SYS_ADMIN))
 		return -EPERM;
-	if (!preserve_available())
+	if (!preserve_can_hand_over())
 		return -EOPNOTSUPP;
 	if (file->f_path.dentry != sb->s_root)
 		return refuse(file, -EINVAL, "not the root of its file system");
@@ -462,7 +462,7 @@ static int __init shmem_lu_tree_init(void)
 {
 	int err;
 
-	if (!preserve_ready())
+	if (!preserve_has_pool())
 		return 0;
 	err = liveupdate_register_file_handler(&tree_handler);
 	if (err)

@@ -61,8 +61,8 @@ preserve_file_of(const struct address_space *mapping)
 /* Status flags of an open file that a record carries. */
 #define PRESERVE_F_FLAGS	(O_APPEND | O_NONBLOCK | O_NOATIME | O_DIRECT | O_SYNC)
 
-bool preserve_ready(void);
-bool preserve_available(void);
+bool preserve_has_pool(void);
+bool preserve_can_hand_over(void);
 
 /* A goal: the start of a run, for the first page of a file. */
 #define PRESERVE_GOAL_NEW	(~0UL)

@@ -159,7 +159,7 @@ device_initcall(preserve_init);
  */
 static int __init preserve_size_init(void)
 {
-	if (!preserve_ready())
+	if (!preserve_has_pool())
 		return 0;
 	wait_for_initramfs();
 	size_pool();

@@ -162,7 +162,7 @@ struct preserve_file_ser *preserve_file_claim(struct preserve_file *pf)
 	struct preserve_file_ser *rec = NULL;
 	int err = -EOPNOTSUPP;
 
-	if (!preserve_available())
+	if (!preserve_can_hand_over())
 		goto out;
 	err = -ENOSPC;
 	rec = preserve_page_get();

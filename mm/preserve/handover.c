@@ -70,22 +70,22 @@ static unsigned long nr_image_pages;
 static bool one_way;
 
 /**
- * preserve_ready - Is there a pool to allocate from and to retrieve from?
+ * preserve_has_pool - Is there a pool to allocate from and to retrieve from?
  *
  * Return: False if KHO or LUO are switched off, or their set-up has failed.
  */
-bool preserve_ready(void)
+bool preserve_has_pool(void)
 {
 	return header;
 }
 
 /**
- * preserve_available - Can memory be handed over to the next kernel?
+ * preserve_can_hand_over - Can memory be handed over to the next kernel?
  *
- * Return: False as for preserve_ready(), if the pool cannot be handed on, and when the
+ * Return: False as for preserve_has_pool(), if the pool cannot be handed on, and when the
  *         image for the next kernel is written.
  */
-bool preserve_available(void)
+bool preserve_can_hand_over(void)
 {
 	return header && !one_way && !READ_ONCE(preserve_frozen);
 }
@@ -251,7 +251,7 @@ bool preserve_pool_drop(struct preserve_block *block)
 void preserve_handover_fill(void)
 {
 	guard(mutex)(&preserve_header_lock);
-	if (preserve_available())
+	if (preserve_can_hand_over())
 		image_fill(nr_blocks);
 }
 
@@ -470,7 +470,7 @@ static void handover_freeze(void)
 	struct image im = {};
 
 	guard(mutex)(&preserve_header_lock);
-	if (!preserve_available())
+	if (!preserve_can_hand_over())
 		return;
 	freeze_nodes();
 	image_write(&im);

@@ -93,7 +93,7 @@ unsigned long preserve_alloc_range(int nid, unsigned int order)
 	long least = 0;
 	bool got = false;
 
-	if (WARN_ON_ONCE(order <= pageblock_order) || !preserve_ready())
+	if (WARN_ON_ONCE(order <= pageblock_order) || !preserve_has_pool())
 		return 0;
 	if (mutex_lock_killable(&preserve_size_lock))
 		return 0;

@@ -39,7 +39,7 @@ static int pool_test_init(struct kunit *test)
 	struct preserve_request rq = request(0, 0);
 	struct folio *folio;
 
-	if (!preserve_ready())
+	if (!preserve_has_pool())
 		kunit_skip(test, "no KHO or no LUO");
 	/* Needs preserve_pool=; growing it would disturb what else is tested. */
 	folio = preserve_alloc_folio(&rq);
