@@ -568,7 +568,7 @@ int shmem_lu_file_preserve(struct file *file, u32 kind, u64 *handle)
 		goto unclaim;
 	inode_unlock(inode);
 
-	preserve_file_report_bad(pf, rec->name);
+	preserve_file_report_poisoned(pf, rec->name);
 
 	*handle = virt_to_phys(rec);
 	return 0;
@@ -758,7 +758,7 @@ struct file *shmem_lu_file_retrieve(u64 handle, u32 kind)
 	}
 	shmem_lu_demand_begin(file_inode(file),
 			      preserve_file_restore(inode_pf(file_inode(file)), &map));
-	preserve_file_report_bad(inode_pf(file_inode(file)), rec->name);
+	preserve_file_report_poisoned(inode_pf(file_inode(file)), rec->name);
 	preserve_record_free(rec);
 	return file;
 }

@@ -189,12 +189,12 @@ static void small_undo_folios(struct small *small)
 		preserve_folio_to_frames(small->batch.folios[i]);
 }
 
-static void small_report_bad(const struct small *small, const char *source)
+static void small_report_poisoned(const struct small *small, const char *source)
 {
 	unsigned int i;
 
 	for (i = 0; i < small->nr; i++)
-		preserve_run_report_bad(&small->run[i], source);
+		preserve_run_report_poisoned(&small->run[i], source);
 }
 
 /*
@@ -222,7 +222,7 @@ static int small_load(struct inode *inode, const struct preserve_tree_inode *in,
 		return -EAGAIN;
 	}
 	preserve_note_retrieved();
-	small_report_bad(&small, sbinfo->lu_in->ser.source);
+	small_report_poisoned(&small, sbinfo->lu_in->ser.source);
 	/* The next kernel's book, if there is one, has it as one of the pool. */
 	if (!sbinfo->lu_pool && !READ_ONCE(sbinfo->lu_out))
 		shmem_lu_leave(inode);
@@ -285,7 +285,7 @@ static int large_load(struct inode *inode, const struct preserve_tree_inode *in,
 		return err;
 	/* The next kernel's book says where this is already. */
 	preserve_file_begin(pf, READ_ONCE(sbinfo->lu_out) && inode->i_nlink);
-	preserve_file_report_bad(pf, sbinfo->lu_in->ser.source);
+	preserve_file_report_poisoned(pf, sbinfo->lu_in->ser.source);
 	return 0;
 }
 

@@ -155,8 +155,8 @@ void preserve_file_free(struct address_space *mapping);
 void preserve_file_follow(struct preserve_file *pf);
 unsigned long preserve_goal(struct address_space *mapping, pgoff_t index);
 void preserve_show_fdinfo(struct seq_file *m, struct address_space *mapping);
-void preserve_file_report_bad(struct preserve_file *pf, const char *name);
-void preserve_run_report_bad(const struct prmap_run *run, const char *name);
+void preserve_file_report_poisoned(struct preserve_file *pf, const char *name);
+void preserve_run_report_poisoned(const struct prmap_run *run, const char *name);
 int preserve_for_each_run(struct address_space *mapping,
 			  int (*fn)(void *ctx, const struct prmap_run *run),
 			  void *ctx);

@@ -152,16 +152,16 @@ static int __init bad_read(struct adoption *ad,
 					       extent->pfn >> pageblock_order);
 	const unsigned long *map = extent_bitmap(ad, extent, 0);
 
-	if (!block || block->bad)
+	if (!block || block->poisoned)
 		return -EBADMSG;
 	if (map)
-		block->bad = bitmap_alloc(pageblock_nr_pages, GFP_KERNEL);
-	if (!block->bad) {
+		block->poisoned = bitmap_alloc(pageblock_nr_pages, GFP_KERNEL);
+	if (!block->poisoned) {
 		/* Any frame may be defective: none is given out. */
 		bitmap_fill(block->used, pageblock_nr_pages);
 		return map ? -ENOMEM : -EBADMSG;
 	}
-	bitmap_copy(block->bad, map, pageblock_nr_pages);
+	bitmap_copy(block->poisoned, map, pageblock_nr_pages);
 	bitmap_or(block->used, block->used, map, pageblock_nr_pages);
 	return 0;
 }
@@ -175,7 +175,7 @@ static void __init extent_read(struct adoption *ad,
 		ad->refused++;
 		return;
 	}
-	if (extent->kind == PRESERVE_EXTENT_BAD) {
+	if (extent->kind == PRESERVE_EXTENT_POISONED) {
 		ad->refused += !!bad_read(ad, extent);
 		return;
 	}
@@ -282,12 +282,12 @@ static void __init block_mark_bad(struct preserve_block *block)
 {
 	unsigned long bit;
 
-	if (!block->bad)
+	if (!block->poisoned)
 		return;
-	preserve_adopt_bad(block);
+	preserve_adopt_poisoned(block);
 	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE))
 		return;
-	for_each_set_bit(bit, block->bad, pageblock_nr_pages)
+	for_each_set_bit(bit, block->poisoned, pageblock_nr_pages)
 		if (!TestSetPageHWPoison(pfn_to_page(block->pfn + bit)))
 			num_poisoned_pages_inc(block->pfn + bit);
 }

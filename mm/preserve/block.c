@@ -383,7 +383,7 @@ static void node_free_some(struct preserve_node *node,
 			   unsigned long nr)
 {
 	for (; nr; nr--, bit++) {
-		if (block->bad && test_bit(bit, block->bad))
+		if (block->poisoned && test_bit(bit, block->poisoned))
 			continue;
 		if (test_bit(bit, block->claimed)) {
 			pfn_to_page(block->pfn + bit)->private = ORPHAN;
@@ -410,7 +410,7 @@ void preserve_node_free(struct preserve_node *node, unsigned long pfn,
 	struct preserve_block *block = preserve_block_find(pfn);
 	unsigned long bit = pfn - block->pfn;
 
-	if (unlikely(block->bad) ||
+	if (unlikely(block->poisoned) ||
 	    (block->nr_claimed && any_set(block->claimed, bit, nr)))
 		node_free_some(node, block, bit, nr);
 	else
@@ -490,7 +490,7 @@ static void orphan_free(struct preserve_node *node, struct preserve_block *block
 		return;
 	page->private = 0;
 	block->nr_orphans--;
-	if (!block->bad || !test_bit(bit, block->bad))
+	if (!block->poisoned || !test_bit(bit, block->poisoned))
 		preserve_block_mark(node, block, bit, 1, false);
 }
 
@@ -525,7 +525,7 @@ void preserve_block_unclaim(struct preserve_block *block, unsigned long bit,
 }
 
 /**
- * preserve_block_bad - Note that a frame of a block is defective.
+ * preserve_block_poison - Note that a frame of a block is defective.
  * @block: The block.
  * @bit:   The frame. If it is free it is taken away, so that the block is never idle
  *         again.
@@ -534,13 +534,13 @@ void preserve_block_unclaim(struct preserve_block *block, unsigned long bit,
  * Return: 0; -EEXIST if that is known; -ENOENT if the block has left the pool;
  *         -ENOMEM if there is no memory to note it.
  */
-int preserve_block_bad(struct preserve_block *block, unsigned long bit)
+int preserve_block_poison(struct preserve_block *block, unsigned long bit)
 {
 	struct preserve_node *node = preserve_block_node(block);
 	unsigned long *map = NULL;
 	int err = 0;
 
-	if (!READ_ONCE(block->bad))
+	if (!READ_ONCE(block->poisoned))
 		map = bitmap_zalloc(pageblock_nr_pages, GFP_ATOMIC);
 	scoped_guard(spinlock_irqsave, &node->lock) {
 		if (!block->pooled) {
@@ -549,11 +549,11 @@ int preserve_block_bad(struct preserve_block *block, unsigned long bit)
 		}
 		if (!test_bit(bit, block->used))
 			preserve_block_mark(node, block, bit, 1, true);
-		if (!block->bad)
-			swap(block->bad, map);
-		if (!block->bad)
+		if (!block->poisoned)
+			swap(block->poisoned, map);
+		if (!block->poisoned)
 			err = -ENOMEM;
-		else if (__test_and_set_bit(bit, block->bad))
+		else if (__test_and_set_bit(bit, block->poisoned))
 			err = -EEXIST;
 	}
 	bitmap_free(map);
@@ -625,7 +625,7 @@ struct preserve_block *preserve_block_alloc(unsigned long pfn)
 void preserve_block_free(struct preserve_block *block)
 {
 	xa_release(&preserve_blocks, block->pfn >> pageblock_order);
-	bitmap_free(block->bad);
+	bitmap_free(block->poisoned);
 	kfree(block);
 }
 

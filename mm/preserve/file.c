@@ -378,28 +378,28 @@ bool preserve_file_keeps_map(const struct preserve_file *pf)
 	return READ_ONCE(pf->map_state) != PRESERVE_MAP_NONE && !pf->plain;
 }
 
-static void page_report_bad(const char *name, u64 index)
+static void page_report_poisoned(const char *name, u64 index)
 {
 	pr_err_ratelimited("%s: page %llu is defective: reading it fails, also after the kexec\n",
 			   name, index);
 }
 
 /**
- * preserve_run_report_bad - Tell which pages of a run are defective.
+ * preserve_run_report_poisoned - Tell which pages of a run are defective.
  * @run:  The run.
  * @name: The file's, for the message.
  *
  * Context: Process context.
  */
-void preserve_run_report_bad(const struct prmap_run *run, const char *name)
+void preserve_run_report_poisoned(const struct prmap_run *run, const char *name)
 {
 	const u64 end = run->pfn + run->nr;
 	u64 bad = run->pfn;
 
-	if (!preserve_nr_bad())
+	if (!preserve_nr_poisoned())
 		return;
-	while ((bad = preserve_next_bad(bad, end)) < end) {
-		page_report_bad(name, run->index + (bad - run->pfn));
+	while ((bad = preserve_next_poisoned(bad, end)) < end) {
+		page_report_poisoned(name, run->index + (bad - run->pfn));
 		bad++;
 	}
 }
@@ -408,7 +408,7 @@ void preserve_run_report_bad(const struct prmap_run *run, const char *name)
  * The next defective page of a file from *index on, in a few runs of its map.
  * Returns false when there is no further run.
  */
-static bool next_bad(struct preserve_file *pf, u64 *index, bool *found)
+static bool next_poisoned(struct preserve_file *pf, u64 *index, bool *found)
 {
 	struct prmap_run run;
 	bool more = true;
@@ -422,7 +422,7 @@ static bool next_bad(struct preserve_file *pf, u64 *index, bool *found)
 		if (!more)
 			break;
 		run.nr = min(run.nr, BAD_FRAMES);
-		bad = preserve_next_bad(run.pfn, run.pfn + run.nr);
+		bad = preserve_next_poisoned(run.pfn, run.pfn + run.nr);
 		*found = bad < run.pfn + run.nr;
 		*index = run.index + (bad - run.pfn);
 	}
@@ -430,7 +430,7 @@ static bool next_bad(struct preserve_file *pf, u64 *index, bool *found)
 }
 
 /**
- * preserve_file_report_bad - Tell which pages of a file are defective.
+ * preserve_file_report_poisoned - Tell which pages of a file are defective.
  * @pf:   The file.
  * @name: For the message.
  *
@@ -438,16 +438,16 @@ static bool next_bad(struct preserve_file *pf, u64 *index, bool *found)
  *
  * Context: Process context.
  */
-void preserve_file_report_bad(struct preserve_file *pf, const char *name)
+void preserve_file_report_poisoned(struct preserve_file *pf, const char *name)
 {
 	u64 index = 0;
 	bool found;
 
-	if (!preserve_nr_bad())
+	if (!preserve_nr_poisoned())
 		return;
-	while (next_bad(pf, &index, &found)) {
+	while (next_poisoned(pf, &index, &found)) {
 		if (found)
-			page_report_bad(name, index++);
+			page_report_poisoned(name, index++);
 		cond_resched();
 	}
 }

@@ -93,7 +93,7 @@ bool preserve_can_hand_over(void)
 /* How many pages an image of so many blocks can need, beside the header. */
 static unsigned long image_size(unsigned long nr)
 {
-	nr += BAD_SPARE + min(preserve_nr_bad(), nr);
+	nr += BAD_SPARE + min(preserve_nr_poisoned(), nr);
 	return DIV_ROUND_UP(nr, PRESERVE_BITMAPS) +
 	       PRESERVE_COPIES * DIV_ROUND_UP(nr, PRESERVE_TABLE_EXTENTS);
 }
@@ -396,9 +396,9 @@ static void image_add_bad(struct image *im, const struct preserve_block *block)
 	struct preserve_extent_ser *extent;
 	u16 slot;
 
-	if (!bitmap_put(im, block->bad, &slot))
+	if (!bitmap_put(im, block->poisoned, &slot))
 		goto lost;
-	extent = extent_new(im, block->pfn, PRESERVE_EXTENT_BAD);
+	extent = extent_new(im, block->pfn, PRESERVE_EXTENT_POISONED);
 	if (!extent)
 		goto lost;
 	extent->bitmaps = virt_to_phys(im->bitmaps);
@@ -430,10 +430,10 @@ static void image_write(struct image *im)
 		if (!(im->nr % BATCH))
 			cond_resched();
 	}
-	if (preserve_nr_bad()) {
+	if (preserve_nr_poisoned()) {
 		pfn = 0;
 		while ((block = next_block(&pfn)))
-			if (block->bad)
+			if (block->poisoned)
 				image_add_bad(im, block);
 	}
 	bitmaps_commit(im);

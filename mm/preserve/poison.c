@@ -15,13 +15,13 @@
 
 #include "pool.h"
 
-static atomic_long_t nr_bad;
+static atomic_long_t nr_poisoned;
 
 /*
  * Notes that a frame is defective, and counts it. Returns -ENOENT if it is not the pool's;
  * -EEXIST if that is known; -ENOMEM if the next kernel will not be told.
  */
-static int note_bad(unsigned long pfn)
+static int note_poisoned(unsigned long pfn)
 {
 	struct preserve_block *block;
 	int err;
@@ -30,9 +30,9 @@ static int note_bad(unsigned long pfn)
 	block = preserve_block_find(pfn);
 	if (!block)
 		return -ENOENT;
-	err = preserve_block_bad(block, pfn - block->pfn);
+	err = preserve_block_poison(block, pfn - block->pfn);
 	if (!err)
-		atomic_long_inc(&nr_bad);
+		atomic_long_inc(&nr_poisoned);
 	return err;
 }
 
@@ -48,7 +48,7 @@ void preserve_note_poison(unsigned long pfn)
 
 	if (!static_branch_unlikely(&preserve_pool_key))
 		return;
-	err = note_bad(pfn);
+	err = note_poisoned(pfn);
 	if (err == -ENOENT || err == -EEXIST)
 		return;
 	pr_err("a page of the pool is defective: pfn %#lx%s\n", pfn,
@@ -57,37 +57,37 @@ void preserve_note_poison(unsigned long pfn)
 }
 
 /**
- * preserve_adopt_bad - Count a block's frames that the last kernel found defective.
- * @block: Not in the pool yet; @block->bad says which they are.
+ * preserve_adopt_poisoned - Count a block's frames that the last kernel found defective.
+ * @block: Not in the pool yet; @block->poisoned says which they are.
  */
-void __init preserve_adopt_bad(struct preserve_block *block)
+void __init preserve_adopt_poisoned(struct preserve_block *block)
 {
-	atomic_long_add(bitmap_weight(block->bad, pageblock_nr_pages), &nr_bad);
+	atomic_long_add(bitmap_weight(block->poisoned, pageblock_nr_pages), &nr_poisoned);
 }
 
 /**
- * preserve_nr_bad - Count the defective frames.
+ * preserve_nr_poisoned - Count the defective frames.
  *
  * Context: Any.
  * Return: How many the pool knows.
  */
-unsigned long preserve_nr_bad(void)
+unsigned long preserve_nr_poisoned(void)
 {
-	return atomic_long_read(&nr_bad);
+	return atomic_long_read(&nr_poisoned);
 }
 
 /**
- * preserve_next_bad - Look for a defective frame.
+ * preserve_next_poisoned - Look for a defective frame.
  * @pfn: First frame to look at.
  * @end: Behind the last.
  *
  * Context: Any.
  * Return: The first one, or @end.
  */
-unsigned long preserve_next_bad(unsigned long pfn, unsigned long end)
+unsigned long preserve_next_poisoned(unsigned long pfn, unsigned long end)
 {
 	const struct preserve_block *block;
-	const unsigned long *bad;
+	const unsigned long *poisoned;
 	unsigned long stop, bit;
 
 	guard(rcu)();
@@ -96,7 +96,7 @@ unsigned long preserve_next_bad(unsigned long pfn, unsigned long end)
 		if (!block)
 			return end;
 		stop = min(end, block->pfn + pageblock_nr_pages);
-		bad = READ_ONCE(block->bad);
+		bad = READ_ONCE(block->poisoned);
 		if (!bad)
 			continue;
 		bit = find_next_bit(bad, stop - block->pfn, pfn - block->pfn);

@@ -272,7 +272,7 @@ static void frames_free(unsigned long pfn, unsigned long nr)
 	 * frame owns its bit in @claimed.
 	 */
 	if (nr > 1 || READ_ONCE(block->metadata) || READ_ONCE(block->target) ||
-	    READ_ONCE(block->bad) || test_bit(pfn - block->pfn, block->claimed) ||
+	    READ_ONCE(block->poisoned) || test_bit(pfn - block->pfn, block->claimed) ||
 	    !cache_free(pfn, pfn_to_nid(pfn))) {
 		guard(spinlock_irqsave)(&node->lock);
 		preserve_node_free(node, pfn, nr);

@@ -85,7 +85,7 @@
  * @nr_claimed: Bits set in @claimed.
  * @nr_orphans: Frames that were freed while they were claimed: used, and nobody's.
  * @nr_untaken: Bits set in @untaken; covered as that is.
- * @bad:     A bit for each frame that is known to be defective; NULL if none is.
+ * @poisoned: A bit for each frame that is known to be defective; NULL if none is.
  * @used:    A bit for each frame that is handed out, live and not restored, or
  *           defective.
  * @claimed: A bit for each frame that the next kernel has to keep. All are used.
@@ -110,7 +110,7 @@ struct preserve_block {
 	u16 nr_claimed;
 	u16 nr_orphans;
 	u16 nr_untaken;
-	unsigned long *bad;
+	unsigned long *poisoned;
 	DECLARE_BITMAP(used, pageblock_nr_pages);
 	DECLARE_BITMAP(claimed, pageblock_nr_pages);
 	DECLARE_BITMAP(untaken, pageblock_nr_pages);
@@ -280,7 +280,7 @@ int preserve_block_claim(struct preserve_block *block, unsigned long bit,
 			 unsigned long nr);
 void preserve_block_unclaim(struct preserve_block *block, unsigned long bit,
 			    unsigned long nr);
-int preserve_block_bad(struct preserve_block *block, unsigned long bit);
+int preserve_block_poison(struct preserve_block *block, unsigned long bit);
 unsigned int preserve_block_fill(unsigned long pfn);
 bool preserve_pool_owns(unsigned long pfn, unsigned long nr);
 struct preserve_block *preserve_block_alloc(unsigned long pfn);
@@ -336,9 +336,9 @@ bool preserve_is_spared(unsigned long pfn);
 void preserve_pool_kick(unsigned long delay);
 
 /* poison.c */
-void preserve_adopt_bad(struct preserve_block *block);
-unsigned long preserve_nr_bad(void);
-unsigned long preserve_next_bad(unsigned long pfn, unsigned long end);
+void preserve_adopt_poisoned(struct preserve_block *block);
+unsigned long preserve_nr_poisoned(void);
+unsigned long preserve_next_poisoned(unsigned long pfn, unsigned long end);
 
 /* pool.c */
 void preserve_pool_drain(void);

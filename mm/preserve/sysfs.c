@@ -111,7 +111,7 @@ static u64 show_lend(int nid)
 
 static u64 show_poisoned(int nid)
 {
-	return pages_to_bytes(preserve_nr_bad());
+	return pages_to_bytes(preserve_nr_poisoned());
 }
 
 static u64 show_preserved(int nid)

@@ -121,7 +121,7 @@ bool preserve_table_check(const struct preserve_table_ser *table, u64 seq)
  * preserve_extent_check - Can this extent be right?
  * @extent: The handed-over bytes.
  * @from:   Behind the last frame of the extents before it; not for
- *          %PRESERVE_EXTENT_BAD.
+ *          %PRESERVE_EXTENT_POISONED.
  * @end:    Behind the last frame of the machine.
  *
  * Return: True if its kind is known and its blocks are where they can be.
@@ -139,7 +139,7 @@ bool preserve_extent_check(const struct preserve_extent_ser *extent, u64 from,
 	case PRESERVE_EXTENT_LIVE:
 	case PRESERVE_EXTENT_SOME:
 		return extent->pfn >= from;
-	case PRESERVE_EXTENT_BAD:
+	case PRESERVE_EXTENT_POISONED:
 		return nr == 1;
 	}
 	return false;

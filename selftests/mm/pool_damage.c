@@ -205,9 +205,9 @@ static void hurt_extents(void)
 		{ behind, 0, 1, 9, 0 },
 		{ behind + 1, 0, 1, PRESERVE_EXTENT_FREE, 0 },
 		{ behind, 0, 8, PRESERVE_EXTENT_LIVE, 0 },
-		{ 0, bm, 1, PRESERVE_EXTENT_BAD, 0 },
-		{ first.pfn, im.phys, 1, PRESERVE_EXTENT_BAD, 0 },
-		{ first.pfn, bm, 1, PRESERVE_EXTENT_BAD, NR_BITMAPS },
+		{ 0, bm, 1, PRESERVE_EXTENT_POISONED, 0 },
+		{ first.pfn, im.phys, 1, PRESERVE_EXTENT_POISONED, 0 },
+		{ first.pfn, bm, 1, PRESERVE_EXTENT_POISONED, NR_BITMAPS },
 	};
 
 	for (unsigned int i = 0; i < STAGE_COUNT(wrong); i++)

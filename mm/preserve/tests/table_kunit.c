@@ -102,7 +102,7 @@ static const struct extent_case extent_cases[] = {
 	{ "one", { 8 * BLOCK, 0, 1, PRESERVE_EXTENT_FREE }, true },
 	{ "up to the end", { 8 * BLOCK, 0, 56, PRESERVE_EXTENT_LIVE }, true },
 	{ "bitmaps", { 9 * BLOCK, PHYS, 2, PRESERVE_EXTENT_SOME, 7 }, true },
-	{ "bad, before", { 2 * BLOCK, PHYS, 1, PRESERVE_EXTENT_BAD }, true },
+	{ "bad, before", { 2 * BLOCK, PHYS, 1, PRESERVE_EXTENT_POISONED }, true },
 	{ "kind 0", { 8 * BLOCK, 0, 1, 0 }, false },
 	{ "kind 5", { 8 * BLOCK, 0, 1, 5 }, false },
 	{ "none", { 8 * BLOCK, 0, 0, PRESERVE_EXTENT_FREE }, false },
@@ -112,7 +112,7 @@ static const struct extent_case extent_cases[] = {
 	{ "far too many", { 8 * BLOCK, 0, U32_MAX, PRESERVE_EXTENT_FREE }, false },
 	{ "behind", { END, 0, 1, PRESERVE_EXTENT_FREE }, false },
 	{ "far behind", { -(u64)BLOCK, 0, 1, PRESERVE_EXTENT_FREE }, false },
-	{ "two bad", { 2 * BLOCK, PHYS, 2, PRESERVE_EXTENT_BAD }, false },
+	{ "two bad", { 2 * BLOCK, PHYS, 2, PRESERVE_EXTENT_POISONED }, false },
 };
 
 static void extent_checks(struct kunit *test)

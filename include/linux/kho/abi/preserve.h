@@ -102,17 +102,17 @@ static_assert(sizeof(struct preserve_header_ser) == 72);
 #define PRESERVE_EXTENT_FREE		1	/* no live frame */
 #define PRESERVE_EXTENT_LIVE		2	/* nothing but live frames */
 #define PRESERVE_EXTENT_SOME		3	/* a bitmap each says which */
-#define PRESERVE_EXTENT_BAD		4	/* one block's defective frames */
+#define PRESERVE_EXTENT_POISONED		4	/* one block's defective frames */
 
 /**
  * struct preserve_extent_ser - Neighbouring blocks of the pool.
  * @pfn:       First frame of the first block.
  * @bitmaps:   Physical address of the page that has their bitmaps, or 0.
- * @nr_blocks: How many blocks; 1 for %PRESERVE_EXTENT_BAD.
+ * @nr_blocks: How many blocks; 1 for %PRESERVE_EXTENT_POISONED.
  * @kind:      PRESERVE_EXTENT_*.
  * @slot:      Number of the first bitmap in that page; the others follow.
  *
- * In ascending order, without overlap; %PRESERVE_EXTENT_BAD comes behind all others
+ * In ascending order, without overlap; %PRESERVE_EXTENT_POISONED comes behind all others
  * and names a block that one of them has.
  */
 struct preserve_extent_ser {
