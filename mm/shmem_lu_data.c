@@ -63,7 +63,7 @@ static int read_inode(struct shmem_lu_book *book, u8 *buf, size_t len,
 int shmem_lu_data_get(struct inode *inode, struct preserve_tree_inode *in,
 		      u8 **buf, const u8 **end)
 {
-	struct shmem_lu_book *book = shmem_lu_in(inode->i_sb);
+	struct shmem_lu_book *book = shmem_lu_incoming(inode->i_sb);
 	loff_t pos = SHMEM_I(inode)->lu_pos;
 	size_t len, left;
 	u8 *bytes;
@@ -110,7 +110,7 @@ void shmem_lu_data_prepare(struct inode *inode, u64 pos,
 	info->fallocend = in->end > DIV_ROUND_UP(in->size, PAGE_SIZE) ? in->end : 0;
 	info->lu_pos = pos;
 	info->lu_crossed = true;
-	atomic_long_inc(&sbinfo->lu_in->refs);
+	atomic_long_inc(&sbinfo->lu_incoming->refs);
 	set_bit(AS_PRESERVE, &inode->i_mapping->flags);
 	set_bit(AS_PRESERVE_LATENT, &inode->i_mapping->flags);
 	mapping_set_unevictable(inode->i_mapping);
@@ -222,9 +222,9 @@ static int small_load(struct inode *inode, const struct preserve_tree_inode *in,
 		return -EAGAIN;
 	}
 	preserve_note_retrieved();
-	small_report_poisoned(&small, sbinfo->lu_in->ser.source);
+	small_report_poisoned(&small, sbinfo->lu_incoming->ser.source);
 	/* The next kernel's book, if there is one, has it as one of the pool. */
-	if (!sbinfo->lu_pool && !READ_ONCE(sbinfo->lu_out))
+	if (!sbinfo->lu_pool && !READ_ONCE(sbinfo->lu_outgoing))
 		shmem_lu_leave(inode);
 	return 0;
 }
@@ -284,8 +284,8 @@ static int large_load(struct inode *inode, const struct preserve_tree_inode *in,
 	if (err)
 		return err;
 	/* The next kernel's book says where this is already. */
-	preserve_file_begin(pf, READ_ONCE(sbinfo->lu_out) && inode->i_nlink);
-	preserve_file_report_poisoned(pf, sbinfo->lu_in->ser.source);
+	preserve_file_begin(pf, READ_ONCE(sbinfo->lu_outgoing) && inode->i_nlink);
+	preserve_file_report_poisoned(pf, sbinfo->lu_incoming->ser.source);
 	return 0;
 }
 
@@ -302,7 +302,7 @@ static void data_restored(struct address_space *mapping)
 
 	if (sbinfo->lu_pool || !inode_trylock(inode))
 		return;
-	if (!READ_ONCE(sbinfo->lu_out) && !preserve_file_record(pf) &&
+	if (!READ_ONCE(sbinfo->lu_outgoing) && !preserve_file_record(pf) &&
 	    !preserve_file_frozen(pf))
 		shmem_lu_leave(inode);
 	inode_unlock(inode);
@@ -344,7 +344,7 @@ static int data_load_once(struct inode *inode, bool sure, gfp_t gfp)
 {
 	struct mem_cgroup *memcg;
 	struct shmem_inode_info *info = SHMEM_I(inode);
-	struct shmem_lu_book *book = shmem_lu_in(inode->i_sb);
+	struct shmem_lu_book *book = shmem_lu_incoming(inode->i_sb);
 	bool loaded = false;
 	int err = 0;
 
@@ -449,7 +449,7 @@ static void data_gone(struct inode *inode)
 {
 	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
 
-	if (!sbinfo->lu_pool && !READ_ONCE(sbinfo->lu_out))
+	if (!sbinfo->lu_pool && !READ_ONCE(sbinfo->lu_outgoing))
 		shmem_lu_leave(inode);
 }
 
@@ -462,7 +462,7 @@ static void data_gone(struct inode *inode)
  */
 unsigned long shmem_lu_data_drop(struct inode *inode)
 {
-	struct shmem_lu_book *book = shmem_lu_in(inode->i_sb);
+	struct shmem_lu_book *book = shmem_lu_incoming(inode->i_sb);
 	struct shmem_inode_info *info = SHMEM_I(inode);
 	unsigned long nr;
 

@@ -140,7 +140,7 @@ static int long_symlink(struct inode *inode,
 	int err;
 
 	inode_nohighmem(inode);
-	inode->i_mapping->a_ops = file_inode(sbinfo->lu_in->file)->i_mapping->a_ops;
+	inode->i_mapping->a_ops = file_inode(sbinfo->lu_incoming->file)->i_mapping->a_ops;
 	err = shmem_get_folio(inode, 0, 0, &folio, SGP_WRITE);
 	if (err)
 		return err;
@@ -175,16 +175,16 @@ static int dir_fill(struct inode *inode, const struct preserve_tree_inode *in)
 	if (!in->dir)
 		return in->nlink == 2 ? 0 : -EUCLEAN;
 	/* There is one way to each directory. */
-	err = xa_insert(&sbinfo->lu_in->dirs, in->dir - 1, inode, GFP_KERNEL);
+	err = xa_insert(&sbinfo->lu_incoming->dirs, in->dir - 1, inode, GFP_KERNEL);
 	if (err)
 		return err == -EBUSY ? -EUCLEAN : err;
 	info->lu_pos = in->dir;
 	inode->i_op = &lazy_dir_iops;
 	inode->i_fop = &lazy_dir_fops;
-	atomic_long_inc(&sbinfo->lu_in->nr_dirs);
-	atomic_long_inc(&sbinfo->lu_in->refs);
+	atomic_long_inc(&sbinfo->lu_incoming->nr_dirs);
+	atomic_long_inc(&sbinfo->lu_incoming->refs);
 	/* Last: next_lazy() finds it from now on. */
-	xa_set_mark(&sbinfo->lu_in->dirs, in->dir - 1, DIR_LAZY);
+	xa_set_mark(&sbinfo->lu_incoming->dirs, in->dir - 1, DIR_LAZY);
 	return 0;
 }
 
@@ -226,12 +226,12 @@ static void inode_unmake(struct inode *inode)
 
 	if (info->lu_pos) {
 		if (S_ISDIR(inode->i_mode)) {
-			atomic_long_dec(&sbinfo->lu_in->nr_dirs);
-			xa_erase(&sbinfo->lu_in->dirs, info->lu_pos - 1);
+			atomic_long_dec(&sbinfo->lu_incoming->nr_dirs);
+			xa_erase(&sbinfo->lu_incoming->dirs, info->lu_pos - 1);
 		}
 		info->lu_pos = 0;
 		/* The directory that it would be in holds one, too. */
-		atomic_long_dec(&sbinfo->lu_in->refs);
+		atomic_long_dec(&sbinfo->lu_incoming->refs);
 	}
 	if (info->swapped)
 		shmem_recalc_inode(inode, 0, -(long)info->swapped);
@@ -268,7 +268,7 @@ static struct inode *inode_make(struct super_block *sb, u64 pos,
 
 static struct inode *link_make(struct super_block *sb, u64 no)
 {
-	struct shmem_lu_book *book = shmem_lu_in(sb);
+	struct shmem_lu_book *book = shmem_lu_incoming(sb);
 	struct preserve_tree_reader r;
 	struct preserve_tree_inode in;
 	struct shmem_lu_section sec;
@@ -309,7 +309,7 @@ static unsigned long link_names(struct shmem_lu_book *book, u64 no, int add)
 /* The inode of a link for one name more, with a reference. */
 static struct inode *link_get(struct super_block *sb, u64 no)
 {
-	struct shmem_lu_book *book = shmem_lu_in(sb);
+	struct shmem_lu_book *book = shmem_lu_incoming(sb);
 	struct inode *inode;
 
 	if (no >= book->ser.nr_links)
@@ -328,7 +328,7 @@ static struct inode *link_get(struct super_block *sb, u64 no)
 
 static void link_put(struct super_block *sb, u64 no, struct inode *inode)
 {
-	link_names(shmem_lu_in(sb), no, 1);
+	link_names(shmem_lu_incoming(sb), no, 1);
 	iput(inode);
 }
 
@@ -338,7 +338,7 @@ static void link_put(struct super_block *sb, u64 no, struct inode *inode)
  */
 static void link_named(struct super_block *sb, u64 no, struct inode *inode)
 {
-	struct shmem_lu_book *book = shmem_lu_in(sb);
+	struct shmem_lu_book *book = shmem_lu_incoming(sb);
 
 	if (link_names(book, no, 0) || xa_load(&book->links, no) != inode)
 		return;
@@ -349,13 +349,13 @@ static void link_named(struct super_block *sb, u64 no, struct inode *inode)
 /* A link has fewer names than it says. */
 static void link_correct(struct super_block *sb, u64 no, struct inode *inode)
 {
-	unsigned long left = link_names(shmem_lu_in(sb), no, 0);
+	unsigned long left = link_names(shmem_lu_incoming(sb), no, 0);
 
 	inode_lock_nested(inode, I_MUTEX_CHILD);
 	set_nlink(inode, inode->i_nlink - min(left, inode->i_nlink));
 	inode_unlock(inode);
 	pr_err_ratelimited("%s: inode %llu has %lu names less than it says\n",
-			   shmem_lu_in(sb)->ser.source, (u64)inode->i_ino, left);
+			   shmem_lu_incoming(sb)->ser.source, (u64)inode->i_ino, left);
 }
 
 /*
@@ -364,7 +364,7 @@ static void link_correct(struct super_block *sb, u64 no, struct inode *inode)
  */
 static void links_end(struct super_block *sb, bool made)
 {
-	struct shmem_lu_book *book = shmem_lu_in(sb);
+	struct shmem_lu_book *book = shmem_lu_incoming(sb);
 	struct shmem_lu_section sec;
 	struct inode *inode;
 	u64 no;
@@ -400,7 +400,7 @@ static void links_end(struct super_block *sb, bool made)
  */
 void shmem_lu_book_release(struct super_block *sb)
 {
-	struct shmem_lu_book *book = shmem_lu_in(sb);
+	struct shmem_lu_book *book = shmem_lu_incoming(sb);
 
 	if (atomic_long_dec_and_test(&book->refs))
 		shmem_lu_book_close(book);
@@ -409,7 +409,7 @@ void shmem_lu_book_release(struct super_block *sb)
 /* A directory has been made, or is gone: with the file system. */
 static void dir_put(struct super_block *sb, bool made)
 {
-	if (atomic_long_dec_and_test(&shmem_lu_in(sb)->nr_dirs))
+	if (atomic_long_dec_and_test(&shmem_lu_incoming(sb)->nr_dirs))
 		links_end(sb, made);
 	shmem_lu_book_release(sb);
 }
@@ -483,7 +483,7 @@ static bool links_ok(const struct preserve_tree_entry *entry)
 static void link_refuse(struct making *m, const struct preserve_tree_entry *entry)
 {
 	pr_err_ratelimited("%s: %.*s is refused: its inode is damaged\n",
-			   shmem_lu_in(m->dir->i_sb)->ser.source,
+			   shmem_lu_incoming(m->dir->i_sb)->ser.source,
 			   (int)entry->name_len, entry->name);
 }
 
@@ -547,7 +547,7 @@ static void entries_show(struct making *m)
 		twin = d_lookup(m->parent, &dentry->d_name);
 		if (twin) {
 			pr_err_ratelimited("%s: %pd is there twice: the second is refused\n",
-					   shmem_lu_in(m->dir->i_sb)->ser.source,
+					   shmem_lu_incoming(m->dir->i_sb)->ser.source,
 					   dentry);
 			dput(twin);
 			if (S_ISDIR(inode->i_mode))
@@ -574,7 +574,7 @@ static void dir_correct(struct making *m)
 	if (m->dir->i_nlink == 2ULL + m->nr_dirs)
 		return;
 	pr_err_ratelimited("%s: directory with inode %llu has %u directories, not as many as it says\n",
-			   shmem_lu_in(m->dir->i_sb)->ser.source, (u64)m->dir->i_ino,
+			   shmem_lu_incoming(m->dir->i_sb)->ser.source, (u64)m->dir->i_ino,
 			   m->nr_dirs);
 	set_nlink(m->dir, 2 + m->nr_dirs);
 }
@@ -587,7 +587,7 @@ static int dir_make(struct making *m, const struct shmem_lu_section *sec)
 	int err = 0;
 	u32 i;
 
-	shmem_lu_section_reader(shmem_lu_in(m->dir->i_sb), sec, &r);
+	shmem_lu_section_reader(shmem_lu_incoming(m->dir->i_sb), sec, &r);
 	for (i = 0; !err && i < sec->head.nr; i++) {
 		err = entry_make(m, sec, &r);
 		if (fatal_signal_pending(current))
@@ -622,7 +622,7 @@ static bool dir_refused(struct shmem_lu_book *book, u64 no)
 /* It does not get better: one message, and it is not read again. */
 static void dir_refuse(struct inode *dir)
 {
-	struct shmem_lu_book *book = shmem_lu_in(dir->i_sb);
+	struct shmem_lu_book *book = shmem_lu_incoming(dir->i_sb);
 	u64 no = SHMEM_I(dir)->lu_pos - 1;
 
 	if (dir_refused(book, no))
@@ -635,7 +635,7 @@ static void dir_refuse(struct inode *dir)
 /* Context: the book's lock held. */
 static int dir_load(struct inode *dir)
 {
-	struct shmem_lu_book *book = shmem_lu_in(dir->i_sb);
+	struct shmem_lu_book *book = shmem_lu_incoming(dir->i_sb);
 	struct shmem_lu_section sec;
 	struct making *m;
 	int err;
@@ -697,7 +697,7 @@ static int dir_load_as_kernel(struct inode *dir)
 int shmem_lu_dir_load(struct inode *dir)
 {
 	struct shmem_inode_info *info = SHMEM_I(dir);
-	struct shmem_lu_book *book = shmem_lu_in(dir->i_sb);
+	struct shmem_lu_book *book = shmem_lu_incoming(dir->i_sb);
 	bool made = false;
 	int err = 0;
 
@@ -757,14 +757,14 @@ static void lazy_init(struct inode *dir)
 
 /**
  * shmem_lu_root_load - Give a new file system the root of its book.
- * @sb: The file system; lu_in is set.
+ * @sb: The file system; lu_incoming is set.
  *
  * Context: Process context, nobody else knows it.
  * Return: 0, or a negative errno.
  */
 int shmem_lu_root_load(struct super_block *sb)
 {
-	struct shmem_lu_book *book = shmem_lu_in(sb);
+	struct shmem_lu_book *book = shmem_lu_incoming(sb);
 	struct inode *root = d_inode(sb->s_root);
 	struct preserve_tree_reader r;
 	struct preserve_tree_inode in;
@@ -837,7 +837,7 @@ static long tree_load_pass(struct shmem_lu_book *book)
  */
 int shmem_lu_tree_load(struct super_block *sb)
 {
-	struct shmem_lu_book *book = shmem_lu_in(sb);
+	struct shmem_lu_book *book = shmem_lu_incoming(sb);
 	long made = 0;
 
 	/* Directories come with higher numbers than that which they are in: mostly one. */
@@ -858,7 +858,7 @@ int shmem_lu_tree_load(struct super_block *sb)
  */
 int shmem_lu_load_handles(struct super_block *sb)
 {
-	struct shmem_lu_book *book = shmem_lu_in(sb);
+	struct shmem_lu_book *book = shmem_lu_incoming(sb);
 
 	if (!book || !(book->ser.flags & PRESERVE_TREE_HANDLES) ||
 	    !atomic_long_read(&book->nr_dirs))
@@ -900,7 +900,7 @@ static void dir_release(struct shmem_lu_book *book, u64 no, struct xarray *below
  */
 void shmem_lu_dir_forget(struct inode *dir)
 {
-	struct shmem_lu_book *book = shmem_lu_in(dir->i_sb);
+	struct shmem_lu_book *book = shmem_lu_incoming(dir->i_sb);
 	u64 own = SHMEM_I(dir)->lu_pos - 1;
 	struct xarray below;
 	unsigned long no;

@@ -177,7 +177,7 @@ static int super_fill(struct super_block *sb, struct shmem_lu_book *book)
 	struct shmem_sb_info *sbinfo = sb->s_fs_info;
 	int err;
 
-	sbinfo->lu_in = book;
+	sbinfo->lu_incoming = book;
 	sbinfo->lu_handles = book->ser.flags & PRESERVE_TREE_HANDLES;
 	err = limits_charge(sb, &book->ser);
 	err = err ?: shmem_lu_root_load(sb);

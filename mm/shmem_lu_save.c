@@ -179,7 +179,7 @@ static void run_pass_on(struct saving *s, struct inode *inode,
 {
 	if (!preserve_untaken(run->pfn, run->nr)) {
 		pr_err_ratelimited("%s: data of inode %llu is damaged and not handed on\n",
-				   shmem_lu_in(s->sb)->ser.source,
+				   shmem_lu_incoming(s->sb)->ser.source,
 				   (u64)inode->i_ino);
 		run->pfn = NO_FRAME;
 		run->order = 0;
@@ -246,7 +246,7 @@ static int file_runs(struct saving *s, struct inode *inode,
 	xa_unlock_irq(&inode->i_mapping->i_pages);
 	/* Pairs with the release in data_done(). */
 	if (smp_load_acquire(&info->lu_pos)) {
-		guard(mutex)(&shmem_lu_in(s->sb)->lock);
+		guard(mutex)(&shmem_lu_incoming(s->sb)->lock);
 		if (info->lu_pos)
 			return runs_of_book(s, inode, in);
 	}
@@ -739,7 +739,7 @@ void shmem_lu_book_update(struct super_block *sb, struct vfsmount *mnt,
 
 /**
  * shmem_lu_book_write - Freeze a tmpfs and write its book.
- * @sb:   The file system; lu_out is set, and all that was changing it has ended.
+ * @sb:   The file system; lu_outgoing is set, and all that was changing it has ended.
  * @mnt:  The mount that it is preserved by.
  * @book: The book: its file is empty, owned by the caller.
  *
@@ -769,7 +769,7 @@ int shmem_lu_book_write(struct super_block *sb, struct vfsmount *mnt,
 	lru_add_drain_all();
 	/* Making the last directory may correct the links' numbers of names. */
 	err = shmem_lu_tree_load(sb);
-	s->damaged = shmem_lu_in(sb) && atomic_long_read(&shmem_lu_in(sb)->nr_dirs);
+	s->damaged = shmem_lu_incoming(sb) && atomic_long_read(&shmem_lu_incoming(sb)->nr_dirs);
 	err = err ?: root_save(s);
 	err = err ?: dirs_save(s);
 	err = err ?: links_check(s);

@@ -68,7 +68,7 @@ bool shmem_lu_may_change(const struct inode *inode)
 {
 	const struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
 
-	return likely(!READ_ONCE(sbinfo->lu_out)) || !inode->i_nlink;
+	return likely(!READ_ONCE(sbinfo->lu_outgoing)) || !inode->i_nlink;
 }
 
 /**
@@ -176,7 +176,7 @@ int shmem_lu_set_acl(struct mnt_idmap *idmap, struct dentry *dentry,
  */
 void shmem_lu_put_super(struct shmem_sb_info *sbinfo)
 {
-	struct shmem_lu_book *book = sbinfo->lu_in;
+	struct shmem_lu_book *book = sbinfo->lu_incoming;
 
 	if (book && book->making)
 		complete(&book->gone);
@@ -267,7 +267,7 @@ static int inode_release(struct inode *inode)
 	return 0;
 }
 
-/* What changes the names in a directory holds its lock from its look at lu_out on. */
+/* What changes the names in a directory holds its lock from its look at lu_outgoing on. */
 static int dir_wait(struct inode *inode)
 {
 	int err = down_write_killable(&inode->i_rwsem);
@@ -304,11 +304,11 @@ static int changes_refuse(struct super_block *sb, struct shmem_lu_book *book)
 {
 	struct shmem_sb_info *sbinfo = sb->s_fs_info;
 
-	if (sbinfo->lu_out)
+	if (sbinfo->lu_outgoing)
 		return -EBUSY;
 	if (shmem_lu_quotas_off(sb))
 		return -EOPNOTSUPP;
-	WRITE_ONCE(sbinfo->lu_out, book);
+	WRITE_ONCE(sbinfo->lu_outgoing, book);
 	shmem_lu_quotas_freeze(sb, true);
 	return 0;
 }
@@ -319,7 +319,7 @@ static void changes_allow(struct super_block *sb)
 
 	guard(rwsem_write)(&sb->s_umount);
 	/* Before the thaw: what makes data meanwhile seals it no more. */
-	WRITE_ONCE(sbinfo->lu_out, NULL);
+	WRITE_ONCE(sbinfo->lu_outgoing, NULL);
 	shmem_lu_quotas_freeze(sb, false);
 }
 
@@ -331,7 +331,7 @@ static void tree_thaw(struct super_block *sb)
 
 /*
  * From now on the tree stands still. Remounting and quotactl(2) hold s_umount from their
- * look at lu_out, or at the operations, to the end.
+ * look at lu_outgoing, or at the operations, to the end.
  */
 static int tree_freeze_changes(struct super_block *sb, struct shmem_lu_book *book)
 {

@@ -11,11 +11,11 @@
  *	shmem_lu_data.c   giving a file of a tree its memory
  *	shmem_lu_mount.c  the file system and its options
  *
- * A tmpfs has two books at most. lu_in is what the last kernel has handed over; it
- * stays until all of it has been made or is gone. lu_out is what the next kernel is
+ * A tmpfs has two books at most. lu_incoming is what the last kernel has handed over; it
+ * stays until all of it has been made or is gone. lu_outgoing is what the next kernel is
  * to have, from preserve to unpreserve.
  *
- * What is left in lu_in hangs on the inodes: lu_pos of a directory that nobody has
+ * What is left in lu_incoming hangs on the inodes: lu_pos of a directory that nobody has
  * looked into is its number plus one, that of a file whose data nobody has touched is
  * where its inode stands in the book. 0: nothing is left.
  *
@@ -45,22 +45,22 @@ struct vfsmount;
  * @file:    The book's own file. Owned.
  * @ser:     Its beginning, checked.
  * @lock:    Covers the making of what is in it.
- * @dirs:    Of lu_in, by number, for each directory that has an inode: that inode, while
+ * @dirs:    Of lu_incoming, by number, for each directory that has an inode: that inode, while
  *           its entries are to be made (no reference: the directory's eviction takes it
  *           out, under the array's lock); a value that says whether it is refused, after
  *           that. There is one way to each. Under @lock, like the next two.
- * @links:   Of lu_in, by number: the inode of a link, with a reference, while some of
+ * @links:   Of lu_incoming, by number: the inode of a link, with a reference, while some of
  *           its names may come; a value entry when none can.
- * @names:   Of lu_in, by number of the link: how many names are to come, a value.
- * @nr_dirs: Of lu_in: directories that nobody has looked into. When there are none
+ * @names:   Of lu_incoming, by number of the link: how many names are to come, a value.
+ * @nr_dirs: Of lu_incoming: directories that nobody has looked into. When there are none
  *           no name is to come any more.
- * @refs:    Of lu_in: those and the files without their data. With the last one the
+ * @refs:    Of lu_incoming: those and the files without their data. With the last one the
  *           file goes.
- * @making:  Of lu_in: the file system is not done. If it goes away, what goes with it
+ * @making:  Of lu_incoming: the file system is not done. If it goes away, what goes with it
  *           keeps its memory, and the book belongs to its maker.
  * @gone:    Completed when it has gone away then.
  *
- * What is left of lu_in goes with the file system: somebody may wait for @lock.
+ * What is left of lu_incoming goes with the file system: somebody may wait for @lock.
  */
 struct shmem_lu_book {
 	struct file *file;
@@ -173,9 +173,9 @@ struct file *shmem_lu_mount_open(struct vfsmount *mnt);
 int shmem_lu_tree_retrieve(struct liveupdate_file_op_args *args);
 void shmem_lu_tree_finish(struct liveupdate_file_op_args *args);
 
-static inline struct shmem_lu_book *shmem_lu_in(const struct super_block *sb)
+static inline struct shmem_lu_book *shmem_lu_incoming(const struct super_block *sb)
 {
-	return ((struct shmem_sb_info *)sb->s_fs_info)->lu_in;
+	return ((struct shmem_sb_info *)sb->s_fs_info)->lu_incoming;
 }
 
 #endif /* _MM_SHMEM_LU_TREE_H */
