@@ -119,7 +119,7 @@ static u64 show_preserved(int nid)
 	return pages_to_bytes(stat_of(nid).nr_claimed);
 }
 
-static u64 show_unclaimed(int nid)
+static u64 show_incoming(int nid)
 {
 	return pages_to_bytes(preserve_nr_untaken());
 }
@@ -288,7 +288,7 @@ static struct preserve_attr preserve_attrs[] = {
 	PRESERVE_RO(largest_free, 0400),
 	PRESERVE_RO(poisoned, 0444),
 	PRESERVE_RO(preserved, 0444),
-	PRESERVE_RO(unclaimed, 0444),
+	PRESERVE_RO(incoming, 0444),
 	PRESERVE_RO(unrestored, 0444),
 	PRESERVE_RO(files, 0444),
 	PRESERVE_RO(retrieved, 0444),

@@ -140,13 +140,13 @@ static void after(void)
 	check(preserve_session_get_fd(session, TOKEN_BAD) == -EBADMSG,
 	      "the other file is refused");
 	stage_session_finish(session);
-	check(pool_counter("unclaimed") == PAGE, "its record is set aside, and no more: %lld",
-	      (long long)pool_counter("unclaimed"));
+	check(pool_counter("incoming") == PAGE, "its record is set aside, and no more: %lld",
+	      (long long)pool_counter("incoming"));
 }
 
 static void afterwards(void)
 {
-	check(!pool_counter("unclaimed") && !pool_counter("used"), "nothing is left behind");
+	check(!pool_counter("incoming") && !pool_counter("used"), "nothing is left behind");
 }
 
 static const stage_fn stages[] = { before, after, afterwards };

@@ -276,7 +276,7 @@ static void retrieve_all(int *fds, struct state *state)
 	check(meminfo_bytes("ShmemHugePages") == (__s64)huge_bytes(),
 	      "huge folios are huge");
 	stage_session_finish(session);
-	check(!pool_counter("unclaimed"), "nothing is left behind");
+	check(!pool_counter("incoming"), "nothing is left behind");
 }
 
 static void go_on(void)

@@ -117,7 +117,7 @@ static void after(void)
 	check(!pattern_check(name, 1, 0, KIB(4)), "content");
 	check(!pattern_check(holes, 2, 0, HOLES_SIZE), "content of the holes");
 	check(!pattern_check(split, 3, 0, SPLIT_SIZE), "content of the split");
-	check(!pool_counter("unclaimed"), "nothing else was handed over");
+	check(!pool_counter("incoming"), "nothing else was handed over");
 	stage_session_finish(session);
 }
 

@@ -171,7 +171,7 @@ static void after(void)
 	check(other >= 0 && !pattern_check(other, 1, 0, SIZE), "so does the other");
 	check(written >= 0 && writer_left(written, SMALL), "and the written one");
 	stage_session_finish(session);
-	check(!pool_counter("unclaimed"), "nothing is left behind");
+	check(!pool_counter("incoming"), "nothing is left behind");
 }
 
 static const stage_fn stages[] = { before, after };

@@ -48,7 +48,7 @@ static void ours_again(void)
 	int fd = preserve_memfd_create("again", MFD_CLOEXEC);
 
 	check(pool_counter("size") == (__s64)MIB(64), "a pool of its own");
-	check(!pool_counter("unclaimed"), "nothing was handed over");
+	check(!pool_counter("incoming"), "nothing was handed over");
 	require(fd >= 0, "memfd_create: %d", fd);
 	check(!pattern_write(fd, 2, 0, FILE_SIZE) &&
 	      !pattern_check(fd, 2, 0, FILE_SIZE), "it works");

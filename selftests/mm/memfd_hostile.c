@@ -290,16 +290,16 @@ static void after(void)
 	}
 	check(pool_counter("refused") == refused, "%lld records are refused",
 	      (long long)pool_counter("refused"));
-	check(pool_counter("unclaimed") >= refused * (__s64)FILE_SIZE / 2,
+	check(pool_counter("incoming") >= refused * (__s64)FILE_SIZE / 2,
 	      "their memory is set aside: %lld bytes",
-	      (long long)pool_counter("unclaimed"));
+	      (long long)pool_counter("incoming"));
 	stage_session_finish(session);
 	close(session);
 }
 
 static void afterwards(void)
 {
-	check(pool_counter("unclaimed") == 0, "nothing is set aside");
+	check(pool_counter("incoming") == 0, "nothing is set aside");
 	check(pool_counter("used") <= (__s64)KIB(64), "nothing is leaked: %lld",
 	      (long long)pool_counter("used"));
 }

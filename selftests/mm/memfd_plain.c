@@ -359,7 +359,7 @@ static void after(void)
 	check(writer_left(fds[KIND_WRITTEN], MIB(1)),
 	      "written: as its writer left it");
 	stage_session_finish(session);
-	check(!pool_counter("unclaimed"), "nothing is left behind");
+	check(!pool_counter("incoming"), "nothing is left behind");
 	check(!pattern_write(fds[KIND_FULL], 99, 0, MIB(4)) &&
 	      !pattern_check(fds[KIND_FULL], 99, 0, MIB(4)),
 	      "full: can be written and grows");

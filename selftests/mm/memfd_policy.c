@@ -431,7 +431,7 @@ static void after(void)
 			check_policy(fd, 0, &kinds[1], false);
 	}
 	stage_session_finish(session);
-	check(!pool_counter("unclaimed"), "nothing is left behind");
+	check(!pool_counter("incoming"), "nothing is left behind");
 }
 
 static const stage_fn stages[] = { before, after };

@@ -76,7 +76,7 @@ static void after(void)
 	int wanted = stage_session_retrieve(WANTED);
 	int unwanted = stage_session_retrieve(UNWANTED);
 	int device = preserve_device_open();
-	__s64 unclaimed, was = 0;
+	__s64 incoming, was = 0;
 	int state;
 
 	require(device >= 0, "open the device");
@@ -95,20 +95,20 @@ static void after(void)
 	close(state);
 	retrieve_twice(wanted);
 
-	unclaimed = pool_counter("unclaimed");
-	check(unclaimed >= (__s64)(3 * SIZE), "three files are unclaimed: %lld",
-	      (long long)unclaimed);
+	incoming = pool_counter("incoming");
+	check(incoming >= (__s64)(3 * SIZE), "three files are incoming: %lld",
+	      (long long)incoming);
 	stage_session_finish(unwanted);
-	check(pool_counter("unclaimed") <= unclaimed - (__s64)SIZE,
+	check(pool_counter("incoming") <= incoming - (__s64)SIZE,
 	      "a session that finishes gives its files back");
 	stage_session_finish(wanted);
-	check(pool_counter("unclaimed") <= unclaimed - 2 * (__s64)SIZE,
+	check(pool_counter("incoming") <= incoming - 2 * (__s64)SIZE,
 	      "a file that nobody got is given back");
 
 	/* Closing is finishing. */
 	close(preserve_session_retrieve(device, UNOPENED));
-	check(!pool_counter("unclaimed"), "nothing is left behind: %lld",
-	      (long long)pool_counter("unclaimed"));
+	check(!pool_counter("incoming"), "nothing is left behind: %lld",
+	      (long long)pool_counter("incoming"));
 	check(pool_counter("used") == was,
 	      "the pool has all pages back: %lld, was %lld",
 	      (long long)pool_counter("used"), (long long)was);

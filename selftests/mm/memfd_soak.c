@@ -235,7 +235,7 @@ static void round_run(void)
 	preserve_living(incoming, session, round);
 	require(!preserve_session_add_fd(session, state, TOKEN_STATE),
 		"preserve the state");
-	check(plain || !pool_counter("unclaimed"), "nothing is left behind");
+	check(plain || !pool_counter("incoming"), "nothing is left behind");
 }
 
 int main(int argc, char **argv)

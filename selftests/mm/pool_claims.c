@@ -127,7 +127,7 @@ static void after(void)
 	close(fd);
 	check(pool_counter("used") == (__s64)PAGE, "it alone is not free: %lld",
 	      (long long)pool_counter("used"));
-	check(pool_counter("unclaimed") == 0, "nothing is left behind");
+	check(pool_counter("incoming") == 0, "nothing is left behind");
 }
 
 static const stage_fn stages[] = { before, after };

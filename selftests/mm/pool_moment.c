@@ -181,8 +181,8 @@ static void check_files(unsigned int round)
 	stage_session_finish(session);
 	unrest_drop();
 	check(!pool_counter("refused"), "no record is refused");
-	check(!pool_counter("unclaimed"), "nothing is left behind: %lld",
-	      (long long)pool_counter("unclaimed"));
+	check(!pool_counter("incoming"), "nothing is left behind: %lld",
+	      (long long)pool_counter("incoming"));
 	check(!pool_counter("preserved"), "nothing is preserved: %lld",
 	      (long long)pool_counter("preserved"));
 	used = used_at_rest();

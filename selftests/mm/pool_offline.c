@@ -209,7 +209,7 @@ static void after(void)
 	require(fd >= 0, "retrieve: %d", fd);
 	check(!pattern_check(fd, 1, 0, SIZE), "content");
 	stage_session_finish(session);
-	check(!pool_counter("unclaimed"), "nothing is left behind");
+	check(!pool_counter("incoming"), "nothing is left behind");
 	/* The file map may be in the same memory: that cannot move. */
 	has_to_move = false;
 	take_all(fd, "retrieved");

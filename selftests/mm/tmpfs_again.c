@@ -481,7 +481,7 @@ static void holder_dies(void)
 static void finished_all_the_same(void)
 {
 	int session = stage_session_retrieve("over"), status;
-	__s64 kept = pool_counter("unclaimed");
+	__s64 kept = pool_counter("incoming");
 	pid_t pid;
 
 	fflush(stdout);
@@ -494,8 +494,8 @@ static void finished_all_the_same(void)
 	}
 	require(waitpid(pid, &status, 0) == pid, "a child");
 	check(!status, "a task without memory can finish: %#x", status);
-	check(pool_counter("unclaimed") < kept, "finishing gives its memory back: %lld, %lld",
-	      (long long)kept, (long long)pool_counter("unclaimed"));
+	check(pool_counter("incoming") < kept, "finishing gives its memory back: %lld, %lld",
+	      (long long)kept, (long long)pool_counter("incoming"));
 	close(session);
 }
 
@@ -521,9 +521,9 @@ static void after(void)
 	close(session);
 	for (unsigned int i = 0; i < STAGE_COUNT(dirs); i++)
 		require(!umount(dirs[i]), "unmount %s", dirs[i]);
-	check(!pool_counter("unclaimed") && pool_counter("used") <= (__s64)KIB(64),
+	check(!pool_counter("incoming") && pool_counter("used") <= (__s64)KIB(64),
 	      "nothing is set aside or leaked: %lld, %lld",
-	      (long long)pool_counter("unclaimed"), (long long)pool_counter("used"));
+	      (long long)pool_counter("incoming"), (long long)pool_counter("used"));
 }
 
 static const stage_fn stages[] = { before, after };

@@ -398,8 +398,8 @@ static void after(void)
 		snprintf(dir, sizeof(dir), "/tree%u", i);
 		require(!umount(dir), "unmount %s", dir);
 	}
-	check(!pool_counter("unclaimed"), "nothing is set aside: %lld",
-	      (long long)pool_counter("unclaimed"));
+	check(!pool_counter("incoming"), "nothing is set aside: %lld",
+	      (long long)pool_counter("incoming"));
 	check(pool_counter("used") <= (__s64)KIB(64),
 	      "no page is leaked: %lld bytes used",
 	      (long long)pool_counter("used"));

@@ -644,8 +644,8 @@ static void after(void)
 static void afterwards(void)
 {
 	damaged_look();
-	check(!pool_counter("unclaimed"), "nothing is set aside: %lld",
-	      (long long)pool_counter("unclaimed"));
+	check(!pool_counter("incoming"), "nothing is set aside: %lld",
+	      (long long)pool_counter("incoming"));
 	check(pool_counter("used") <= (__s64)KIB(64), "nothing is leaked: %lld",
 	      (long long)pool_counter("used"));
 }

@@ -370,13 +370,13 @@ static void touch_in_memcg(void)
 
 static void unretrieved(int session)
 {
-	__s64 used = pool_counter("used"), aside = pool_counter("unclaimed");
+	__s64 used = pool_counter("used"), aside = pool_counter("incoming");
 
 	stage_session_finish(session);
 	used -= pool_counter("used");
 	check(used >= (__s64)TREE_SIZE, "what nobody retrieves is freed: %lld",
 	      (long long)used);
-	aside -= pool_counter("unclaimed");
+	aside -= pool_counter("incoming");
 	check(aside >= (__s64)TREE_SIZE, "and not set aside: %lld",
 	      (long long)aside);
 }
@@ -425,7 +425,7 @@ static void afterwards(void)
 	check(!check_file("/memcg/large", 9, LARGE_SIZE), "and what was large");
 	leave(HALF, TREE_SIZE, "a tree half looked at");
 	leave(MEMCG, TREE_SIZE + LARGE_SIZE, "another");
-	check(!pool_counter("unclaimed"), "nothing is set aside");
+	check(!pool_counter("incoming"), "nothing is set aside");
 	check(pool_counter("used") <= (__s64)KIB(64), "nothing is leaked: %lld",
 	      (long long)pool_counter("used"));
 }
