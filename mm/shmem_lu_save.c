@@ -165,7 +165,7 @@ static int runs_of_file(struct saving *s, struct address_space *mapping,
 
 	if (pf && preserve_file_keeps_map(pf))
 		err = preserve_file_freeze_map(pf);
-	return err ?: preserve_for_each_run(mapping, run_note, &note);
+	return err ?: preserve_run_for_each(mapping, run_note, &note);
 }
 
 /*

@@ -42,6 +42,9 @@ struct preserve_file_ops {
 	void (*restored)(struct address_space *mapping);
 };
 
+/* See preserve_run_for_each(). */
+typedef int preserve_run_fn(void *ctx, const struct prmap_run *run);
+
 /* More pages than this are worth a map, and with it a struct preserve_file. */
 #define PRESERVE_SMALL_PAGES	16
 
@@ -157,8 +160,7 @@ unsigned long preserve_goal(struct address_space *mapping, pgoff_t index);
 void preserve_show_fdinfo(struct seq_file *m, struct address_space *mapping);
 void preserve_file_report_poisoned(struct preserve_file *pf, const char *name);
 void preserve_run_report_poisoned(const struct prmap_run *run, const char *name);
-int preserve_for_each_run(struct address_space *mapping,
-			  int (*fn)(void *ctx, const struct prmap_run *run),
+int preserve_run_for_each(struct address_space *mapping, preserve_run_fn *fn,
 			  void *ctx);
 
 /* Memory that comes into the pool for a while, or for good. */

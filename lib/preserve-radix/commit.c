@@ -27,7 +27,7 @@ static bool page_commit(void *page, u32 level, bool bitmap, u64 *sum, u32 *nr)
 		if (!entry->dirty)
 			continue;
 		if (!page_commit(phys_to_virt(entry->child), level - 1,
-			       entry->type == PRMAP_BITMAP, &entry->sum, nr))
+				 entry->type == PRMAP_BITMAP, &entry->sum, nr))
 			return false;
 		entry->dirty = 0;
 	}

@@ -235,7 +235,7 @@ static int range_move(struct preserve_file *pf, pgoff_t index,
 		/* No folio is cut in two. */
 		part = min(end, round_up(index + 1, STEP)) - index;
 		err = preserve_file_restore_range(pf, index, index + part,
-						   GFP_KERNEL | __GFP_NOWARN |
+						  GFP_KERNEL | __GFP_NOWARN |
 						   __GFP_RETRY_MAYFAIL);
 		err = err ?: step_move(pf, index, part, pfn);
 		pfn += pfn ? part : 0;

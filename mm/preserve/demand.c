@@ -76,22 +76,6 @@ static struct preserve_restore *restore_new(u64 nr_pages)
 }
 
 /**
- * preserve_file_incomplete - Has the file memory that no folio stands for yet?
- * @pf: The file.
- *
- * Context: Any. It only becomes complete, never incomplete.
- * Return: True if it has.
- */
-bool preserve_file_incomplete(const struct preserve_file *pf)
-{
-	/*
-	 * Pairs with preserve_file_restored(): a reader of 0 sees every folio that came;
-	 * and with preserve_demand_begin(): any other sees @restore.
-	 */
-	return smp_load_acquire(&pf->nr_unrestored);
-}
-
-/**
  * preserve_file_has_crossed - Is, or was, the file one with unrestored memory?
  * @pf: The file.
  *
@@ -439,7 +423,7 @@ static int restore_range(struct preserve_file *pf, u64 index, u64 end,
  * Return: 0, -ENOMEM, or -EINTR.
  */
 int preserve_file_restore_range(struct preserve_file *pf, pgoff_t index,
-				 pgoff_t end, gfp_t gfp)
+				pgoff_t end, gfp_t gfp)
 {
 	struct mem_cgroup *old;
 	int err;

@@ -221,7 +221,7 @@ s64 preserve_file_restore_run(struct preserve_file *pf,
 void preserve_file_end(struct preserve_file *pf);
 void preserve_file_end_if_complete(struct preserve_file *pf);
 int preserve_file_restore_range(struct preserve_file *pf, pgoff_t index,
-				 pgoff_t end, gfp_t gfp);
+				pgoff_t end, gfp_t gfp);
 
 /* background.c */
 extern unsigned long preserve_restore_pace;

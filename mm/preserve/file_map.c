@@ -45,6 +45,22 @@
 /* In page->private of a page of a map that is claimed. */
 #define MAP_CLAIMED	0x4d43UL
 
+/**
+ * preserve_file_incomplete - Has the file memory that no folio stands for yet?
+ * @pf: The file.
+ *
+ * Context: Any. It only becomes complete, never incomplete.
+ * Return: True if it has.
+ */
+bool preserve_file_incomplete(const struct preserve_file *pf)
+{
+	/*
+	 * Pairs with preserve_file_restored(): a reader of 0 sees every folio that came;
+	 * and with preserve_demand_begin(): any other sees @restore.
+	 */
+	return smp_load_acquire(&pf->nr_unrestored);
+}
+
 static unsigned long page_pfn(void *page)
 {
 	return PHYS_PFN(virt_to_phys(page));
@@ -593,9 +609,7 @@ int preserve_file_map_rebuild(struct preserve_file *pf)
 }
 
 /* From the map. Context: it stays as it is. */
-static int map_for_each_run(struct preserve_file *pf,
-			    int (*fn)(void *ctx, const struct prmap_run *run),
-			    void *ctx)
+static int map_run_for_each(struct preserve_file *pf, preserve_run_fn *fn, void *ctx)
 {
 	struct prmap_run runs[COPY_RUNS];
 	int i, nr, err = 0;
@@ -637,8 +651,7 @@ static int cache_next(struct address_space *mapping, pgoff_t *index,
 }
 
 /* From the page cache. Context: it stays as it is. Neighbours are given as one. */
-static int cache_for_each_run(struct address_space *mapping,
-			      int (*fn)(void *ctx, const struct prmap_run *run),
+static int cache_run_for_each(struct address_space *mapping, preserve_run_fn *fn,
 			      void *ctx)
 {
 	struct prmap_run last = {}, run;
@@ -661,7 +674,7 @@ static int cache_for_each_run(struct address_space *mapping,
 }
 
 /**
- * preserve_for_each_run - Go through a file's memory.
+ * preserve_run_for_each - Go through a file's memory.
  * @mapping: The file's. Its memory is the pool's, and none comes or goes meanwhile.
  * @fn:      Called for each run, in order, until it returns an error; may sleep.
  * @ctx:     For @fn.
@@ -671,14 +684,13 @@ static int cache_for_each_run(struct address_space *mapping,
  * Context: Process context.
  * Return: 0; -EBUSY if a page is not in the pool; or the error of @fn.
  */
-int preserve_for_each_run(struct address_space *mapping,
-			  int (*fn)(void *ctx, const struct prmap_run *run),
+int preserve_run_for_each(struct address_space *mapping, preserve_run_fn *fn,
 			  void *ctx)
 {
 	struct preserve_file *pf = preserve_file_of(mapping);
 
 	return pf && preserve_file_is_frozen(pf) ?
-	       map_for_each_run(pf, fn, ctx) : cache_for_each_run(mapping, fn, ctx);
+	       map_run_for_each(pf, fn, ctx) : cache_run_for_each(mapping, fn, ctx);
 }
 
 /* Is the map claimed and up to date? If so it stays as it is when this is @final. */

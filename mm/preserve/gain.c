@@ -89,7 +89,7 @@ static unsigned long lent_take(struct preserve_taking *t,
  * @patience is how many runs of blocks may turn out to be busy before it gives up.
  */
 static unsigned long recall_lent_from(int nid, unsigned long nr_blocks,
-				       unsigned int patience, unsigned long *from)
+				      unsigned int patience, unsigned long *from)
 {
 	struct preserve_taking t = { .nid = nid, .from = *from };
 	unsigned long done;
@@ -113,7 +113,7 @@ static unsigned long recall_lent_from(int nid, unsigned long nr_blocks,
  * Return: How many came back.
  */
 unsigned long preserve_pool_recall_lent(int nid, unsigned long nr_blocks,
-					 unsigned int patience)
+					unsigned int patience)
 {
 	unsigned long from = 0;
 
@@ -304,7 +304,7 @@ static bool search_on(int nid, unsigned long nr, bool *got)
 
 	*got = preserve_pool_gain(nid, nr) ||
 	       recall_lent_from(nid, nr, SEARCH_PATIENCE,
-				 &node->sweep);
+				&node->sweep);
 	if (*got || node->sweep)
 		return *got;
 	nr = min(nr, preserve_pool_room());

@@ -248,7 +248,7 @@ static bool taking_over(const struct preserve_taking *t)
  * have been accepted.
  */
 static unsigned long run_recall(struct preserve_taking *t, unsigned long pfn,
-				 unsigned long nr)
+				unsigned long nr)
 {
 	unsigned long half = nr / 2;
 	int err;

@@ -96,10 +96,10 @@ unsigned long preserve_next_poisoned(unsigned long pfn, unsigned long end)
 		if (!block)
 			return end;
 		stop = min(end, block->pfn + pageblock_nr_pages);
-		bad = READ_ONCE(block->poisoned);
-		if (!bad)
+		poisoned = READ_ONCE(block->poisoned);
+		if (!poisoned)
 			continue;
-		bit = find_next_bit(bad, stop - block->pfn, pfn - block->pfn);
+		bit = find_next_bit(poisoned, stop - block->pfn, pfn - block->pfn);
 		if (block->pfn + bit < stop)
 			return block->pfn + bit;
 	}

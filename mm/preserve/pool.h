@@ -409,7 +409,7 @@ unsigned long preserve_evacuate_some(int nid, unsigned long nr_blocks);
 
 /* gain.c */
 unsigned long preserve_pool_recall_lent(int nid, unsigned long nr_blocks,
-					 unsigned int patience);
+					unsigned int patience);
 unsigned long preserve_pool_drop_lent(int nid, unsigned long nr_blocks);
 unsigned long preserve_pool_evacuate(int nid, unsigned long nr_blocks);
 bool preserve_pool_gain(int nid, unsigned long nr);

@@ -595,7 +595,7 @@ static u64 section_sum(const struct preserve_section_ser *sec,
  * @offset: Where it will be in the book.
  */
 void preserve_section_commit(struct preserve_section_ser *sec, const void *bytes,
-			   u64 offset)
+			     u64 offset)
 {
 	sec->magic = PRESERVE_SECTION_MAGIC;
 	sec->csum = section_sum(sec, bytes, offset);

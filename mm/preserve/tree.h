@@ -176,7 +176,7 @@ void preserve_tree_commit(struct preserve_tree_ser *tree);
 int preserve_tree_check(const struct preserve_tree_ser *tree, u64 size,
 			const char **reason);
 void preserve_section_commit(struct preserve_section_ser *sec, const void *bytes,
-			   u64 offset);
+			     u64 offset);
 bool preserve_section_ok(const struct preserve_section_ser *sec,
 			 const void *bytes, u64 offset);
 
