@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 TOP = Path(__file__).resolve().parent.parent
-PLACES = ("scripts", "bench")
+PLACES = ("scripts", "bench", "bench/native")
 # A compiler, and unit tests.
 OTHERS = {"cc", "test_hooks.py", "test_help.py"}
 

@@ -65,14 +65,14 @@ $(OUT)/fuzz: $(DEP) $(MAP)tests/fuzz_open.c
 		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
 		$(SRC) $(MAP)tests/fuzz_open.c -lxxhash -o $@
 
-$(OUT)/map_bench: $(DEP) $(TOP)/bench/map_bench.c
+$(OUT)/map_bench: $(DEP) $(TOP)/bench/native/map_bench.c
 	@mkdir -p $(OUT)
-	$(CC) $(FLAGS) $(SRC) $(TOP)/bench/map_bench.c -lxxhash -lroaring -lm -o $@
+	$(CC) $(FLAGS) $(SRC) $(TOP)/bench/native/map_bench.c -lxxhash -lroaring -lm -o $@
 
-$(OUT)/kho_bench: $(KHO) $(TOP)/bench/kho_radix_shim.c \
-		  $(TOP)/bench/kho_radix_extract
+$(OUT)/kho_bench: $(KHO) $(TOP)/bench/native/kho_radix_shim.c \
+		  $(TOP)/bench/native/kho_radix_extract
 	@mkdir -p $(OUT)
-	$(TOP)/bench/kho_radix_extract $(LINUX_SRC) $(OUT)/kho_radix.inc
-	$(CC) -std=gnu11 -g -O2 -I$(OUT) $(TOP)/bench/kho_radix_shim.c -o $@
+	$(TOP)/bench/native/kho_radix_extract $(LINUX_SRC) $(OUT)/kho_radix.inc
+	$(CC) -std=gnu11 -g -O2 -I$(OUT) $(TOP)/bench/native/kho_radix_shim.c -o $@
 
 .PHONY: check-map fuzz-map bench-map clean-map

@@ -23,7 +23,7 @@
  * single operations use one GiB, its batches 1 TiB. With argument "gib" it only sets one
  * contiguous GiB, for counting instructions, with "empty" it does nothing.
  */
-#include "../lib/preserve-radix/internal.h"
+#include "../../lib/preserve-radix/internal.h"
 #include <math.h>
 #include <roaring/roaring.h>
 #include <time.h>
