@@ -2,7 +2,7 @@
 /*
  * What it costs to preserve and to retrieve a memfd: runs in a VM, on our
  * kernel with MFD_PRESERVE and on the stock kernel with plain memfds. Prints
- * METRIC lines for bench/run.
+ * METRIC lines for bench/parts/memfd.py.
  *
  * Under -icount a nanosecond of guest time is an instruction, so differences of
  * CLOCK_MONOTONIC_RAW are instruction counts.
