@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What the pool costs and what it gains: runs in a VM, one part a run, named by
- * the first argument. Prints METRIC and MARK lines for bench/pool. On a kernel
+ * the first argument. Prints METRIC and MARK lines for bench/parts/pool.py. On a kernel
  * without the pool the same work is done with plain memfds.
  */
 #include <errno.h>
@@ -116,7 +116,7 @@ static void faults(void)
 	__u64 spent[64];
 	unsigned int h, i;
 
-	/* What is idle is at hand; bench/pool has a row for lent memory. */
+	/* What is idle is at hand; part pool has a row for lent memory. */
 	if (is_arg(5, "kept"))
 		text_write(SYSFS "lend", "0");
 	for (h = 0; h < 2; h++) {
