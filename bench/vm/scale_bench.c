@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What the pool's operations cost in machines of several sizes: runs in a VM, prints
- * METRIC lines for bench/scale.
+ * METRIC lines for bench/parts/scale.py.
  *
  *   scale_bench MIB               a pool of so much, of which little is ever touched
  *   scale_bench MIB whole         the same pool, which the kernel has made at boot
