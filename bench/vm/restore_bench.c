@@ -2,7 +2,7 @@
 /*
  * What a kexec costs with memory that is preserved: runs in a VM, on our kernel
  * with MFD_PRESERVE and on the stock kernel with plain memfds. Prints METRIC
- * lines for bench/restore and bench/blackout.
+ * lines for bench/parts/restore.py and blackout.py.
  *
  *   restore_bench LAYOUT MIB [first|background]
  *
