@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What a kexec costs with a tmpfs tree that is preserved: runs in a VM. Prints METRIC
- * lines for bench/tree.
+ * lines for bench/parts/tree.py.
  *
  *	tree_bench scale FILES	a tree of small files: a hundred to a directory, and a
  *				hundred of those to a directory above
