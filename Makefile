@@ -44,8 +44,7 @@ tree: deps ## the kernel tree with our files and hooks: build/linux
 bench: kernel stock ## the figures: the map, memfds, the pool, trees, a server, beside stock and peers
 	@$(MAKE) -f lib/preserve-radix/native.mk bench-map
 	@$(MAKE) -C bench
-	@bench/report memfd pool scale restore blackout tree
-	@bench/postgres
+	@bench/report
 
 series: deps ## DIR=... exports hooks and files as patches for git am
 	@$S/series "$(or $(DIR),$(error say where to: make series DIR=...))"

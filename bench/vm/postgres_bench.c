@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What a kexec costs a PostgreSQL server whose data directory lies on a tmpfs that
- * is preserved: runs in a VM. Prints METRIC lines for bench/postgres.
+ * is preserved: runs in a VM. Prints METRIC lines for bench/parts/postgres.py.
  *
  *	postgres_bench SCALE	SCALE is that of pgbench, some 15 MiB each
  *
