@@ -42,8 +42,6 @@ tree: deps ## the kernel tree with our files and hooks: build/linux
 	@$S/tree
 
 bench: kernel stock ## the figures: the map, memfds, the pool, trees, a server, beside stock and peers
-	@$(MAKE) -f lib/preserve-radix/native.mk bench-map
-	@$(MAKE) -C bench
 	@bench/report
 
 series: deps ## DIR=... exports hooks and files as patches for git am

@@ -2,9 +2,9 @@
 /*
  * The preserve map beside CRoaring: size and speed on four patterns.
  *
- * What lives here: the patterns, the measured loops, and two tables; JSON lines
- * go to the file named on the command line. A time is the best of several
- * repeats. Peers, the nearest question each side can answer:
+ * What lives here: the patterns and the measured loops. Prints JSON lines for
+ * bench/parts/map.py. A time is the best of several repeats. Peers, the nearest
+ * question each side can answer:
  *
  *   single  set     prmap_set of one page          roaring_bitmap_add
  *           clear   prmap_clear of one page        roaring_bitmap_remove
@@ -74,7 +74,6 @@ struct pattern {
 };
 
 static struct pattern patterns[4];
-static FILE *json;
 static u64 sink;			/* printed, so that nothing is optimised away */
 
 static double now_ns(void)
@@ -341,11 +340,9 @@ static void sizes(const struct pattern *p)
 	map_fill(&map, p);
 	bytes = prmap_bytes(&map);
 	whole = prmap_nr_pages(&map) * PRMAP_PAGE_SIZE;
-	printf("%-28s %10llu %12llu %12llu %8.2f\n", p->name, bytes, whole,
-	       peer, (double)bytes / peer);
-	fprintf(json, "{\"bench\":\"map-size\",\"pattern\":\"%s\",", p->name);
-	fprintf(json, "\"bytes\":%llu,\"page_bytes\":%llu,\"croaring\":%llu}\n",
-		bytes, whole, peer);
+	printf("{\"bench\":\"map-size\",\"pattern\":\"%s\",", p->name);
+	printf("\"bytes\":%llu,\"page_bytes\":%llu,\"croaring\":%llu}\n",
+	       bytes, whole, peer);
 	prmap_destroy(&map);
 	roaring_bitmap_free(r);
 }
@@ -366,11 +363,9 @@ static void speeds(const struct pattern *p)
 			ours = fmin(ours, time_map(p, op));
 			peer = fmin(peer, time_roaring(p, op));
 		}
-		printf("%-28s %-15s %12.1f %12.1f %9.2fx\n", p->name,
-		       op_name[op], ours / 1e3, peer / 1e3, peer / ours);
-		fprintf(json, "{\"bench\":\"map-speed\",\"pattern\":\"%s\",", p->name);
-		fprintf(json, "\"op\":\"%s\",\"us\":%.3f,\"croaring_us\":%.3f}\n",
-			op_name[op], ours / 1e3, peer / 1e3);
+		printf("{\"bench\":\"map-speed\",\"pattern\":\"%s\",", p->name);
+		printf("\"op\":\"%s\",\"us\":%.3f,\"croaring_us\":%.3f}\n",
+		       op_name[op], ours / 1e3, peer / 1e3);
 	}
 }
 
@@ -394,18 +389,11 @@ int main(int argc, char **argv)
 		set_gib(argv[1][0] == 'e');
 		return 0;
 	}
-	json = fopen(argc > 1 ? argv[1] : "/dev/null", "w");
-	if (!json)
-		return 1;
 	make_patterns();
-	printf("%-28s %10s %12s %12s %8s\n", "size in bytes", "map",
-	       "whole pages", "CRoaring", "ratio");
 	for (i = 0; i < ARRAY_SIZE(patterns); i++)
 		sizes(&patterns[i]);
-	printf("\n%-28s %-15s %12s %12s %10s\n", "microseconds for all", "",
-	       "map", "CRoaring", "map is");
 	for (i = 0; i < ARRAY_SIZE(patterns); i++)
 		speeds(&patterns[i]);
-	fprintf(json, "{\"bench\":\"map-sink\",\"value\":%llu}\n", sink);
-	return fclose(json) ? 1 : 0;
+	printf("{\"bench\":\"map-sink\",\"value\":%llu}\n", sink);
+	return fflush(stdout) ? 1 : 0;
 }

@@ -3,7 +3,7 @@
 #
 #   make -f lib/preserve-radix/native.mk check-map   all tests, a minute at most
 #   make -f lib/preserve-radix/native.mk fuzz-map    FUZZ_SECONDS=30
-#   make -f lib/preserve-radix/native.mk bench-map   tables and $(BUILD)/bench/map.json
+#   make -f lib/preserve-radix/native.mk bench-map   tables: bench/report map
 #
 # MODEL_OPS and MODEL_SEED set the model test; a seed is printed when not given.
 
@@ -43,9 +43,10 @@ fuzz-map: $(OUT)/fuzz
 	else tail -40 fuzz.log; echo "not ok fuzz: see $(OUT)/fuzz.log"; \
 		echo "0 passed, 1 failed"; exit 1; fi
 
-bench-map: $(OUT)/map_bench $(OUT)/kho_bench
-	@mkdir -p $(BUILD)/bench
-	@$(TOP)/bench/kho_radix_bench $(OUT) $(BUILD)/bench/map.json
+bench-programs: $(OUT)/map_bench $(OUT)/kho_bench
+
+bench-map: bench-programs
+	@BUILD=$(abspath $(BUILD)) $(TOP)/bench/report map
 
 clean-map:
 	rm -rf $(OUT)
@@ -75,4 +76,4 @@ $(OUT)/kho_bench: $(KHO) $(TOP)/bench/native/kho_radix_shim.c \
 	$(TOP)/bench/native/kho_radix_extract $(LINUX_SRC) $(OUT)/kho_radix.inc
 	$(CC) -std=gnu11 -g -O2 -I$(OUT) $(TOP)/bench/native/kho_radix_shim.c -o $@
 
-.PHONY: check-map fuzz-map bench-map clean-map
+.PHONY: check-map fuzz-map bench-map bench-programs clean-map
