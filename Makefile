@@ -44,6 +44,10 @@ tree: deps ## the kernel tree with our files and hooks: build/linux
 bench: kernel stock ## the figures: the map, memfds, the pool, trees, a server, beside stock and peers
 	@bench/report
 
+bench-compare: ## OLD=... [NEW=...] two runs of bench side by side, fails if one is worse
+	@bench/compare "$(or $(OLD),$(error say what: make bench-compare OLD=FILE))" \
+		"$(or $(NEW),$(BUILD)/results/bench)"
+
 series: deps ## DIR=... exports hooks and files as patches for git am
 	@$S/series "$(or $(DIR),$(error say where to: make series DIR=...))"
 
@@ -60,4 +64,4 @@ deps:
 	@$S/deps
 
 .PHONY: help demo check check-long check-native check-style kernel kernel-debug stock tree \
-	bench series docs clean distclean deps
+	bench bench-compare series docs clean distclean deps
