@@ -109,7 +109,7 @@ class Machine:
         """
         if name in self.runs:
             return self.runs[name]
-        spec = _spec(program, timeout=timeout, quiet=timeout, **fields)
+        spec = spec_of(program, timeout=timeout, quiet=timeout, **fields)
         progress = Progress(name)
         run = Run(name, runner.run(spec))
         progress.done("" if run.result.ok() else f"  {run.why()}")
@@ -138,7 +138,8 @@ class Machine:
         return result.metrics
 
 
-def _spec(program, kernel="normal", **fields):
+def spec_of(program, kernel="normal", **fields):
+    """What vmlib.runner is to run."""
     tests = table.load(TESTS)
     spec = table.spec(tests, program, kernel)
     if program not in tests:
