@@ -56,7 +56,7 @@ def vm(machine, kernel, *words, **fields):
 
 def alloc(machine, _full):
     """The unit tests print it at boot."""
-    run = machine.vm("alloc", "preserve_kunit", needs=(), icount=True, timeout=300,
+    run = machine.vm("alloc", "kunit", needs=(), icount=True, timeout=300,
                      append="preserve_pool=64M kunit.enable=1")
     log = run.log.read_text(errors="replace")
     for name in ("pool_alloc_free", "folio_alloc_free"):
