@@ -13,8 +13,8 @@
  *
  * Preserving freezes the file's size, allows no fallocate, and claims the runs
  * of the file map. Writing goes on as before, also into holes. Freeze notes the
- * file position and seals the map, which has usually not changed since; who
- * wants to fill a hole after that waits.
+ * file position and commits the map, which has usually not changed since; a task
+ * that wants to fill a hole after that waits.
  *
  * Retrieving makes a memfd with the same content, holes, size, position, seals,
  * status flags, mode, owner, name, times, inode flags, extended attributes and ACLs. Of
@@ -286,7 +286,7 @@ static struct ucounts *outer_ucounts(void)
 	return get_ucounts(ucounts);
 }
 
-/* The file of whoever makes it. -EAGAIN if too many hold the user's counts. */
+/* The file of the task that makes it. -EAGAIN if too many hold the user's counts. */
 static int user_is_current(struct preserve_file *pf)
 {
 	unsigned long most = rlimit(RLIMIT_MEMLOCK);
@@ -304,7 +304,7 @@ static int user_is_current(struct preserve_file *pf)
 
 /**
  * shmem_lu_memfd_create - Make a new, empty memfd a preserved one.
- * @file: From shmem_file_setup(); nobody else knows it.
+ * @file: From shmem_file_setup(); no other task knows it.
  *
  * Context: Process context.
  * Return: 0; -EOPNOTSUPP without KHO or LUO, and for hugetlb files; -ENOMEM; -EAGAIN.

@@ -4,7 +4,7 @@
  * frames that it names. And writing it, byte by byte.
  *
  * The book is a preserved file itself. Its pages are made when they are read first, so
- * a part of a tree that nobody looks at is not read at all.
+ * a part of a tree that no task looks at is not read at all.
  */
 #define pr_fmt(fmt) "preserve: tmpfs: " fmt
 
@@ -163,7 +163,7 @@ void shmem_lu_book_reset(struct shmem_lu_book *book)
 
 /**
  * shmem_lu_book_close - Free what a book takes, but for itself.
- * @book: Nobody reads it any more.
+ * @book: No task reads it any more.
  */
 void shmem_lu_book_close(struct shmem_lu_book *book)
 {
@@ -175,7 +175,7 @@ void shmem_lu_book_close(struct shmem_lu_book *book)
 
 /**
  * shmem_lu_book_free - Free a book.
- * @book: Nobody knows it any more; may be NULL.
+ * @book: No task knows it any more; may be NULL.
  */
 void shmem_lu_book_free(struct shmem_lu_book *book)
 {
@@ -275,7 +275,7 @@ int shmem_lu_section_get(struct shmem_lu_book *book, u32 kind, u64 no,
  * @no:   Its number.
  * @sec:  The section.
  *
- * For who frees or unclaims what it names, and has no second try.
+ * For a caller that frees or unclaims what it names, and has no second try.
  *
  * Context: Process context.
  * Return: As shmem_lu_section_get(), but not -ENOMEM.
@@ -423,11 +423,11 @@ int shmem_lu_book_runs(struct shmem_lu_book *book, shmem_lu_run_fn *fn)
 }
 
 /**
- * shmem_lu_frames_release - Free handed-over frames that nobody has taken.
+ * shmem_lu_frames_release - Free handed-over frames that no file has taken.
  * @pfn: First frame.
  * @nr:  How many.
  *
- * Frames that are not handed over, or taken by somebody else, are left alone.
+ * Frames that are not handed over, or taken by another file, are left alone.
  *
  * Context: Process context.
  * Return: 0.

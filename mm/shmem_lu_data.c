@@ -88,7 +88,7 @@ int shmem_lu_data_get(struct inode *inode, struct preserve_tree_inode *in,
 
 /**
  * shmem_lu_data_prepare - Note that a new file's data is in the book.
- * @inode: The file's, new, nobody knows it.
+ * @inode: The file's, new, no other task knows it.
  * @pos:   Where its inode is in the book.
  * @in:    What the book says.
  *
@@ -454,7 +454,7 @@ static void data_gone(struct inode *inode)
 }
 
 /**
- * shmem_lu_data_drop - Free a file's data that nobody has touched.
+ * shmem_lu_data_drop - Free a file's data that no task has touched.
  * @inode: The file's, locked or about to go; all of its content goes.
  *
  * Context: Process context.

@@ -161,7 +161,7 @@ int shmem_lu_insert(struct address_space *mapping, struct folio_batch *batch,
 		folio_undo(batch->folios[i]);
 	if (done <= 0)
 		return done;
-	/* They are locked: nobody takes one away that is not counted yet. */
+	/* They are locked: none is taken away that is not counted yet. */
 	batch_count(batch, done);
 	shmem_recalc_inode(mapping->host, 0, -((long)done << order));
 	for (i = 0; i < done; i++)

@@ -23,7 +23,7 @@ static int xattrs_note(struct inode *inode, struct preserve_tree_writer *w, u32 
 {
 	struct simple_xattr *xattr;
 
-	/* The inode is locked: nobody else changes the list. */
+	/* The inode is locked: no other task changes the list. */
 	list_for_each_entry(xattr, &SHMEM_I(inode)->xattrs, node) {
 		preserve_tree_put(w, PRESERVE_EXTRA_XATTR);
 		preserve_tree_put_text(w, xattr->name, strlen(xattr->name));
@@ -195,7 +195,7 @@ static int label_give(struct inode *inode, const char *name, const void *value,
 
 /**
  * shmem_lu_labels_give - Tell security modules of an inode's labels.
- * @inode: The inode; nobody knows it. If it has a name, security_d_instantiate() has
+ * @inode: The inode; no other task knows it. If it has a name, security_d_instantiate() has
  *         been called: some modules read all of their attributes there, and others none.
  *
  * Context: Process context.
@@ -266,7 +266,7 @@ static int policy_load(struct inode *inode, const char *text,
 
 /**
  * shmem_lu_extra_load - Read an inode's next extra, and give it to the inode.
- * @inode: The inode, new, nobody knows it.
+ * @inode: The inode, new, no other task knows it.
  * @r:     The reader.
  *
  * Context: Process context; with the kernel's credentials.

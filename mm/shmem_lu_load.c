@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Making the directories and inodes of a retrieved tree, when somebody looks there.
+ * Making the directories and inodes of a retrieved tree, when a task looks there.
  *
  * A retrieved directory has operations of its own: its look-up and its reading first
- * make all of its entries if nobody has looked into it yet. Everything else that can
+ * make all of its entries if no task has looked into it yet. Everything else that can
  * be done in a directory looks a name up first; only what removes the directory itself, or
  * changes how it compares names, asks shmem_lu_dir_empty().
  *
@@ -58,7 +58,7 @@ static DEFINE_MUTEX(lazy_lock);
  * shmem_lu_inode_flags - Set an inode's flags as its fsflags say.
  * @inode: The inode.
  *
- * Context: Nobody else changes them.
+ * Context: No other task changes them.
  */
 void shmem_lu_inode_flags(struct inode *inode)
 {
@@ -75,7 +75,7 @@ void shmem_lu_inode_flags(struct inode *inode)
 	inode_set_flags(inode, flags, FSFLAG_BITS | S_NOCMTIME);
 }
 
-/* The owner: quotas are charged to who makes the inode, and have to move. */
+/* The owner: quotas are charged to the task that makes the inode, and have to move. */
 static int inode_own(struct inode *inode, const struct preserve_tree_inode *in)
 {
 	struct iattr attr = {
@@ -333,7 +333,7 @@ static void link_put(struct super_block *sb, u64 no, struct inode *inode)
 }
 
 /*
- * With its last name the link needs nobody to hold it. A directory may have several
+ * With its last name the link needs no reference any more. A directory may have several
  * of the last ones.
  */
 static void link_named(struct super_block *sb, u64 no, struct inode *inode)
@@ -556,7 +556,7 @@ static void entries_show(struct making *m)
 			continue;
 		}
 		if (SHMEM_I(inode)->lu_unmade) {
-			/* The first name of a link: nobody knows the inode yet. */
+			/* The first name of a link: no other task knows the inode yet. */
 			SHMEM_I(inode)->lu_unmade = false;
 			security_d_instantiate(dentry, inode);
 			shmem_lu_labels_give(inode);
@@ -687,7 +687,7 @@ static int dir_load_as_kernel(struct inode *dir)
 }
 
 /**
- * shmem_lu_dir_load - Make the entries of a directory that nobody has looked into.
+ * shmem_lu_dir_load - Make the entries of a directory that no task has looked into.
  * @dir: The directory's inode.
  *
  * Context: Process context, may sleep; its i_rwsem held, shared is enough.
@@ -759,7 +759,7 @@ static void lazy_init(struct inode *dir)
  * shmem_lu_root_load - Give a new file system the root of its book.
  * @sb: The file system; lu_incoming is set.
  *
- * Context: Process context, nobody else knows it.
+ * Context: Process context, no other task knows it.
  * Return: 0, or a negative errno.
  */
 int shmem_lu_root_load(struct super_block *sb)
@@ -787,7 +787,7 @@ int shmem_lu_root_load(struct super_block *sb)
 	return err;
 }
 
-/* The next directory from *no on that nobody has looked into, with a reference, or NULL. */
+/* The next directory from *no on that no task has looked into, with a reference, or NULL. */
 static struct inode *next_lazy(struct shmem_lu_book *book, unsigned long *no)
 {
 	struct inode *inode;
@@ -850,7 +850,7 @@ int shmem_lu_tree_load(struct super_block *sb)
  * shmem_lu_load_handles - A file handle is about to be looked for.
  * @sb: A tmpfs.
  *
- * Its inode may be in a directory that nobody has looked into: if the last kernel has
+ * Its inode may be in a directory that no task has looked into: if the last kernel has
  * given a handle away, all inodes are made.
  *
  * Context: Process context, no directory of the file system locked.
@@ -893,7 +893,7 @@ static void dir_release(struct shmem_lu_book *book, u64 no, struct xarray *below
 }
 
 /**
- * shmem_lu_dir_forget - Free what is below a directory that nobody has looked into.
+ * shmem_lu_dir_forget - Free what is below a directory that no task has looked into.
  * @dir: The directory's inode; it goes away.
  *
  * Context: Process context.

@@ -245,7 +245,7 @@ static int give_encoding(struct fs_context *fc,
 				ser->flags & PRESERVE_TREE_STRICT);
 }
 
-/* A limit that nobody gave is the one of this machine, if what is in use allows it. */
+/* A limit that was not given is the one of this machine, if what is in use allows it. */
 static int give_limits(struct fs_context *fc, const struct preserve_tree_ser *ser)
 {
 	int err = 0;

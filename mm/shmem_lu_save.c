@@ -188,7 +188,7 @@ static void run_pass_on(struct saving *s, struct inode *inode,
 }
 
 /*
- * From the last kernel's book, if nobody has touched the data. Context: that book's
+ * From the last kernel's book, if no task has touched the data. Context: that book's
  * lock held.
  */
 static int runs_of_book(struct saving *s, struct inode *inode,
@@ -528,7 +528,7 @@ static int dir_save(struct saving *s, struct dentry *parent, u64 no)
 	if (err == -EOPNOTSUPP)
 		return refuse(s, err, "it has what this kernel does not know");
 	while (!err && (dentry = next_entry(parent, dentry))) {
-		/* Nobody can take it away: no need for the reference. */
+		/* It cannot go away: no need for the reference. */
 		dput(dentry);
 		if (nr == room) {
 			room = max(2 * room, 64U);
@@ -647,7 +647,7 @@ static int quotas_save(struct saving *s)
 /* --- all of it --- */
 
 /*
- * At the end: only now nobody makes inodes, or fills files, any more. Who was quick
+ * At the end: only now no task makes inodes, or fills files, any more. One that was quick
  * may have more than the limit, which the next kernel would not believe.
  */
 static void limits_save(struct saving *s, struct vfsmount *mnt)

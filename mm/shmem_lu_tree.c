@@ -18,10 +18,10 @@
  * written where there is some, unless that had to clear set-ID bits or capabilities.
  * Unpreserve lets everything go on.
  *
- * Retrieving gives a mount that belongs nowhere yet, for move_mount(2). Directories and
- * inodes are made when somebody looks there, file by file memory when somebody touches
- * it; so what is retrieved and not used costs nothing, and crosses another kexec as it
- * is. With quotas all inodes are made at once, because usage is counted by inode. A
+ * Retrieving gives a detached mount, for move_mount(2). Directories and inodes are made when
+ * a task looks there, file by file memory when a task touches it. What is retrieved and not
+ * used takes its frames and what it counts against limits, no more, and crosses another kexec
+ * as it is. With quotas all inodes are made at once, because usage is counted by inode. A
  * retrieve that fails for want of memory, a right or a limit can be tried again.
  *
  * What is damaged is refused in its smallest unit: a directory (EUCLEAN), a file's data
@@ -227,7 +227,7 @@ static int tree_suits(const struct file *file)
 	return why ? refuse(file, -EOPNOTSUPP, why) : 0;
 }
 
-/* Who waits to fill a hole holds the inode's lock. */
+/* A task that waits to fill a hole holds the inode's lock. */
 static int inode_unfreeze(struct inode *inode)
 {
 	struct preserve_file *pf = preserve_file_of(inode->i_mapping);
@@ -318,7 +318,7 @@ static void changes_allow(struct super_block *sb)
 	struct shmem_sb_info *sbinfo = sb->s_fs_info;
 
 	guard(rwsem_write)(&sb->s_umount);
-	/* Before the thaw: what makes data meanwhile seals it no more. */
+	/* Before the thaw: what makes data meanwhile freezes it no more. */
 	WRITE_ONCE(sbinfo->lu_outgoing, NULL);
 	shmem_lu_quotas_freeze(sb, false);
 }

@@ -15,8 +15,8 @@
  * stays until all of it has been made or is gone. lu_outgoing is what the next kernel is
  * to have, from preserve to unpreserve.
  *
- * What is left in lu_incoming hangs on the inodes: lu_pos of a directory that nobody has
- * looked into is its number plus one, that of a file whose data nobody has touched is
+ * What is left in lu_incoming hangs on the inodes: lu_pos of a directory that no task has
+ * looked into is its number plus one, that of a file whose data no task has touched is
  * where its inode stands in the book. 0: nothing is left.
  *
  * Locks: a directory's i_rwsem, then the book's lock, which covers the making of
@@ -52,7 +52,7 @@ struct vfsmount;
  * @links:   Of lu_incoming, by number: the inode of a link, with a reference, while some of
  *           its names may come; a value entry when none can.
  * @names:   Of lu_incoming, by number of the link: how many names are to come, a value.
- * @nr_dirs: Of lu_incoming: directories that nobody has looked into. When there are none
+ * @nr_dirs: Of lu_incoming: directories that no task has looked into. When there are none
  *           no name is to come any more.
  * @refs:    Of lu_incoming: those and the files without their data. With the last one the
  *           file goes.
@@ -60,7 +60,7 @@ struct vfsmount;
  *           keeps its memory, and the book belongs to its maker.
  * @gone:    Completed when it has gone away then.
  *
- * What is left of lu_incoming goes with the file system: somebody may wait for @lock.
+ * What is left of lu_incoming goes with the file system: a task may wait for @lock.
  */
 struct shmem_lu_book {
 	struct file *file;

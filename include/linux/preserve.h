@@ -28,8 +28,8 @@ struct ucounts;
 
 /**
  * struct preserve_file_ops - What a backend does for the files that it gives to the core.
- * @insert:   Puts folios, neighbours from an index on, all of one order and locked by
- *            nobody, into the page cache, tells preserve_file_restored() under its
+ * @insert:   Puts folios, neighbours from an index on, all of one order and not
+ *            locked, into the page cache, tells preserve_file_restored() under its
  *            lock, and takes their references over. Returns how many, the first ones; or
  *            an error if none. The others are as before. Process context.
  * @restored: A file that crossed has all of its folios now. Called once, in process

@@ -11,13 +11,13 @@
  * Life of a map: prmap_init(), any number of updates and look-ups, then either
  * prmap_destroy(), which gives every page back, or prmap_commit(), after which
  * the pages and the root record cross the kexec and prmap_open() continues with
- * them in the next kernel. A sealed map may be changed and sealed again.
+ * them in the next kernel. A committed map may be changed and committed again.
  *
  * Context of everything here: any. The map never sleeps, takes no lock,
  * disables nothing, and uses less than 2 KiB of stack. Its caller serialises:
  * functions that take a const map may run beside each other, anything else
  * needs the map for itself. No function keeps state in the map on behalf of a
- * reader, so a reader-writer lock, or none while nobody writes, is enough.
+ * reader, so a reader-writer lock, or none while there is no writer, is enough.
  *
  * Units: an index is a page number (a frame number in a PRMAP_SET, a page of
  * the file in a PRMAP_FILE), @nr counts pages of PAGE_SIZE, an order is that of
@@ -37,7 +37,7 @@
 #define PRMAP_VERSION		1
 #define PRMAP_MAGIC		0x50414d50U	/* "PMAP" in memory */
 
-/* First index that a PRMAP_FILE cannot hold, first frame number nobody can. */
+/* First index that a PRMAP_FILE cannot hold, first frame number that no map can. */
 #define PRMAP_INDEX_END		0x10000000000000ULL	/* 2^52 */
 #define PRMAP_PFN_END		0x10000000000ULL	/* 2^40 */
 #define PRMAP_MAX_ORDER		31
@@ -122,7 +122,7 @@ struct prmap {
 };
 
 /**
- * struct prmap_root_ser - root of a sealed map, to be embedded in a record
+ * struct prmap_root_ser - root of a committed map, to be embedded in a record
  * @magic: %PRMAP_MAGIC
  * @version: %PRMAP_VERSION
  * @kind: enum prmap_kind
@@ -166,7 +166,7 @@ static_assert(offsetof(struct prmap_root_ser, reserved) == 52);
 static_assert(offsetof(struct prmap_root_ser, sum) == 56);
 
 /**
- * struct prmap_limits - what a sealed map may contain
+ * struct prmap_limits - what a committed map may contain
  * @max_index: highest index allowed
  * @min_pfn: lowest frame number allowed
  * @max_pfn: highest frame number allowed
@@ -439,16 +439,16 @@ bool prmap_commit_some(struct prmap *map, u32 nr);
 
 /**
  * prmap_commit - bring the checksums up to date and write the root
- * @map: the map; may be used and sealed again afterwards
+ * @map: the map; may be used and committed again afterwards
  * @root: the root record; valid until the next update of @map
  *
- * Costs one checksum for each page changed since the last seal. Never fails,
+ * Costs one checksum for each page changed since the last commit. Never fails,
  * takes no page.
  */
 void prmap_commit(struct prmap *map, struct prmap_root_ser *root);
 
 /**
- * prmap_check - validate a sealed map without changing anything
+ * prmap_check - validate a committed map without changing anything
  * @root: the root record, which may be any 64 bytes
  * @kind: the kind that is expected
  * @lim: what the map may contain
@@ -465,7 +465,7 @@ int prmap_check(const struct prmap_root_ser *root, enum prmap_kind kind,
 		const struct prmap_limits *lim, const char **reason);
 
 /**
- * prmap_open - validate a sealed map and take it over
+ * prmap_open - validate a committed map and take it over
  * @map: the map to fill in, not in use; untouched on error
  * @root: the root record, which may be any 64 bytes
  * @kind: the kind that is expected

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The preserve map: validation of a sealed map.
+ * The preserve map: validation of a committed map.
  *
  * What lives here: everything that must hold before a map from another kernel
  * is used. The content is hostile: a page is read only after the caller agreed

@@ -55,7 +55,7 @@
  * no room for it; a root record thus vouches for the whole map. It is xxh64
  * over the bytes in use, seeded with the physical address of the page, so that
  * a page in a wrong place is noticed. "drt" marks checksums that are out of
- * date; a sealed map has none.
+ * date; a committed map has none.
  *
  * Coverage. An entry is responsible for the indexes from its key to the key of
  * the next one, the last for all up to where its page's responsibility ends.

@@ -61,7 +61,7 @@ struct adoption {
 	bool one_way;
 };
 
-/* Has KHO reserved this as a key of its own, and nobody taken it yet? */
+/* Has KHO reserved this as a key of its own, and no file taken it yet? */
 static bool __init handed_over(u64 phys, unsigned int order)
 {
 	struct page *page;

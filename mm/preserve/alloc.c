@@ -3,7 +3,7 @@
  * Folios of the pool's frames.
  *
  * An allocation that may sleep and finds its node short asks gain.c for more blocks;
- * otherwise failing is cheap and touches nobody.
+ * otherwise failing is cheap and disturbs no task.
  */
 #include <linux/cpuset.h>
 #include <linux/fault-inject.h>
@@ -29,7 +29,7 @@ static_assert(__same_type(post_alloc_hook,
 /* May the request have memory of this zone? */
 static bool zone_suits(const struct preserve_request *rq, struct zone *zone)
 {
-	/* Metadata serves the kernel, whoever asks for it. */
+	/* Metadata serves the kernel, whichever task asks for it. */
 	return rq->metadata || !cpusets_enabled() ||
 	       cpuset_zone_allowed(zone, rq->gfp | __GFP_HARDWALL);
 }

@@ -58,7 +58,7 @@
 /* Held while folios of any file are on their way: one step. */
 static DEFINE_MUTEX(move_lock);
 
-/* Files are being sealed for the next kernel: stop. Written under move_lock. */
+/* Files are being frozen for the next kernel: stop. Written under move_lock. */
 static int pauses;
 
 /**
@@ -204,7 +204,7 @@ static bool segment_scattered(const struct segment *seg)
 }
 
 /*
- * Moves some pages, unless there is a pause. The file may also have been sealed in one that
+ * Moves some pages, unless there is a pause. The file may also have been frozen in one that
  * is over.
  */
 static int step_move(struct preserve_file *pf, pgoff_t index, unsigned long nr,
@@ -393,7 +393,7 @@ static int all_files_pack(struct packing *p)
 		if (err == -EINTR || err == -EBUSY)
 			continue;
 		err = interrupted() ?: file_pack(p, pf);
-		/* A file that was sealed meanwhile stays as it is. */
+		/* A file that was frozen meanwhile stays as it is. */
 		if (err && err != -EAGAIN)
 			worst = err;
 	}
@@ -412,7 +412,7 @@ static void all_targets_put(void)
 /**
  * preserve_compact - Pack the pool, then lend what has become idle.
  *
- * Files that are sealed for the next kernel stay as they are.
+ * Files that are frozen for the next kernel stay as they are.
  *
  * Context: Process context, no folio locked; takes preserve_size_lock.
  * Return: 0; -ENOMEM if there was no block to move something to; -EINTR if killed;

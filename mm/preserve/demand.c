@@ -32,7 +32,7 @@
 /* Folios that are passed over with interrupts off, in search of what is missing. */
 #define SCAN		1024U
 
-/* Pages made together for who goes through a file: what a fault maps at most. */
+/* Pages made together for a task that goes through a file: what a fault maps at most. */
 #define AHEAD		16UL
 
 static struct mutex *lock_of(const struct preserve_file *pf, pgoff_t index)
@@ -247,7 +247,7 @@ static s64 restore_folios(struct preserve_file *pf, const struct prmap_run *run,
 
 /*
  * Makes the folios that are missing in a range, as far as that works at once. Looks
- * once for each stretch: nobody else makes one of its folios meanwhile. Returns where
+ * once for each stretch: no other task makes one of its folios meanwhile. Returns where
  * it has stopped, @end if nowhere. Context: the mutex of the range held.
  */
 static pgoff_t restore_more(struct preserve_file *pf, pgoff_t index,
@@ -306,7 +306,7 @@ static s64 restore_at(struct preserve_file *pf, pgoff_t index, pgoff_t end,
  * preserve_file_end - Give back what an incomplete file has kept.
  * @pf: The file: complete, or about to go.
  *
- * Context: Process context; nobody else uses the file, or nothing is missing.
+ * Context: Process context; no other task uses the file, or nothing is missing.
  */
 void preserve_file_end(struct preserve_file *pf)
 {
@@ -328,7 +328,7 @@ void preserve_file_end(struct preserve_file *pf)
  * preserve_file_end_if_complete - Give back what a file has kept, if it is complete now.
  * @pf: The file.
  *
- * Who is still at it charges nothing any more: there is nothing left to make.
+ * A task that is still at it charges nothing any more: there is nothing left to make.
  *
  * Context: Process context.
  */
@@ -417,7 +417,7 @@ static int restore_range(struct preserve_file *pf, u64 index, u64 end,
  * @end:   Behind the last; ULONG_MAX for everything.
  * @gfp:   With __GFP_NOFAIL if there is no way without them.
  *
- * They are charged to who has retrieved the file.
+ * They are charged to the cgroup of the task that retrieved the file.
  *
  * Context: Process context, may sleep; no folio of the file locked.
  * Return: 0, -ENOMEM, or -EINTR.
@@ -489,13 +489,13 @@ static unsigned long drop(struct preserve_file *pf, pgoff_t index, pgoff_t end)
 	long nr;
 
 	while ((nr = drop_next(pf, &index, end, &pfn)) > 0) {
-		/* Frames that may be somebody else's are better lost. */
+		/* Frames that may be another file's are better lost. */
 		if (pf->map_state != PRESERVE_MAP_LOST)
 			preserve_frames_put(pfn, nr);
 		dropped += nr;
 		cond_resched();
 	}
-	/* Whoever truncates takes folios away next: so these have to be some. */
+	/* A truncating task takes folios away next: so these have to be some. */
 	if (nr < 0)
 		restore_range(pf, index, end, GFP_KERNEL | __GFP_NOFAIL);
 	return dropped;

@@ -7,7 +7,7 @@
  * note there. With CONFIG_DEFERRED_STRUCT_PAGE_INIT only the first page of each
  * pageblock is initialised at that time; the others wait here until the deferred
  * ones of free memory are done. Early initcalls run before that, and look at no page
- * of a whole pageblock that is preserved; nobody walks pfns yet.
+ * of a whole pageblock that is preserved; nothing walks pfns yet.
  *
  * The first page is enough for the page allocator meanwhile: the buddy of a free
  * page is in the same pageblock, or it is the first page of one.
@@ -101,7 +101,7 @@ static void __init init_some(unsigned long start, unsigned long end, void *arg)
 /**
  * preserve_init_deferred_pages - Initialise the struct pages that wait.
  *
- * Context: Boot, all CPUs up, nobody walks pfns yet.
+ * Context: Boot, all CPUs up, nothing walks pfns yet.
  */
 void __init preserve_init_deferred_pages(void)
 {

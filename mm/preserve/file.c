@@ -296,7 +296,7 @@ void preserve_file_unfreeze(struct preserve_file *pf)
 }
 
 /**
- * preserve_file_freeze_map - Let a file's map stay as it is, for who notes its runs.
+ * preserve_file_freeze_map - Let a file's map stay as it is, for a caller that notes its runs.
  * @pf: A file that is not preserved by itself, and whose memory is fixed.
  *
  * Context: Process context, the inode locked; compaction pauses.
@@ -324,11 +324,11 @@ int preserve_file_freeze_map(struct preserve_file *pf)
 }
 
 /**
- * preserve_file_wait - Wait while a file is sealed for the next kernel.
+ * preserve_file_wait - Wait while a file is frozen for the next kernel.
  * @pf: The file.
  *
  * A page written into a hole now would be missing after the kexec, while one
- * written over data would be there: who wants to fill a hole has to wait, and
+ * written over data would be there: a task that wants to fill a hole has to wait, and
  * for most the next kernel comes first.
  *
  * Context: Process context, may sleep.

@@ -135,7 +135,7 @@ struct preserve_restore {
  * @record:   The record, while preserved. A page of the pool. Under the inode lock; read
  *            without.
  * @list:     All of these, under preserve_files_lock.
- * @ucounts:  Whose locked memory it counts as, see user.c; NULL: nobody's. Owned.
+ * @ucounts:  Whose locked memory it counts as, see user.c; NULL: no user's. Owned.
  * @most:     Pages that this user may have locked.
  * @nr_charged: Pages that count for this file.
  *

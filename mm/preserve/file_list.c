@@ -47,7 +47,7 @@ void preserve_file_list_del(struct preserve_file *pf)
 	list_del(&pf->list);
 }
 
-/* A file system that is to be put by somebody who holds no lock. */
+/* A file system that is to be put by a worker, which holds no lock. */
 struct dropping {
 	struct work_struct work;
 	struct super_block *sb;
@@ -62,7 +62,7 @@ static void drop_work(struct work_struct *work)
 }
 
 /*
- * Gives up a reference to a file system. The last one evicts files, and whoever walks
+ * Gives up a reference to a file system. The last one evicts files, and a task that walks
  * over them may hold locks of the pool.
  */
 static void super_drop(struct super_block *sb)
@@ -129,10 +129,10 @@ struct preserve_file *preserve_file_next(struct preserve_file *pf)
 }
 
 /**
- * preserve_file_used - Has the file an owner besides those who walk?
+ * preserve_file_used - Has the file an owner besides the tasks that walk?
  * @pf: From preserve_file_next().
  *
- * Context: Any. A glance: who sees that it has none may as well be wrong.
+ * Context: Any. The estimate takes no lock, and may be stale.
  * Return: False if it goes away as soon as they leave it.
  */
 bool preserve_file_used(const struct preserve_file *pf)

@@ -4,7 +4,7 @@
  *
  * The map follows the page cache: a backend reports each folio that comes and goes,
  * under the xa_lock of i_pages. So at preserve time nothing is collected: the runs of
- * the map are claimed, the map is sealed, and the record points to it.
+ * the map are claimed, the map is committed, and the record points to it.
  *
  * Folios may still come while a file is preserved (a fault into a hole), so the
  * claimed part of the file is a window of page indices [lo, hi): preserve moves hi up
@@ -102,7 +102,7 @@ static int map_page_claim(struct preserve_file *pf, void *page)
 	return 0;
 }
 
-/* Context: xa_lock of i_pages held, or nobody else uses the map. */
+/* Context: xa_lock of i_pages held, or no other task uses the map. */
 static void map_page_unclaim(struct preserve_file *pf, void *page)
 {
 	if (virt_to_page(page)->private != MAP_CLAIMED)
@@ -709,7 +709,7 @@ static bool map_hold(struct preserve_file *pf, bool final)
 
 /*
  * Seals the map. One that may still change is given up on after as many batches as it has
- * pages: its root is made when it is sealed for good.
+ * pages: its root is made when it is committed for good.
  */
 static void map_sum(struct preserve_file *pf, bool final)
 {
@@ -748,7 +748,7 @@ bool preserve_file_map_commit(struct preserve_file *pf, bool final)
  * @pf:  The file, its map empty.
  * @map: From preserve_record_take(). Its pages belong to @pf afterwards.
  *
- * Context: Nobody else uses the file; but a walk over all files may look at it.
+ * Context: No other task uses the file; but a walk over all files may look at it.
  */
 void preserve_file_adopt(struct preserve_file *pf, struct prmap *map)
 {

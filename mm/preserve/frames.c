@@ -4,7 +4,7 @@
  *
  * @claimed says what the next kernel must keep: the frames of preserved files, of
  * their records and of their file maps. It starts empty at each boot, so a file that
- * nobody preserves again is free memory in the next kernel.
+ * is not preserved again is free memory in the next kernel.
  *
  * @untaken says what the last kernel handed over and no record has taken yet. Taking
  * is how a record proves that its frames are its own.
@@ -12,7 +12,7 @@
  * Bits are there as long as the block is, so that neither claiming nor undoing it can
  * fail, and nothing that has been undone is left behind.
  *
- * A claimed frame that its owner frees all the same (a file that is sealed for the
+ * A claimed frame that its owner frees all the same (a file that is frozen for the
  * next kernel loses a page) is not used again while it is claimed: it waits as an
  * orphan, see preserve_unclaim().
  */
@@ -110,14 +110,14 @@ void preserve_unclaim(unsigned long pfn, unsigned long nr)
 		guard(rcu)();
 		if (!part_next(&pfn, &nr, &part))
 			return;
-		/* Who undoes claims has seen them made. */
+		/* A caller that undoes claims has seen them made. */
 		if (READ_ONCE(part.block->nr_claimed))
 			preserve_block_unclaim(part.block, part.bit, part.nr);
 	}
 }
 
 /**
- * preserve_untaken - Are all these frames handed over, and nobody's yet?
+ * preserve_untaken - Are all these frames handed over, and no file's yet?
  * @pfn: First frame.
  * @nr:  How many.
  *
@@ -202,7 +202,7 @@ unsigned long __init preserve_adopt_live(struct preserve_block *block)
 }
 
 /**
- * preserve_nr_untaken - Count the frames that nobody has taken.
+ * preserve_nr_untaken - Count the frames that no file has taken.
  *
  * Context: Any.
  * Return: How many.

@@ -4,8 +4,8 @@
  *
  * A first look at a node, preserve_pool_more(), takes bounded time: another node may
  * have room, and a large folio can be smaller ones. A single page that no node has at
- * hand waits in preserve_pool_insist(): for whoever holds preserve_size_lock, and until
- * searches of everything have found nothing. Whoever holds the lock for long serves
+ * hand waits in preserve_pool_insist(): for the holder of preserve_size_lock, and until
+ * searches of everything have found nothing. A task that holds the lock for long serves
  * waiting allocations now and then, by preserve_pool_serve().
  *
  * A search of everything looks at all lent blocks, a part of them at a time, then at all
@@ -207,7 +207,7 @@ bool preserve_pool_waits(int nid)
 /**
  * preserve_pool_serve - Gain blocks for waiting allocations, in the middle of something else.
  *
- * Whoever holds preserve_size_lock for long calls it now and then.
+ * A task that holds preserve_size_lock for long calls it now and then.
  *
  * Context: Process context, preserve_size_lock held, no folio locked.
  */
@@ -414,7 +414,7 @@ static bool any_has_room(const nodemask_t *nodes)
  * @gfp:     The allocation's.
  * @begin:   Since when it insists, in jiffies, maybe with other nodes.
  *
- * Waits for whoever changes the size, as long as that one gets on, and tries everything.
+ * Waits for the task that changes the size, as long as that gets on, and tries everything.
  * Where I/O must not be waited for, the worker does it.
  *
  * Context: Process context, no folio locked.

@@ -275,7 +275,7 @@ struct image {
 	unsigned long lost;
 };
 
-/* The copies are the same, so they are sealed as one. */
+/* The copies are the same, so they are committed as one. */
 static void table_commit(struct image *im)
 {
 	unsigned int i;

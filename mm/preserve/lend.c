@@ -31,7 +31,7 @@
 
 /*
  * What is lent, by pfn >> pageblock_order. Blocks come under preserve_size_lock, and go
- * under it or by yielding. Who ends that a block is lent, or begins it, makes it BUSY
+ * under it or by yielding. A task that begins or ends the lending of a block makes it BUSY
  * first, and alone decides what becomes of it. The xa_lock, never taken from interrupts,
  * covers the marks and the numbers of lent blocks.
  */

@@ -182,7 +182,7 @@ static unsigned int isolate_outside(struct address_space *mapping,
 
 /*
  * Moves what isolate_outside() collects from *index on. Isolated folios are put
- * back before the pool grows: who isolates to evacuate waits for them.
+ * back before the pool grows: a task that isolates to evacuate waits for them.
  * Returns how many folios were found outside.
  */
 static int move_batch(struct address_space *mapping, struct move *m,

@@ -22,7 +22,7 @@
 #include "../internal.h"
 #include "pool.h"
 
-/* Goals that a CPU can go on behind, in turn; and one run for who has no goal. */
+/* Goals that a CPU can go on behind, in turn; and one run for requests without a goal. */
 #define CACHE_RUNS	5
 
 /* Freed frames that a CPU keeps at most. */
@@ -45,7 +45,7 @@ struct frame_run {
  * @nr:   How many frames were freed here.
  * @next: The run that makes room for the next goal.
  * @pfn:  The freed ones, a stack.
- * @runs: What follows the last goals; the first is for who has none.
+ * @runs: What follows the last goals; the first is for requests without one.
  *
  * The frames are marked as used in their blocks.
  */
@@ -268,7 +268,7 @@ static void frames_free(unsigned long pfn, unsigned long nr)
 
 	/*
 	 * Data that took the place of metadata would scatter, and keep the block in
-	 * use; so would what comes into a block that is being emptied. Who frees a
+	 * use; so would what comes into a block that is being emptied. The caller that frees a
 	 * frame owns its bit in @claimed.
 	 */
 	if (nr > 1 || READ_ONCE(block->metadata) || READ_ONCE(block->target) ||
@@ -352,7 +352,7 @@ static void frames_poison(unsigned long pfn, unsigned long nr)
 		struct page *page = pfn_to_page(pfn);
 
 		kernel_poison_pages(page, 1);
-		/* Who allocates with init_on_free relies on zeroed free pages. */
+		/* Allocations with init_on_free rely on zeroed free pages. */
 		if (want_init_on_free())
 			clear_highpage(page);
 		kasan_poison_pages(page, 0, false);

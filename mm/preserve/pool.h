@@ -51,7 +51,7 @@
  *	    a zone's lock (the kernel's)
  *	xa_lock of lent (lend.c): which blocks are lent; innermost
  *
- * Moving folios takes folio locks under preserve_size_lock; nobody may allocate
+ * Moving folios takes folio locks under preserve_size_lock; no task may allocate
  * from the pool with a folio locked.
  *
  * Locals: block is a struct preserve_block, bit an index into its bitmap of used frames.
@@ -83,7 +83,7 @@
  * @leaving: That, to be emptied, see preserve_leave_emptiest().
  * @handed:  The next kernel hears of it. Covered by preserve_header_lock.
  * @nr_claimed: Bits set in @claimed.
- * @nr_orphans: Frames that were freed while they were claimed: used, and nobody's.
+ * @nr_orphans: Frames that were freed while they were claimed: used, and of no owner.
  * @nr_untaken: Bits set in @untaken; covered as that is.
  * @poisoned: A bit for each frame that is known to be defective; NULL if none is.
  * @used:    A bit for each frame that is handed out, live and not restored, or

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Handed-over records: sealing, and validation before any use.
+ * Handed-over records: committing, and validation before any use.
  *
  * Pure: reads the bytes it is given and nothing else, so that KUnit can feed it
  * anything. What the maps inside point to is checked by prmap_open() with limits
@@ -24,7 +24,7 @@ static u64 record_sum(const struct preserve_file_ser *rec)
 
 /**
  * preserve_record_commit - Fill in the fields that make a record valid.
- * @rec: Everything else is filled in, its root is sealed.
+ * @rec: Everything else is filled in, its root is committed.
  */
 void preserve_record_commit(struct preserve_file_ser *rec)
 {

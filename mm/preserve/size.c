@@ -3,7 +3,7 @@
  * How large the pool is, may be and is to be; memory that it spares; and whether its
  * worker has to look.
  *
- * The pool's size counts lent blocks. Someone who writes a size, the kernel
+ * The pool's size counts lent blocks. A write of a size, the kernel
  * parameter and the previous kernel set preserve_pool_want; the worker (worker.c) tries
  * to get there when the size is short of it. Growth on demand (gain.c) does not: any
  * user can bring it about, and it is to have no effect in the kernels that follow.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Blocks that are set apart for compaction: idle ones to be filled, and nearly empty
- * ones to be emptied. Nobody else allocates from either.
+ * ones to be emptied. No other allocation is made from either.
  */
 #include <linux/mm.h>
 #include <linux/mmzone.h>

@@ -3,7 +3,7 @@
  * Whose memory a file takes: pages of the pool cannot be swapped out, so what an
  * ordinary user has of them counts as locked memory (RLIMIT_MEMLOCK).
  *
- * The count is that of the user who has made the file, as for SysV shared memory that
+ * The count is that of the user that has made the file, as for SysV shared memory that
  * is locked, and so is the limit, as it was then, whichever task writes the file. Files of
  * users that may lock any amount are not counted.
  *
@@ -24,8 +24,8 @@
 
 /**
  * preserve_file_set_user - Let a file's memory count as locked by a user.
- * @pf:      The file. It counts for nobody then, until it is charged for.
- * @ucounts: The user, whose reference is taken over; NULL: count it for nobody.
+ * @pf:      The file. It counts for no user then, until it is charged for.
+ * @ucounts: The user, whose reference is taken over; NULL: count it for no user.
  * @most:    Pages that the user may have locked, all in all; ULONG_MAX for no limit.
  *
  * Context: Process context.
@@ -116,7 +116,7 @@ bool preserve_file_charge(struct preserve_file *pf, unsigned long nr)
  * @pf: A file that has crossed, with all of its memory; nothing is charged yet.
  * @nr: Its pages.
  *
- * Context: Nobody else uses the file.
+ * Context: No other task uses the file.
  */
 void preserve_file_charge_crossed(struct preserve_file *pf, unsigned long nr)
 {

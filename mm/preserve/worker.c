@@ -16,7 +16,7 @@
 
 /*
  * Lent blocks that the worker takes back ahead of need: many in one go cost less
- * each. To evacuate as many would hold up whoever needs one.
+ * each. To evacuate as many would hold up the tasks that need one.
  */
 #define AHEAD_BLOCKS	16UL
 
@@ -64,7 +64,7 @@ static void grow_node(int nid, unsigned long nr_blocks, unsigned long target)
 {
 	unsigned long have = preserve_pool_size();
 
-	/* Whoever waits is served meanwhile, on any node. */
+	/* Waiting tasks are served meanwhile, on any node. */
 	nr_blocks = have < target ? min(nr_blocks, target - have) : 0;
 	if (nr_blocks)
 		preserve_pool_grow_node(nid, nr_blocks);
@@ -96,7 +96,7 @@ static bool drop_idle(int nid)
 	return block && preserve_pool_drop(block);
 }
 
-/* Somebody has changed what growth on demand may do. */
+/* What growth on demand may do has changed. */
 static void forget_failures(void)
 {
 	int nid;

@@ -103,7 +103,7 @@ static bool block_leave(unsigned long pfn)
 	undo_isolate_page_range(pfn, end);
 	/* Now it is ordinary memory, which may go offline. */
 	preserve_lent_end(pfn, zone);
-	/* Whoever sees it sees the pool without the block. */
+	/* A CPU that sees it sees the pool without the block. */
 	smp_store_release(&preserve_nr_yielded, preserve_nr_yielded + 1);
 	trace_preserve_yield(pfn);
 	preserve_pool_kick(REGAIN_DELAY);

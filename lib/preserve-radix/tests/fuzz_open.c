@@ -2,7 +2,7 @@
 /*
  * Fuzzing the reader of the preserve map.
  *
- * What lives here: a libFuzzer target. The input chooses a map to build, seal
+ * What lives here: a libFuzzer target. The input chooses a map to build, commit
  * and then damage: bytes of the root and of pages are overwritten, addresses
  * are exchanged, and, if the input says so, all checksums are repaired so that
  * the deeper checks get work. What prmap_check() accepts must be readable,

@@ -4,7 +4,7 @@
  *
  * What lives here: random operations on a map and on an array with one element
  * for each index, compared after every step (results, counts, neighbourhood)
- * and now and then as a whole, also across seal, check and open. In some
+ * and now and then as a whole, also across commit, check and open. In some
  * stretches every operation is first tried with the 1st, 2nd, 3rd ... page_get
  * failing, which must leave the map as it was.
  *

@@ -2,7 +2,7 @@
 /*
  * Unit tests of the preserve map: maps from a hostile kernel.
  *
- * What lives here: a table. Each case damages one thing in a sealed map,
+ * What lives here: a table. Each case damages one thing in a committed map,
  * repairs all checksums where it says so, and names the error and the reason
  * for which the map must be refused. A refusal leaves the outputs untouched.
  */

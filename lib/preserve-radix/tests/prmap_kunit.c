@@ -526,7 +526,7 @@ static int note_again(void *ctx, u64 phys)
 	return 0;
 }
 
-/* Notes what comes and goes during a walk, as whoever claims the pages of a map does. */
+/* Notes what comes and goes during a walk, as a caller that claims the pages of a map does. */
 static void *noting_get(void *ctx)
 {
 	void *page = test_get(NULL);
@@ -568,7 +568,7 @@ static void change_stretch(struct prmap *map, u32 seed)
 }
 
 /*
- * Pages may be missed while the map changes, and whoever counts knows: another walk finds
+ * Pages may be missed while the map changes, and a caller that counts knows: another walk finds
  * them, and none that went is among them.
  */
 static void walk_some_beside_changes(struct kunit *test)
@@ -635,7 +635,7 @@ static void walk_some_misses(struct kunit *test)
 	prmap_destroy(&map);
 }
 
-/* A map that is sealed in parts of any size is as good, and no page is summed up twice. */
+/* A map that is committed in parts of any size is as good, and no page is summed up twice. */
 static void commit_some(struct kunit *test)
 {
 	struct prmap_root_ser root;

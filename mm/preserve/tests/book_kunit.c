@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * KUnit tests of the checks on a book's beginning and on sections: each field that can
- * be wrong is made wrong in a sealed original, and has to be refused for that very
+ * be wrong is made wrong in a committed original, and has to be refused for that very
  * reason.
  */
 #include <kunit/test.h>
@@ -127,7 +127,7 @@ static void section_refuses_any_flipped_bit(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, preserve_section_ok(&s.sec, s.bytes, 448));
 	KUNIT_EXPECT_FALSE(test, preserve_section_ok(&s.sec, s.bytes, 449));
 	for (i = 0; i < sizeof(s); i++) {
-		/* Who calls has looked at the length. */
+		/* The caller has looked at the length. */
 		if (i >= offsetof(struct preserve_section_ser, length) &&
 		    i < offsetofend(struct preserve_section_ser, length))
 			continue;

@@ -138,7 +138,7 @@ static void pool_counts(struct kunit *test)
 	unsigned long before, with = 0, after = 0;
 	struct folio *folio;
 
-	/* Nobody may lend a block meanwhile. */
+	/* No block may be lent meanwhile. */
 	scoped_guard(mutex, &preserve_size_lock) {
 		before = pool_free_pages();
 		folio = preserve_alloc_folio(&rq);

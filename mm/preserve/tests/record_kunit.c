@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * KUnit tests of the checks on handed-over records: each field that can be wrong is made
- * wrong in a sealed original, and has to be refused for that very reason.
+ * wrong in a committed original, and has to be refused for that very reason.
  */
 #include <kunit/test.h>
 #include <linux/fcntl.h>

@@ -250,7 +250,7 @@ static_assert(sizeof(struct preserve_time_ser) == 16);
  * @extras_len: Bytes of @extras in use.
  * @memlock:  Pages that @user may have locked, all in all; all ones for no limit.
  * @user:     Whose locked memory the file is, in the initial user namespace;
- *            %PRESERVE_FILE_NOBODY for nobody's.
+ *            %PRESERVE_FILE_NOBODY for no user's.
  * @reserved: 0.
  * @name:     The file's name, ends with a zero byte.
  * @extras:   Extended attributes, ACLs and memory policies, each as a tree's book
