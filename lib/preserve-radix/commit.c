@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The preserve map: sealing.
+ * The preserve map: committing.
  *
  * What lives here: bringing the checksums up to date, from the leaves to the
  * root. Only pages changed since the last time are read.

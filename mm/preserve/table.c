@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The header and the block table's pages: sealing, and validation before any use.
+ * The header and the block table's pages: committing, and validation before any use.
  *
  * Pure: reads and writes the bytes it is given and nothing else, so that KUnit can
  * feed it anything. Whether blocks and pages that an extent names are the pool's is
