@@ -80,7 +80,7 @@ static struct preserve_file *grown_pf(struct inode *inode, unsigned long nr)
 	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
 	struct preserve_file *pf = inode_pf(inode);
 
-	if (likely(pf) || !sbinfo->lu_pool ||
+	if (likely(pf && preserve_file_keeps_map(pf)) || !sbinfo->lu_pool ||
 	    inode->i_mapping->nrpages + nr <= PRESERVE_SMALL_PAGES)
 		return pf;
 	/* Without memory, it is for the next page, or for preserve. */
@@ -108,7 +108,8 @@ struct folio *__shmem_lu_alloc_folio(struct shmem_inode_info *info, gfp_t gfp,
 	/* A tree that is preserved has its holes for good. */
 	if (!shmem_lu_may_change(inode))
 		return NULL;
-	if (info->lu_pos && shmem_lu_data_load(inode))
+	/* Pairs with data_done(): what follows the file's memory is seen below. */
+	if (smp_load_acquire(&info->lu_pos) && shmem_lu_data_load(inode))
 		return NULL;
 	pf = grown_pf(inode, 1UL << order);
 	if (pf && preserve_file_wait(pf))
@@ -195,7 +196,7 @@ bool shmem_lu_incomplete(const struct address_space *mapping)
 	const struct shmem_inode_info *info = SHMEM_I(mapping->host);
 	const struct preserve_file *pf;
 
-	/* Pairs with the release in shmem_lu_data_load(). */
+	/* Pairs with data_done(). */
 	if (smp_load_acquire(&info->lu_pos))
 		return true;
 	pf = preserve_file_of(mapping);

@@ -12,7 +12,7 @@
  *	  -     -    -    an ordinary file
  *	  -     -   yes   one that was in the pool before
  *	 yes    -    -    @lu_pool: a file of at most %PRESERVE_SMALL_PAGES pages; otherwise one
- *			  whose tree is preserved, or was when its data came
+ *			  whose tree is preserved
  *	 yes    -   yes   with a map: MFD_PRESERVE, PRESERVE_IOCTL_ENTER, a larger file of
  *			  @lu_pool; otherwise one that was retrieved and is not complete
  *	 yes    -   plain a memfd that is preserved, and leaves the pool afterwards
@@ -34,6 +34,7 @@ struct folio_batch;
 struct fs_context;
 struct inode;
 struct iattr;
+struct mem_cgroup;
 struct mnt_idmap;
 struct posix_acl;
 struct mempolicy;
@@ -328,7 +329,7 @@ void shmem_update_stats(struct folio *folio, int nr_pages);
 int shmem_lu_insert(struct address_space *mapping, struct folio_batch *batch,
 		    pgoff_t index, gfp_t gfp);
 int shmem_lu_insert_all(struct address_space *mapping, struct folio_batch *batch,
-			gfp_t gfp);
+			struct mem_cgroup *memcg, gfp_t gfp);
 void shmem_lu_demand_begin(struct inode *inode, long nr);
 bool shmem_lu_room(struct address_space *mapping, pgoff_t index, int order);
 

@@ -205,7 +205,6 @@ static int small_load(struct inode *inode, const struct preserve_tree_inode *in,
 		      const u8 *end, struct mem_cgroup *memcg, gfp_t gfp)
 {
 	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
-	struct mem_cgroup *old;
 	struct small small;
 	int err;
 
@@ -213,9 +212,7 @@ static int small_load(struct inode *inode, const struct preserve_tree_inode *in,
 	if (err)
 		return err;
 	small_make_folios(&small);
-	old = set_active_memcg(memcg);
-	err = shmem_lu_insert_all(inode->i_mapping, &small.batch, gfp);
-	set_active_memcg(old);
+	err = shmem_lu_insert_all(inode->i_mapping, &small.batch, memcg, gfp);
 	if (err) {
 		small_undo_folios(&small);
 		small_untake(&small, small.nr);
@@ -283,8 +280,7 @@ static int large_load(struct inode *inode, const struct preserve_tree_inode *in,
 		err = set_runs(pf, in, end);
 	if (err)
 		return err;
-	/* The next kernel's book says where this is already. */
-	preserve_file_begin(pf, READ_ONCE(sbinfo->lu_outgoing) && inode->i_nlink);
+	preserve_file_begin(pf);
 	preserve_file_report_poisoned(pf, sbinfo->lu_incoming->ser.source);
 	return 0;
 }
@@ -308,10 +304,17 @@ static void data_restored(struct address_space *mapping)
 	inode_unlock(inode);
 }
 
+/* The next kernel's book says where the file's memory is already. */
+static bool data_frozen(const struct address_space *mapping)
+{
+	return !shmem_lu_may_change(mapping->host);
+}
+
 /* Files that belong to a tmpfs with a name. */
 const struct preserve_file_ops shmem_lu_file_ops = {
 	.insert = shmem_lu_insert,
 	.restored = data_restored,
+	.frozen = data_frozen,
 };
 
 /* --- both --- */
@@ -374,15 +377,27 @@ static int data_load_once(struct inode *inode, bool sure, gfp_t gfp)
 }
 
 /*
- * Makes room in the task's memory cgroup for a small file, as far as its limit allows:
- * that may take long, and kill, so it is nothing to do with the book's lock held.
+ * Makes room in the task's memory cgroup for @nr pages, as far as its limit allows: that may
+ * take long, and kill, so it is nothing to do with the book's lock held.
  */
-static int make_room(void)
+static int make_room(unsigned long nr)
 {
-	void *room = kvmalloc(PRESERVE_SMALL_PAGES << PAGE_SHIFT, GFP_KERNEL_ACCOUNT);
+	struct folio *folios[PRESERVE_SMALL_PAGES];
+	unsigned int i;
+	int err = 0;
 
-	kvfree(room);
-	return room ? 0 : -ENOMEM;
+	nr = min(nr, ARRAY_SIZE(folios));
+	for (i = 0; i < nr && !err; i++) {
+		folios[i] = folio_alloc(GFP_KERNEL, 0);
+		if (!folios[i]) {
+			err = -ENOMEM;
+			break;
+		}
+		err = mem_cgroup_charge(folios[i], NULL, GFP_KERNEL);
+	}
+	while (i--)
+		folio_put(folios[i]);
+	return err;
 }
 
 /**
@@ -395,25 +410,26 @@ static int make_room(void)
  */
 int shmem_lu_data_load(struct inode *inode)
 {
-	int tries, err = 0;
+	int tries, err;
 
 	for (tries = 0; tries < TRIES; tries++) {
 		err = data_load_once(inode, false, GFP_NOWAIT | __GFP_NOWARN);
 		if (err != -EAGAIN)
 			return err;
-		err = make_room();
+		err = make_room(READ_ONCE(SHMEM_I(inode)->swapped));
 		if (err)
-			break;
+			return err;
 	}
-	return err ?: -ENOMEM;
+	/* There was room each time: that other tasks took it is no reason to fail. */
+	return data_load_once(inode, false, GFP_NOWAIT | __GFP_NOFAIL);
 }
 
 /**
  * shmem_lu_data_load_sure - The same, however long memory for it takes.
  * @inode: Any shmem file's.
  *
- * For what cuts off a part of the file: it would come back later otherwise. A memory
- * cgroup's limit does not hold for it.
+ * For what cuts off a part of the file: it would come back later otherwise. The limits
+ * of a memory cgroup, max and high, do not hold for it.
  *
  * Context: Process context, no folio of the file locked.
  * Return: 0, or -EIO.

@@ -14,6 +14,7 @@
 #include <linux/pagemap.h>
 #include <linux/preserve.h>
 #include <linux/quotaops.h>
+#include <linux/sched/mm.h>
 #include <linux/shmem_fs.h>
 #include <linux/swap.h>
 
@@ -213,18 +214,22 @@ static void batch_store_all(struct address_space *mapping, struct folio_batch *b
  * shmem_lu_insert_all - Make folios all that is in a file's page cache.
  * @mapping: The file's; nothing else comes into it, and it is empty.
  * @batch:   The folios, with their indices set; locked by no task.
- * @gfp:     For the memory cgroup.
+ * @memcg:   What they are charged to; NULL: the task's own cgroup.
+ * @gfp:     For the charge.
  *
  * Context: Process context, may sleep.
  * Return: 0; or the error of charging them: nothing is changed then.
  */
 int shmem_lu_insert_all(struct address_space *mapping, struct folio_batch *batch,
-			gfp_t gfp)
+			struct mem_cgroup *memcg, gfp_t gfp)
 {
+	struct mem_cgroup *old = set_active_memcg(memcg);
 	int err = batch_charge(batch, gfp);
 	unsigned int i;
 	long nr = 0;
 
+	/* What the page cache takes is the kernel's own: nothing waits for a cgroup here. */
+	set_active_memcg(old);
 	if (err)
 		return err;
 	for (i = 0; i < folio_batch_count(batch); i++)
@@ -277,7 +282,7 @@ void shmem_lu_demand_begin(struct inode *inode, long nr)
 	info->alloced += nr;
 	info->swapped += nr;
 	spin_unlock(&info->lock);
-	preserve_file_begin(preserve_file_of(inode->i_mapping), false);
+	preserve_file_begin(preserve_file_of(inode->i_mapping));
 }
 
 int __shmem_lu_restore(struct address_space *mapping, pgoff_t index, gfp_t gfp)
@@ -300,9 +305,15 @@ int __shmem_lu_restore(struct address_space *mapping, pgoff_t index, gfp_t gfp)
 
 long __shmem_lu_drop(struct address_space *mapping, pgoff_t start, pgoff_t end)
 {
+	long nr;
+
 	/* All of it, or what is damaged: without a look at the pages. */
-	if (end == ULONG_MAX && !start && SHMEM_I(mapping->host)->lu_pos)
-		return shmem_lu_data_drop(mapping->host);
+	if (end == ULONG_MAX && !start && SHMEM_I(mapping->host)->lu_pos) {
+		nr = shmem_lu_data_drop(mapping->host);
+		if (nr)
+			return nr;
+		/* Another task has brought it in meanwhile. */
+	}
 	if (shmem_lu_data_load_sure(mapping->host) || !preserve_file_of(mapping))
 		return 0;
 	return preserve_file_drop(preserve_file_of(mapping), start, end);

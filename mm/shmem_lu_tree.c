@@ -252,6 +252,11 @@ static void inode_thaw(struct inode *inode)
 		shmem_freeze(inode, false);
 	if (pf)
 		preserve_file_unfreeze(pf);
+	/* A task that has seen the tree preserved has brought its data in behind this. */
+	if (SHMEM_I(inode)->lu_pos) {
+		mutex_lock(&shmem_lu_incoming(inode->i_sb)->lock);
+		mutex_unlock(&shmem_lu_incoming(inode->i_sb)->lock);
+	}
 	/* One that is not complete leaves the pool when it is. */
 	if (!sbinfo->lu_pool && preserve_mapping(inode->i_mapping) &&
 	    !shmem_lu_incomplete(inode->i_mapping))

@@ -35,11 +35,14 @@ struct ucounts;
  * @restored: A file that crossed has all of its folios now. Called once, in process
  *            context, perhaps with the inode locked by another task that waits; may be
  *            NULL.
+ * @frozen:   Does a file that has crossed stand still for the next kernel already? Asked once,
+ *            under the xa_lock of i_pages; NULL: it does not.
  */
 struct preserve_file_ops {
 	int (*insert)(struct address_space *mapping, struct folio_batch *batch,
 		      pgoff_t index, gfp_t gfp);
 	void (*restored)(struct address_space *mapping);
+	bool (*frozen)(const struct address_space *mapping);
 };
 
 /* See preserve_run_for_each(). */
@@ -205,7 +208,7 @@ void preserve_map_release(struct prmap *map);
 u64 preserve_file_restore(struct preserve_file *pf, struct prmap *map);
 int preserve_file_set_runs(struct preserve_file *pf,
 			   int (*next)(void *ctx, struct prmap_run *run), void *ctx);
-void preserve_file_begin(struct preserve_file *pf, bool frozen);
+void preserve_file_begin(struct preserve_file *pf);
 void preserve_file_restored(struct preserve_file *pf, u64 nr);
 bool preserve_file_incomplete(const struct preserve_file *pf);
 bool preserve_file_has_crossed(const struct preserve_file *pf);

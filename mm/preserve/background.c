@@ -161,20 +161,18 @@ static void restore_work(struct work_struct *work)
 
 /**
  * preserve_file_begin - Let a file's folios be made on demand.
- * @pf:     The file, with its map complete and its page cache empty.
- * @frozen: The file is in a tree that is preserved.
+ * @pf: The file, with its map complete and its page cache empty.
  *
- * Context: Process context, before other tasks know the file, or while they wait.
+ * From now on the map follows the page cache, and workers make what no task asks for.
+ *
+ * Context: Process context; no other task uses the file's memory. A walk over all files
+ *          may be at it.
  */
-void preserve_file_begin(struct preserve_file *pf, bool frozen)
+void preserve_file_begin(struct preserve_file *pf)
 {
 	preserve_demand_begin(pf);
 	if (preserve_file_incomplete(pf))
 		workers_queue(START_DELAY);
-	guard(spinlock_irq)(&pf->mapping->i_pages.xa_lock);
-	WRITE_ONCE(pf->map_state, PRESERVE_MAP_CURRENT);
-	if (frozen)
-		WRITE_ONCE(pf->phase, PRESERVE_FROZEN);
 }
 
 /**

@@ -537,18 +537,24 @@ unsigned long preserve_file_drop(struct preserve_file *pf, pgoff_t start,
  * preserve_demand_begin - Let a file's folios be made when they are asked for.
  * @pf: The file, as for preserve_file_begin().
  *
- * Context: Process context, before other tasks know the file.
+ * Context: Process context; no other task uses the file's memory.
  */
 void preserve_demand_begin(struct preserve_file *pf)
 {
 	u64 nr = prmap_nr_keys(&pf->map);
 
 	preserve_note_retrieved();
+	if (nr)
+		pf->restore = restore_new(nr);
+	guard(spinlock_irq)(&pf->mapping->i_pages.xa_lock);
+	WRITE_ONCE(pf->map_state, PRESERVE_MAP_CURRENT);
+	/* Under the lock under which the backend lets it go on again. */
+	if (pf->ops->frozen && pf->ops->frozen(pf->mapping))
+		WRITE_ONCE(pf->phase, PRESERVE_FROZEN);
 	if (!nr)
 		return;
-	pf->restore = restore_new(nr);
 	preserve_file_charge_crossed(pf, nr);
 	atomic_long_add(nr, &preserve_nr_unrestored);
-	/* From here on a worker may find it. */
+	/* From here on a worker may find it, and be done with it at once. */
 	smp_store_release(&pf->nr_unrestored, nr);
 }

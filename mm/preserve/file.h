@@ -5,7 +5,7 @@
  *
  *	policy.c  memory policies: allocating by them, and as text
  *	record.c  validation of handed-over records (pure)
- *	file_list.c  all files that have a map, and counters
+ *	file_list.c  all files that have a struct preserve_file, and counters
  *	user.c    whose locked memory a file is
  *	file_map.c  the file map of a live file
  *	accept.c  accepting a handed-over record
@@ -40,16 +40,17 @@ struct mem_cgroup;
 
 /**
  * enum preserve_map_state - Does the file map say where the file's memory is?
- * @PRESERVE_MAP_NONE:    It is empty, and does not follow the page cache.
+ * @PRESERVE_MAP_NONE:    It does not follow the page cache: it is empty, or being made of
+ *                        handed-over runs.
  * @PRESERVE_MAP_CURRENT: It has what the page cache has, and what is unrestored.
  * @PRESERVE_MAP_STALE:   An update has failed for want of a page. What the map has is the
  *                        file's own.
  * @PRESERVE_MAP_LOST:    So has one of a file that was incomplete: what is unrestored is
  *                        not told from holes any more. Never seen; refused.
  *
- *	          follow, set_runs,
- *	          restore, rebuild            an update fails
- *	   NONE ---------------------> CURRENT --------------> STALE
+ *	          follow, begin,
+ *	          rebuild                     an update fails
+ *	   NONE ---------------------> CURRENT --------------> STALE   (or follow fails)
  *	    ^                          |  |  ^ <---------------  |
  *	    |          leave           |  |  |     rebuild       |
  *	    +--------------------------+--|--|-------------------+
@@ -77,7 +78,7 @@ enum preserve_map_state {
  *	    | ^ <---------------         <-----------------
  *	    | |     unclaim                   unfreeze
  *	    | +------------------- unfreeze -------------+
- *	    +---------------------- settle --------------+> FROZEN, without one (trees)
+ *	    +--------------- freeze_map, begin ----------+> FROZEN, without one (trees)
  */
 enum preserve_phase {
 	PRESERVE_LIVE,

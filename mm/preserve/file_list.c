@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * All files that have a file map, and counters.
+ * All files that have a struct preserve_file, and counters.
  */
 #include <linux/fs.h>
 #include <linux/list.h>
@@ -10,7 +10,7 @@
 
 #include "file.h"
 
-/* All files with a file map. */
+/* All of them. */
 static LIST_HEAD(files);
 static DEFINE_SPINLOCK(preserve_files_lock);
 
@@ -96,7 +96,7 @@ static bool file_hold(struct preserve_file *pf, struct super_block **orphan)
 }
 
 /**
- * preserve_file_next - Walk over all files with a file map.
+ * preserve_file_next - Walk over all files that have a struct preserve_file.
  * @pf: The last one, whose inode's reference is given up; NULL to begin.
  *
  * Context: Process context, may sleep.

@@ -17,7 +17,8 @@
  * for a file that is preserved already, freeze) rebuilds it.
  *
  * A map takes a page. Files of which there may be many have none, and no struct
- * preserve_file, until they have %PRESERVE_SMALL_PAGES pages. Compaction leaves them alone.
+ * preserve_file, until they have more than %PRESERVE_SMALL_PAGES pages. Compaction leaves
+ * them alone.
  */
 #include <linux/io.h>
 #include <linux/mm.h>

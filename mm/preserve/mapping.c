@@ -103,7 +103,7 @@ int preserve_enter(struct address_space *mapping)
 
 /**
  * preserve_leave - A file's memory is no more the pool's than any other.
- * @mapping: The file's: complete, and not preserved.
+ * @mapping: The file's: complete, and neither preserved nor frozen.
  *
  * What lies in the pool stays there until it is moved, swapped out or freed. The caller
  * clears AS_UNEVICTABLE where nothing else has set it.
@@ -169,7 +169,8 @@ void preserve_show_fdinfo(struct seq_file *m, struct address_space *mapping)
 	if (!preserve_mapping(mapping))
 		return;
 	xa_lock_irq(&mapping->i_pages);
-	nr_pages = pf ? prmap_nr_keys(map) : mapping->nrpages;
+	nr_pages = pf && pf->map_state != PRESERVE_MAP_NONE ?
+		   prmap_nr_keys(map) : mapping->nrpages;
 	seq_printf(m, "preserve:\t%s\n", pf && pf->record ? "preserved" : "live");
 	seq_printf(m, "preserve-pages:\t%llu\n", nr_pages);
 	seq_printf(m, "preserve-unrestored:\t%llu\n", pf ? pf->nr_unrestored : 0);

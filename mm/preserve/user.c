@@ -116,7 +116,7 @@ bool preserve_file_charge(struct preserve_file *pf, unsigned long nr)
  * @pf: A file that has crossed, with all of its memory; nothing is charged yet.
  * @nr: Its pages.
  *
- * Context: No other task uses the file.
+ * Context: xa_lock of i_pages held; no other task uses the file.
  */
 void preserve_file_charge_crossed(struct preserve_file *pf, unsigned long nr)
 {
