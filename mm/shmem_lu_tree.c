@@ -253,7 +253,7 @@ static void inode_thaw(struct inode *inode)
 	if (pf)
 		preserve_file_unfreeze(pf);
 	/* A task that has seen the tree preserved has brought its data in behind this. */
-	if (SHMEM_I(inode)->lu_pos) {
+	if (!sbinfo->lu_pool && SHMEM_I(inode)->lu_pos) {
 		mutex_lock(&shmem_lu_incoming(inode->i_sb)->lock);
 		mutex_unlock(&shmem_lu_incoming(inode->i_sb)->lock);
 	}
@@ -265,10 +265,20 @@ static void inode_thaw(struct inode *inode)
 
 static int inode_release(struct inode *inode)
 {
+	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
+
 	inode_unfreeze(inode);
 	inode_lock(inode);
 	inode_thaw(inode);
 	inode_unlock(inode);
+	/* The task that made the last folio meanwhile has found the lock taken. */
+	if (S_ISREG(inode->i_mode) && !sbinfo->lu_pool &&
+	    preserve_mapping(inode->i_mapping) &&
+	    !shmem_lu_incomplete(inode->i_mapping)) {
+		inode_lock(inode);
+		inode_thaw(inode);
+		inode_unlock(inode);
+	}
 	return 0;
 }
 
@@ -349,11 +359,9 @@ static int tree_freeze_changes(struct super_block *sb, struct shmem_lu_book *boo
 	if (err)
 		return err;
 	err = inodes_walk(sb, true, dir_wait);
-	if (err) {
-		/* Nothing has been noted: no need for the locks. */
-		changes_allow(sb);
-		inodes_walk(sb, false, inode_unfreeze);
-	}
+	/* Nothing has been noted, but data that came has seen the tree preserved. */
+	if (err)
+		tree_thaw(sb);
 	return err;
 }
 

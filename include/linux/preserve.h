@@ -35,8 +35,8 @@ struct ucounts;
  * @restored: A file that crossed has all of its folios now. Called once, in process
  *            context, perhaps with the inode locked by another task that waits; may be
  *            NULL.
- * @frozen:   Does a file that has crossed stand still for the next kernel already? Asked once,
- *            under the xa_lock of i_pages; NULL: it does not.
+ * @frozen:   Does a file whose map begins stand still for the next kernel already? Asked under
+ *            the xa_lock of i_pages; NULL: it does not.
  */
 struct preserve_file_ops {
 	int (*insert)(struct address_space *mapping, struct folio_batch *batch,

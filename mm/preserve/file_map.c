@@ -251,11 +251,16 @@ static bool map_fill(struct preserve_file *pf)
  * preserve_file_follow - Begin to keep a file's map.
  * @pf: The file; its memory is the pool's, and its page cache has not much yet.
  *
+ * Not for one that stands still for the next kernel.
+ *
  * Context: Process context.
  */
 void preserve_file_follow(struct preserve_file *pf)
 {
 	guard(spinlock_irq)(&pf->mapping->i_pages.xa_lock);
+	/* Its runs may be noted by the page cache: compaction has to leave it alone. */
+	if (pf->ops->frozen && pf->ops->frozen(pf->mapping))
+		return;
 	if (pf->map_state == PRESERVE_MAP_NONE)
 		WRITE_ONCE(pf->map_state, map_fill(pf) ? PRESERVE_MAP_CURRENT :
 							 PRESERVE_MAP_STALE);
