@@ -34,6 +34,7 @@ struct pins {
 	__u64 done;		/* bytes */
 	__u64 cma;		/* bytes of CMA that were free then */
 	bool whole;		/* the content is as it was written */
+	int error;		/* of the pin that failed */
 };
 
 static struct pins *pins;	/* shared with the child */
@@ -91,8 +92,10 @@ static void child_pin(__u64 size, bool filled)
 	if (filled)
 		fill(memory, size);
 	for (unsigned int slot = 0; slot < nr; slot++) {
-		if (!ring_pin(ring, slot, memory + slot * PIECE))
+		if (!ring_pin(ring, slot, memory + slot * PIECE)) {
+			pins->error = errno;
 			return;
+		}
 		pins->done += PIECE;
 		pins->cma = meminfo_bytes("CmaFree");
 	}
@@ -122,9 +125,10 @@ static void pin(__u64 size, bool filled, const char *what)
 
 	size -= size % PIECE;
 	status = child_run(size, filled);
-	check(!status && pins->done == size, "%s: %lld of %lld MiB are pinned%s", what,
+	check(!status && pins->done == size, "%s: %lld of %lld MiB are pinned%s %s", what,
 	      (long long)(pins->done >> 20), (long long)(size >> 20),
-	      status ? ", the task was killed" : "");
+	      status ? ", the task was killed" : "",
+	      pins->error ? strerror(pins->error) : "in all");
 	check(pins->whole, "%s: the content is whole", what);
 }
 
