@@ -87,11 +87,11 @@ loff_t __shmem_lu_seek(struct address_space *mapping, loff_t start, loff_t end,
  * shmem_lu_has_state - Can an index without a folio be no hole?
  * @mapping: A shmem file's.
  *
- * Return: True for every file that is or was incomplete, and for some others.
+ * Return: True for every file that is or was incomplete.
  */
 static inline bool shmem_lu_has_state(const struct address_space *mapping)
 {
-	return SHMEM_I(mapping->host)->lu_crossed || preserve_file_of(mapping);
+	return SHMEM_I(mapping->host)->lu_crossed;
 }
 
 /**

@@ -278,6 +278,7 @@ void shmem_lu_demand_begin(struct inode *inode, long nr)
 	struct shmem_inode_info *info = SHMEM_I(inode);
 
 	shmem_lu_acct(inode, nr);
+	info->lu_crossed = true;
 	spin_lock(&info->lock);
 	info->alloced += nr;
 	info->swapped += nr;
@@ -293,10 +294,6 @@ int __shmem_lu_restore(struct address_space *mapping, pgoff_t index, gfp_t gfp)
 	if (err)
 		return err;
 	pf = preserve_file_of(mapping);
-	/* Never retrieved. */
-	if (!SHMEM_I(mapping->host)->lu_crossed &&
-	    (!pf || !preserve_file_has_crossed(pf)))
-		return -ENOENT;
 	/* The last missing one may have come since the caller looked. */
 	if (!pf || !preserve_file_incomplete(pf))
 		return xa_load(&mapping->i_pages, index) ? 0 : -ENOENT;

@@ -19,7 +19,7 @@
  * looked into is its number plus one, that of a file whose data no task has touched is
  * where its inode stands in the book. 0: nothing is left.
  *
- * Locks: a directory's i_rwsem, then the book's lock, which covers the making of
+ * Locks: a directory's or a file's i_rwsem, then the book's lock, which covers the making of
  * inodes and the giving of data; then the locks of the book's own file.
  */
 #ifndef _MM_SHMEM_LU_TREE_H

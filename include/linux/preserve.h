@@ -211,7 +211,6 @@ int preserve_file_set_runs(struct preserve_file *pf,
 void preserve_file_begin(struct preserve_file *pf);
 void preserve_file_restored(struct preserve_file *pf, u64 nr);
 bool preserve_file_incomplete(const struct preserve_file *pf);
-bool preserve_file_has_crossed(const struct preserve_file *pf);
 int preserve_file_restore_at(struct preserve_file *pf, pgoff_t index, gfp_t gfp);
 int preserve_file_restore_all(struct preserve_file *pf, gfp_t gfp);
 unsigned long preserve_file_drop(struct preserve_file *pf, pgoff_t start,

@@ -158,7 +158,7 @@ static bool segment_find(struct packing *p, const struct preserve_file *pf,
 	pgoff_t next;
 
 	*seg = (struct segment) { };
-	if (!preserve_map_current(pf) || preserve_file_is_frozen(pf))
+	if (!preserve_map_current(pf) || preserve_file_frozen(pf))
 		return false;
 	for (i = 0; i < SEARCH_RUNS; i++) {
 		if (!prmap_next(&pf->map, *from, &run))
@@ -214,7 +214,7 @@ static int step_move(struct preserve_file *pf, pgoff_t index, unsigned long nr,
 
 	guard(mutex)(&move_lock);
 	err = interrupted();
-	if (!err && preserve_file_is_frozen(pf))
+	if (!err && preserve_file_frozen(pf))
 		err = -EAGAIN;
 	return err ?: preserve_move_pages(pf->mapping, index, nr,
 					  pfn);
@@ -269,7 +269,7 @@ static void file_leave(struct preserve_file *pf)
 
 	do {
 		xa_lock_irq(&pf->mapping->i_pages);
-		found = preserve_map_current(pf) && !preserve_file_is_frozen(pf) &&
+		found = preserve_map_current(pf) && !preserve_file_frozen(pf) &&
 			prmap_next(&pf->map, index, &run);
 		xa_unlock_irq(&pf->mapping->i_pages);
 		if (!found || interrupted())

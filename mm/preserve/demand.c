@@ -76,18 +76,6 @@ static struct preserve_restore *restore_new(u64 nr_pages)
 }
 
 /**
- * preserve_file_has_crossed - Is, or was, the file one with unrestored memory?
- * @pf: The file.
- *
- * Context: Any.
- * Return: True if so.
- */
-bool preserve_file_has_crossed(const struct preserve_file *pf)
-{
-	return READ_ONCE(pf->restore);
-}
-
-/**
  * preserve_file_restored - Folios that were missing have come.
  * @pf: The file.
  * @nr: Their pages: the map has them already.

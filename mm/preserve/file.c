@@ -336,22 +336,10 @@ int preserve_file_freeze_map(struct preserve_file *pf)
  */
 int preserve_file_wait(struct preserve_file *pf)
 {
-	if (likely(!preserve_file_is_frozen(pf)))
+	if (likely(!preserve_file_frozen(pf)))
 		return 0;
-	return wait_event_killable(thawed, !preserve_file_is_frozen(pf)) ?
+	return wait_event_killable(thawed, !preserve_file_frozen(pf)) ?
 	       -EINTR : 0;
-}
-
-/**
- * preserve_file_frozen - Does a file's memory stand still for the next kernel?
- * @pf: The file.
- *
- * Context: Any; lasting with the xa_lock of i_pages held.
- * Return: True if no folio may come.
- */
-bool preserve_file_frozen(const struct preserve_file *pf)
-{
-	return preserve_file_is_frozen(pf);
 }
 
 /**

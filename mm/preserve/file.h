@@ -175,11 +175,6 @@ static inline bool preserve_map_current(const struct preserve_file *pf)
 	return READ_ONCE(pf->map_state) == PRESERVE_MAP_CURRENT;
 }
 
-static inline bool preserve_file_is_frozen(const struct preserve_file *pf)
-{
-	return READ_ONCE(pf->phase) == PRESERVE_FROZEN;
-}
-
 /* record.c */
 void preserve_record_commit(struct preserve_file_ser *rec);
 int preserve_record_check(const struct preserve_file_ser *rec, u32 kind,

@@ -62,6 +62,18 @@ bool preserve_file_incomplete(const struct preserve_file *pf)
 	return smp_load_acquire(&pf->nr_unrestored);
 }
 
+/**
+ * preserve_file_frozen - Does a file's memory stand still for the next kernel?
+ * @pf: The file.
+ *
+ * Context: Any; lasting with the xa_lock of i_pages held.
+ * Return: True if no folio may come.
+ */
+bool preserve_file_frozen(const struct preserve_file *pf)
+{
+	return READ_ONCE(pf->phase) == PRESERVE_FROZEN;
+}
+
 static unsigned long page_pfn(void *page)
 {
 	return PHYS_PFN(virt_to_phys(page));
@@ -695,7 +707,7 @@ int preserve_run_for_each(struct address_space *mapping, preserve_run_fn *fn,
 {
 	struct preserve_file *pf = preserve_file_of(mapping);
 
-	return pf && preserve_file_is_frozen(pf) ?
+	return pf && preserve_file_frozen(pf) ?
 	       map_run_for_each(pf, fn, ctx) : cache_run_for_each(mapping, fn, ctx);
 }
 

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Tests of the machine that a test asks for."""
 
+import tempfile
 import unittest
+from pathlib import Path
+from unittest import mock
 
 from vmlib import qemu, table
 
@@ -11,6 +14,28 @@ def nodes(**options):
     spec = table.Spec(name="test", memory="1G", **options)
     args = qemu.command(spec, "kernel", "initrd", "", "console")
     return [args[i + 1] for i, arg in enumerate(args) if arg == "-numa"]
+
+
+class Firmware(unittest.TestCase):
+    """How long it takes decides whether KVM is of use."""
+
+    def seconds(self, script, limit):
+        with tempfile.TemporaryDirectory() as directory:
+            program = Path(directory) / "qemu"
+            program.write_text(f"#!/bin/sh\n{script}\n")
+            program.chmod(0o755)
+            with mock.patch.object(qemu, "PROGRAM", str(program)):
+                return qemu.firmware_seconds([], limit)
+
+    def test_it_comes_to_its_end(self):
+        took = self.seconds("sleep 0.2; echo No bootable device.; exec sleep 60", 30)
+        self.assertGreaterEqual(took, 0.2)
+
+    def test_it_takes_too_long(self):
+        self.assertIsNone(self.seconds("exec sleep 60", 0.2))
+
+    def test_it_does_not_start(self):
+        self.assertIsNone(self.seconds("exit 1", 30))
 
 
 class Memory(unittest.TestCase):
