@@ -83,6 +83,8 @@ bool preserve_can_hand_over(void);
  * @goal:     The pfn that would continue the caller's memory, %PRESERVE_GOAL_NEW,
  *            or 0.
  * @metadata: For records and maps: may use what is kept for them, never sleeps.
+ * @kernel:   For bytes of the kernel's own, which never move: taken where metadata is, and
+ *            the cpuset of the task at hand does not matter.
  */
 struct preserve_request {
 	gfp_t gfp;
@@ -91,6 +93,7 @@ struct preserve_request {
 	nodemask_t *nodemask;
 	unsigned long goal;
 	bool metadata;
+	bool kernel;
 };
 
 /* Room for the text of a memory policy, with its end. */
@@ -198,6 +201,7 @@ int preserve_file_restore_user(struct preserve_file *pf,
 bool preserve_file_charge(struct preserve_file *pf, unsigned long nr);
 
 /* What has crossed. */
+bool preserve_retrieve_again(int err);
 struct preserve_file_ser *preserve_record_take(u64 phys, u32 kind,
 					       struct prmap *map);
 void preserve_record_untake(struct preserve_file_ser *rec, struct prmap *map);
@@ -217,6 +221,31 @@ unsigned long preserve_file_drop(struct preserve_file *pf, pgoff_t start,
 				 pgoff_t end);
 unsigned long preserve_file_find_unrestored(struct preserve_file *pf,
 					    pgoff_t *index, pgoff_t end);
+
+/**
+ * struct preserve_stream - Bytes of the kernel's own that cross a kexec.
+ * @map:     Which pages it has, by their index.
+ * @length:  Bytes.
+ * @record:  While it is preserved: a page of the pool. Owned.
+ * @crossed: The last kernel has made it: its frames are no folios.
+ *
+ * Fields are those of stream.c; the owner may read @length. One task writes, or any number
+ * read.
+ */
+struct preserve_stream {
+	struct prmap map;
+	u64 length;
+	struct preserve_file_ser *record;
+	bool crossed;
+};
+
+void preserve_stream_init(struct preserve_stream *s);
+int preserve_stream_write(struct preserve_stream *s, const void *bytes, size_t len, u64 *pos);
+int preserve_stream_read(const struct preserve_stream *s, void *buf, size_t len, u64 pos);
+int preserve_stream_preserve(struct preserve_stream *s, u32 kind, const char *name, u64 *handle);
+void preserve_stream_unpreserve(struct preserve_stream *s);
+int preserve_stream_retrieve(struct preserve_stream *s, u64 handle, u32 kind);
+void preserve_stream_free(struct preserve_stream *s);
 
 #endif /* CONFIG_PRESERVE */
 

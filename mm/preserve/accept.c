@@ -22,7 +22,7 @@
 #include "file.h"
 
 /* Runs of a file map that are looked at together. */
-#define BATCH	32
+#define BATCH	24
 
 /* Stretches of memory that are noted while a map is checked. */
 #define STRETCHES	32
@@ -110,7 +110,7 @@ static int take_run(u64 *taken, unsigned long pfn, unsigned long nr)
 {
 	if (!preserve_take(pfn, nr))
 		return -EBADMSG;
-	/* By a damaged book, which named them as well: see shmem_lu_claim(). */
+	/* By a damaged image of a tree, which named them as well: see preserve_run_claim(). */
 	preserve_unclaim(pfn, nr);
 	++*taken;
 	return 0;
@@ -178,6 +178,33 @@ static int record_accept(u64 phys, struct preserve_file_ser *rec, u32 kind,
 	if (err)
 		return err;
 	return record_take_frames(phys, map, &seen, reason);
+}
+
+/**
+ * preserve_retrieve_again - Can a retrieve that failed be tried again?
+ * @err: Its error.
+ *
+ * Context: Any.
+ * Return: True if it is about the task that tried, or the moment. What is about the
+ *         handed-over state, or this kernel, is final.
+ */
+bool preserve_retrieve_again(int err)
+{
+	switch (err) {
+	case -ENOMEM:
+	case -ENOSPC:
+	case -EDQUOT:
+	case -ENFILE:
+	case -EMFILE:
+	case -EPERM:
+	case -EACCES:
+	case -EBUSY:
+	case -EAGAIN:
+	case -EINTR:
+		return true;
+	default:
+		return false;
+	}
 }
 
 /**

@@ -29,8 +29,8 @@ static_assert(__same_type(post_alloc_hook,
 /* May the request have memory of this zone? */
 static bool zone_suits(const struct preserve_request *rq, struct zone *zone)
 {
-	/* Metadata serves the kernel, whichever task asks for it. */
-	return rq->metadata || !cpusets_enabled() ||
+	/* These serve the kernel, whichever task asks for them. */
+	return rq->metadata || rq->kernel || !cpusets_enabled() ||
 	       cpuset_zone_allowed(zone, rq->gfp | __GFP_HARDWALL);
 }
 

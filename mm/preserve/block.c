@@ -419,27 +419,26 @@ void preserve_node_free(struct preserve_node *node, unsigned long pfn,
 
 /**
  * preserve_node_alloc - Take frames of a node.
- * @node:     The node.
- * @order:    How many, and how they are aligned.
- * @goal:     As in struct preserve_request.
- * @metadata: The same.
+ * @node: The node.
+ * @rq:   Its order, goal, and what it is for.
  *
  * Context: The node's lock held.
  * Return: The first pfn, or 0.
  */
-unsigned long preserve_node_alloc(struct preserve_node *node, unsigned int order,
-				  unsigned long goal, bool metadata)
+unsigned long preserve_node_alloc(struct preserve_node *node,
+				  const struct preserve_request *rq)
 {
-	unsigned long nr = 1UL << order;
+	unsigned long keep = rq->metadata ? 0 : preserve_node_reserve(node);
+	unsigned long nr = 1UL << rq->order;
 	unsigned long pfn;
 
-	if (node->nr_free < nr + (metadata ? 0 : preserve_node_reserve(node)))
+	if (node->nr_free < nr + keep)
 		return 0;
-	if (goal == PRESERVE_GOAL_NEW)
-		pfn = order ? 0 : node_take_new(node);
+	if (rq->goal == PRESERVE_GOAL_NEW)
+		pfn = rq->order ? 0 : node_take_new(node);
 	else
-		pfn = node_take_goal(node, nr, goal);
-	return pfn ?: node_take(node, nr, metadata);
+		pfn = node_take_goal(node, nr, rq->goal);
+	return pfn ?: node_take(node, nr, rq->metadata || rq->kernel);
 }
 
 /* Context: node lock held. */

@@ -139,7 +139,7 @@ static struct frame_run *cache_victim(struct frame_cache *cache,
 }
 
 /* A frame of @nid by way of this CPU's cache. */
-static unsigned long cache_alloc(int nid, unsigned long goal)
+static unsigned long cache_alloc(int nid, const struct preserve_request *rq)
 {
 	struct preserve_node *node = &preserve_nodes[nid];
 	struct frame_cache *cache;
@@ -153,12 +153,12 @@ static unsigned long cache_alloc(int nid, unsigned long goal)
 		cache_drain(cache);
 		cache->nid = nid;
 	}
-	pfn = cache_take(cache, goal);
+	pfn = cache_take(cache, rq->goal);
 	if (!pfn) {
-		run = cache_victim(cache, goal);
+		run = cache_victim(cache, rq->goal);
 		spin_lock(&node->lock);
 		run_drain(node, run);
-		pfn = preserve_node_alloc(node, 0, goal, false);
+		pfn = preserve_node_alloc(node, rq);
 		if (pfn)
 			run_follow(node, run, pfn);
 		spin_unlock(&node->lock);
@@ -245,11 +245,11 @@ unsigned long preserve_frames_alloc_on(int nid, const struct preserve_request *r
 	struct preserve_node *node = &preserve_nodes[nid];
 	unsigned long pfn;
 
-	if (!rq->order && !rq->metadata) {
-		pfn = cache_alloc(nid, rq->goal);
+	if (!rq->order && !rq->metadata && !rq->kernel) {
+		pfn = cache_alloc(nid, rq);
 	} else {
 		guard(spinlock_irqsave)(&node->lock);
-		pfn = preserve_node_alloc(node, rq->order, rq->goal, rq->metadata);
+		pfn = preserve_node_alloc(node, rq);
 	}
 	if (unlikely(node->nr_idle < READ_ONCE(node->spare_low)) &&
 	    time_after_eq(jiffies, READ_ONCE(node->not_before)))

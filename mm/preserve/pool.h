@@ -274,8 +274,8 @@ unsigned long preserve_node_reserve(const struct preserve_node *node);
 bool preserve_pool_has_room(int nid, unsigned long nr);
 void preserve_node_free(struct preserve_node *node, unsigned long pfn,
 			unsigned long nr);
-unsigned long preserve_node_alloc(struct preserve_node *node, unsigned int order,
-				  unsigned long goal, bool metadata);
+unsigned long preserve_node_alloc(struct preserve_node *node,
+				  const struct preserve_request *rq);
 int preserve_block_claim(struct preserve_block *block, unsigned long bit,
 			 unsigned long nr);
 void preserve_block_unclaim(struct preserve_block *block, unsigned long bit,
