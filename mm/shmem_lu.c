@@ -39,6 +39,7 @@
 #include <linux/mempolicy.h>
 #include <linux/pagemap.h>
 #include <linux/preserve.h>
+#include <linux/preserve_codec.h>
 #include <linux/sched/signal.h>
 #include <linux/seq_file.h>
 #include <linux/shmem_fs.h>
@@ -48,7 +49,7 @@
 
 #include "internal.h"
 #include "shmem_lu.h"
-#include "shmem_lu_tree.h"
+#include "shmem_lu_tmpfs.h"
 
 /* Seals this version knows. An unknown one would be lost: refuse it. */
 #define SHMEM_LU_SEALS		(F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | \
@@ -72,203 +73,6 @@ static const struct preserve_file_ops memfd_file_ops = {
 static struct preserve_file *inode_pf(struct inode *inode)
 {
 	return preserve_file_of(inode->i_mapping);
-}
-
-/* That of a file which is about to have @nr pages more, if it has one or is to have one. */
-static struct preserve_file *grown_pf(struct inode *inode, unsigned long nr)
-{
-	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
-	struct preserve_file *pf = inode_pf(inode);
-
-	if (likely(pf && preserve_file_keeps_map(pf)) || !sbinfo->lu_pool ||
-	    inode->i_mapping->nrpages + nr <= PRESERVE_SMALL_PAGES)
-		return pf;
-	/* Without memory, it is for the next page, or for preserve. */
-	pf = preserve_file_new(inode->i_mapping, &shmem_lu_file_ops);
-	if (pf)
-		preserve_file_follow(pf);
-	return pf;
-}
-
-struct folio *__shmem_lu_alloc_folio(struct shmem_inode_info *info, gfp_t gfp,
-				     int order, struct mempolicy *mpol,
-				     pgoff_t ilx, pgoff_t index)
-{
-	struct inode *inode = &info->vfs_inode;
-	struct preserve_file *pf;
-	struct preserve_request rq = {
-		/* Also for huge folios: waiting for the pool is worth it. */
-		.gfp = current_gfp_context(gfp | (mapping_gfp_mask(inode->i_mapping) &
-						  GFP_KERNEL)),
-		.order = order,
-		.nid = numa_node_id(),
-	};
-	struct folio *folio;
-
-	/* A tree that is preserved has its holes for good. */
-	if (!shmem_lu_may_change(inode))
-		return NULL;
-	/* Pairs with data_done(): what follows the file's memory is seen below. */
-	if (smp_load_acquire(&info->lu_pos) && shmem_lu_data_load(inode))
-		return NULL;
-	pf = grown_pf(inode, 1UL << order);
-	if (pf && preserve_file_wait(pf))
-		return NULL;
-	if (pf && preserve_file_incomplete(pf) &&
-	    !shmem_lu_room(inode->i_mapping, index, order))
-		return NULL;
-	rq.goal = preserve_goal(inode->i_mapping, index);
-	/* It is claimed as it comes: what was there before may not cross. */
-	if (pf && preserve_file_record(pf))
-		rq.gfp |= __GFP_ZERO;
-	folio = preserve_alloc_mpol(&rq, mpol, ilx);
-	/* That may have taken long. */
-	if (folio && pf && preserve_file_wait(pf)) {
-		folio_put(folio);
-		return NULL;
-	}
-	return folio;
-}
-
-/**
- * shmem_lu_may_add - May this folio come into the page cache?
- * @xas:      Where it is to be stored; has the error on return, if it may not.
- * @folio:    The folio; its mapping is set.
- * @expected: The swap entry whose place it takes, or NULL.
- *
- * What fills a hole in a tree that is preserved is -EPERM. A folio that was allocated
- * before its file entered the pool is -EEXIST: a fault or write looks again, and takes
- * one of the pool. So is one that comes into a file which has been frozen since: what
- * looks again has to wait. See shmem_lu_mfill_error() for userfaultfd. More than the
- * file's user may have locked is -EDQUOT.
- *
- * Context: xa_lock of i_pages held, interrupts off.
- * Return: True if it may.
- */
-bool shmem_lu_may_add(struct xa_state *xas, struct folio *folio,
-		      const void *expected)
-{
-	struct address_space *mapping = folio->mapping;
-	struct preserve_file *pf = inode_pf(mapping->host);
-
-	if (expected || !S_ISREG(mapping->host->i_mode))
-		return true;
-	if (!shmem_lu_may_change(mapping->host))
-		xas_set_err(xas, -EPERM);
-	else if (shmem_lu_late(mapping, folio) || shmem_lu_frozen(mapping))
-		xas_set_err(xas, -EEXIST);
-	else if (pf && !preserve_file_charge(pf, folio_nr_pages(folio)))
-		xas_set_err(xas, -EDQUOT);
-	return !xas_error(xas);
-}
-
-static void folio_clear(struct address_space *mapping, struct folio *folio)
-{
-	folio_lock(folio);
-	if (folio->mapping == mapping && !folio_test_uptodate(folio)) {
-		folio_zero_range(folio, 0, folio_size(folio));
-		flush_dcache_folio(folio);
-		folio_mark_uptodate(folio);
-	}
-	folio_unlock(folio);
-}
-
-void __shmem_lu_clear(struct address_space *mapping, pgoff_t start, pgoff_t end)
-{
-	struct folio_batch fbatch;
-	unsigned int i;
-
-	/* A large folio may begin before the range. */
-	start = round_down(start, pageblock_nr_pages);
-	folio_batch_init(&fbatch);
-	while (start < end &&
-	       filemap_get_folios(mapping, &start, end - 1, &fbatch)) {
-		for (i = 0; i < folio_batch_count(&fbatch); i++)
-			if (!folio_test_uptodate(fbatch.folios[i]))
-				folio_clear(mapping, fbatch.folios[i]);
-		folio_batch_release(&fbatch);
-		cond_resched();
-	}
-}
-
-bool shmem_lu_incomplete(const struct address_space *mapping)
-{
-	const struct shmem_inode_info *info = SHMEM_I(mapping->host);
-	const struct preserve_file *pf;
-
-	/* Pairs with data_done(). */
-	if (smp_load_acquire(&info->lu_pos))
-		return true;
-	pf = preserve_file_of(mapping);
-	return pf && preserve_file_incomplete(pf);
-}
-
-void shmem_lu_evict(struct inode *inode)
-{
-	if (S_ISDIR(inode->i_mode) && SHMEM_I(inode)->lu_pos)
-		shmem_lu_dir_forget(inode);
-	preserve_file_free(inode->i_mapping);
-}
-
-/* A new, empty file's memory is to come from the pool. */
-static void inode_enter(struct inode *inode)
-{
-	set_bit(AS_PRESERVE, &inode->i_mapping->flags);
-	mapping_set_unevictable(inode->i_mapping);
-}
-
-/**
- * shmem_lu_new_inode - A regular file is made in a tmpfs.
- * @sbinfo: The file system's.
- * @inode:  The file's.
- *
- * Context: Process context.
- */
-void shmem_lu_new_inode(struct shmem_sb_info *sbinfo, struct inode *inode)
-{
-	if (sbinfo->lu_pool)
-		inode_enter(inode);
-}
-
-/**
- * shmem_lu_pool - Does a tmpfs take its memory from the pool?
- * @sbinfo: Its.
- *
- * Return: True if it is mounted with "preserve".
- */
-bool shmem_lu_pool(const struct shmem_sb_info *sbinfo)
-{
-	return sbinfo->lu_pool;
-}
-
-/**
- * shmem_lu_set_pool - A tmpfs is made.
- * @sbinfo: Its.
- * @pool:   Whether it is mounted with "preserve".
- */
-void shmem_lu_set_pool(struct shmem_sb_info *sbinfo, bool pool)
-{
-	sbinfo->lu_pool = pool;
-}
-
-/**
- * shmem_lu_option - The mount option "preserve".
- * @fc:   The mount's.
- * @pool: Set to true.
- *
- * Its memory cannot be swapped out: the rule is that of "noswap".
- *
- * Context: Process context.
- * Return: 0; -EOPNOTSUPP without KHO or LUO; -EINVAL without the right.
- */
-int shmem_lu_option(struct fs_context *fc, bool *pool)
-{
-	if (!preserve_has_pool())
-		return -EOPNOTSUPP;
-	if (fc->user_ns != &init_user_ns || !capable(CAP_SYS_ADMIN))
-		return invalfc(fc, "Preserved memory in unprivileged tmpfs mounts unsupported");
-	*pool = true;
-	return 0;
 }
 
 /*
@@ -321,13 +125,9 @@ int shmem_lu_memfd_create(struct file *file)
 	if (!pf)
 		return -ENOMEM;
 	preserve_file_follow(pf);
-	inode_enter(inode);
+	set_bit(AS_PRESERVE, &inode->i_mapping->flags);
+	mapping_set_unevictable(inode->i_mapping);
 	return user_is_current(pf);
-}
-
-void shmem_lu_show_fdinfo(struct seq_file *m, struct file *file)
-{
-	preserve_show_fdinfo(m, file->f_mapping);
 }
 
 /*
@@ -388,7 +188,7 @@ static bool shmem_lu_can_preserve(struct liveupdate_file_handler *handler,
 	/*
 	 * What is in the pool already, from an attempt that failed or from an earlier
 	 * preserve, crosses with the pool's blocks or not at all: if LUO's handler kept
-	 * these frames, the next kernel would refuse the pool. shmem_lu_file_preserve()
+	 * these frames, the next kernel would refuse the pool. file_preserve()
 	 * says what is wrong.
 	 */
 	return can || (preserve_can_hand_over() &&
@@ -441,7 +241,7 @@ static struct preserve_file *pf_to_preserve(struct inode *inode)
 }
 
 /* What cannot change any more once the file is preserved. Inode locked. */
-static int record_fill(struct preserve_file_ser *rec, struct file *file, u32 kind)
+static int record_fill(struct preserve_file_ser *rec, struct file *file)
 {
 	const char *name = file_dentry(file)->d_name.name;
 	struct preserve_tree_writer w = extras_writer(rec);
@@ -450,7 +250,7 @@ static int record_fill(struct preserve_file_ser *rec, struct file *file, u32 kin
 	u32 nr = 0;
 	int err;
 
-	rec->kind = kind;
+	rec->kind = PRESERVE_FILE_MEMFD;
 	rec->i_size = i_size_read(inode);
 	strscpy(rec->name, name, sizeof(rec->name));
 	rec->name_len = strlen(rec->name);
@@ -517,16 +317,7 @@ static void record_update(struct preserve_file_ser *rec, struct file *file)
 		pr_warn_ratelimited("%s: not all of its memory policies cross\n", rec->name);
 }
 
-/**
- * shmem_lu_file_preserve - Preserve a file of the pool.
- * @file:   The file, open for reading and writing.
- * @kind:   PRESERVE_FILE_*.
- * @handle: On success, what the next kernel retrieves it by.
- *
- * Context: Process context.
- * Return: 0, or a negative errno.
- */
-int shmem_lu_file_preserve(struct file *file, u32 kind, u64 *handle)
+static int file_preserve(struct file *file, u64 *handle)
 {
 	struct inode *inode = file_inode(file);
 	struct preserve_file_ser *rec;
@@ -561,7 +352,7 @@ int shmem_lu_file_preserve(struct file *file, u32 kind, u64 *handle)
 		err = PTR_ERR(rec);
 		goto unfreeze;
 	}
-	err = record_fill(rec, file, kind);
+	err = record_fill(rec, file);
 	record_update(rec, file);
 	if (!err)
 		err = preserve_file_commit(pf);
@@ -584,15 +375,9 @@ unlock:
 	return err;
 }
 
-/**
- * shmem_lu_file_unpreserve - Undo shmem_lu_file_preserve().
- * @file: The file.
- *
- * Context: Process context.
- */
-void shmem_lu_file_unpreserve(struct file *file)
+static void shmem_lu_unpreserve(struct liveupdate_file_op_args *args)
 {
-	struct inode *inode = file_inode(file);
+	struct inode *inode = file_inode(args->file);
 
 	inode_lock(inode);
 	preserve_file_unclaim(inode_pf(inode));
@@ -601,41 +386,36 @@ void shmem_lu_file_unpreserve(struct file *file)
 	inode_unlock(inode);
 }
 
-/**
- * shmem_lu_file_freeze - The next kernel is about to start.
- * @file: A preserved file.
- *
- * Context: Process context, in the reboot path.
- */
-void shmem_lu_file_freeze(struct file *file)
+static int shmem_lu_freeze(struct liveupdate_file_op_args *args)
 {
-	struct preserve_file *pf = inode_pf(file_inode(file));
+	struct preserve_file *pf = inode_pf(file_inode(args->file));
 
-	record_update(preserve_file_record(pf), file);
+	if (preserve_freeze_fails())
+		return -EIO;
+	record_update(preserve_file_record(pf), args->file);
 	preserve_file_freeze(pf);
+	return 0;
 }
 
-/**
- * shmem_lu_file_unfreeze - Undo shmem_lu_file_freeze(): no kexec came.
- * @file: The file.
- *
- * Context: Process context.
- */
-void shmem_lu_file_unfreeze(struct file *file)
+static void shmem_lu_unfreeze(struct liveupdate_file_op_args *args)
 {
-	preserve_file_unfreeze(inode_pf(file_inode(file)));
+	preserve_file_unfreeze(inode_pf(file_inode(args->file)));
 }
+
+/* --- retrieve --- */
 
 static int extras_give(struct inode *inode, const struct preserve_file_ser *rec)
 {
 	struct preserve_tree_reader r = {
 		.at = rec->extras, .end = rec->extras + rec->extras_len,
 	};
+	struct preserve_tree_extra extra;
 	int err = 0;
 
 	scoped_with_kernel_creds()
 		while (!err && r.at < r.end)
-			err = shmem_lu_extra_load(inode, &r);
+			err = preserve_tree_get_extra(&r, &extra) ?
+			      shmem_lu_extra_load(inode, &extra) : -EUCLEAN;
 	shmem_lu_labels_give(inode);
 	return err;
 }
@@ -701,58 +481,23 @@ static struct file *file_from_record(const struct preserve_file_ser *rec)
 	return ERR_PTR(err);
 }
 
-/**
- * shmem_lu_again - Can a retrieve that failed be tried again?
- * @err: Its error.
- *
- * Return: True if it is about the task that tried, or the moment. What is about the
- *         handed-over state, or this kernel, is final.
- */
-bool shmem_lu_again(int err)
-{
-	switch (err) {
-	case -ENOMEM:
-	case -ENOSPC:
-	case -EDQUOT:
-	case -ENFILE:
-	case -EMFILE:
-	case -EPERM:
-	case -EACCES:
-	case -EBUSY:
-	case -EAGAIN:
-	case -EINTR:
-		return true;
-	default:
-		return false;
-	}
-}
-
-/**
- * shmem_lu_file_retrieve - Make the file that the last kernel has preserved.
- * @handle: From shmem_lu_file_preserve(), not trusted.
- * @kind:   PRESERVE_FILE_*.
- *
- * Nothing is lost when it fails: the record stays as it is.
- *
- * Context: Process context.
- * Return: The file, or an ERR_PTR, with a message: see shmem_lu_again().
- */
-struct file *shmem_lu_file_retrieve(u64 handle, u32 kind)
+/* Nothing is lost when it fails: the record stays as it is. */
+static struct file *file_retrieve(u64 handle)
 {
 	struct preserve_file_ser *rec;
 	struct prmap map;
 	struct file *file;
 
-	rec = preserve_record_take(handle, kind, &map);
+	rec = preserve_record_take(handle, PRESERVE_FILE_MEMFD, &map);
 	if (IS_ERR(rec))
 		return ERR_CAST(rec);
 
 	file = file_from_record(rec);
 	if (IS_ERR(file)) {
 		pr_err_ratelimited("%s is not retrieved (%pe)%s\n", rec->name, file,
-				   shmem_lu_again(PTR_ERR(file)) ?
+				   preserve_retrieve_again(PTR_ERR(file)) ?
 				   "; it can be tried again" : "");
-		if (!shmem_lu_again(PTR_ERR(file)))
+		if (!preserve_retrieve_again(PTR_ERR(file)))
 			preserve_note_refused();
 		preserve_record_untake(rec, &map);
 		return file;
@@ -768,35 +513,15 @@ struct file *shmem_lu_file_retrieve(u64 handle, u32 kind)
 
 static int shmem_lu_preserve(struct liveupdate_file_op_args *args)
 {
-	return shmem_lu_file_preserve(args->file, PRESERVE_FILE_MEMFD,
-				      &args->serialized_data);
-}
-
-static void shmem_lu_unpreserve(struct liveupdate_file_op_args *args)
-{
-	shmem_lu_file_unpreserve(args->file);
-}
-
-static int shmem_lu_freeze(struct liveupdate_file_op_args *args)
-{
-	if (preserve_freeze_fails())
-		return -EIO;
-	shmem_lu_file_freeze(args->file);
-	return 0;
-}
-
-static void shmem_lu_unfreeze(struct liveupdate_file_op_args *args)
-{
-	shmem_lu_file_unfreeze(args->file);
+	return file_preserve(args->file, &args->serialized_data);
 }
 
 static int shmem_lu_retrieve(struct liveupdate_file_op_args *args)
 {
-	struct file *file = shmem_lu_file_retrieve(args->serialized_data,
-						   PRESERVE_FILE_MEMFD);
+	struct file *file = file_retrieve(args->serialized_data);
 
 	if (IS_ERR(file)) {
-		args->again = shmem_lu_again(PTR_ERR(file));
+		args->again = preserve_retrieve_again(PTR_ERR(file));
 		return PTR_ERR(file);
 	}
 	args->file = file;

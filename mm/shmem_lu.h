@@ -5,16 +5,16 @@
  * test on other files when it is on.
  *
  * A regular file is in one of these states. Pool: AS_PRESERVE is set. Latent:
- * AS_PRESERVE_LATENT is, and @lu_pos says where its inode is in the book. File: it has a
- * struct preserve_file. @lu_pool: its tmpfs is mounted with "preserve".
+ * AS_PRESERVE_LATENT is, and @lu_node says where its inode is in the image. File: it has a
+ * struct preserve_file. @pool: its tmpfs is mounted with "preserve".
  *
  *	pool latent file  what it is
  *	  -     -    -    an ordinary file
  *	  -     -   yes   one that was in the pool before
- *	 yes    -    -    @lu_pool: a file of at most %PRESERVE_SMALL_PAGES pages; otherwise one
+ *	 yes    -    -    @pool: a file of at most %PRESERVE_SMALL_PAGES pages; otherwise one
  *			  whose tree is preserved
  *	 yes    -   yes   with a map: MFD_PRESERVE, PRESERVE_IOCTL_ENTER, a larger file of
- *			  @lu_pool; otherwise one that was retrieved and is not complete
+ *			  @pool; otherwise one that was retrieved and is not complete
  *	 yes    -   plain a memfd that is preserved, and leaves the pool afterwards
  *	 yes   yes   -    retrieved with its tree, and its data not touched yet
  */
@@ -24,6 +24,7 @@
 #include <linux/errno.h>
 #include <linux/pagemap.h>
 #include <linux/preserve.h>
+#include <linux/preserve_tree.h>
 #include <linux/shmem_fs.h>
 #include <linux/types.h>
 
@@ -60,23 +61,18 @@ int shmem_lu_memfd_create(struct file *file);
 void shmem_lu_show_fdinfo(struct seq_file *m, struct file *file);
 void __shmem_lu_clear(struct address_space *mapping, pgoff_t start, pgoff_t end);
 bool shmem_lu_incomplete(const struct address_space *mapping);
-void shmem_lu_new_inode(struct shmem_sb_info *sbinfo, struct inode *inode);
-bool shmem_lu_may_change(const struct inode *inode);
 bool shmem_lu_in_pool(struct inode *inode);
 bool shmem_lu_may_label(const struct inode *inode);
 bool shmem_lu_may_setattr(const struct inode *inode, const struct iattr *attr);
 int shmem_lu_unlink(struct inode *dir, struct dentry *dentry);
-int shmem_lu_load_handles(struct super_block *sb);
-void shmem_lu_note_handle(const struct inode *inode);
+struct dentry *shmem_lu_lookup(struct inode *dir, struct dentry *dentry, unsigned int flags);
 bool shmem_lu_may_add(struct xa_state *xas, struct folio *folio,
 		      const void *expected);
 bool shmem_lu_dir_empty(struct dentry *dentry);
 int shmem_lu_set_acl(struct mnt_idmap *idmap, struct dentry *dentry,
 		     struct posix_acl *acl, int type);
 int shmem_lu_option(struct fs_context *fc, bool *pool);
-void shmem_lu_put_super(struct shmem_sb_info *sbinfo);
-bool shmem_lu_pool(const struct shmem_sb_info *sbinfo);
-void shmem_lu_set_pool(struct shmem_sb_info *sbinfo, bool pool);
+void shmem_lu_new_super(struct shmem_sb_info *sbinfo, bool pool);
 int shmem_lu_acct(struct inode *inode, long nr);
 int __shmem_lu_restore(struct address_space *mapping, pgoff_t index, gfp_t gfp);
 long __shmem_lu_drop(struct address_space *mapping, pgoff_t start, pgoff_t end);
@@ -98,11 +94,11 @@ static inline bool shmem_lu_has_state(const struct address_space *mapping)
  * shmem_lu_accounted - Is what this task makes in a file system accounted for already?
  * @sbinfo: The file system's.
  *
- * Return: True while it makes what the file system's book has.
+ * Return: True while it makes what the file system's image has.
  */
 static inline bool shmem_lu_accounted(const struct shmem_sb_info *sbinfo)
 {
-	return unlikely(READ_ONCE(sbinfo->lu_maker) == current);
+	return preserve_tree_accounted(&sbinfo->lu_tree);
 }
 
 /**
@@ -111,20 +107,96 @@ static inline bool shmem_lu_accounted(const struct shmem_sb_info *sbinfo)
  */
 static inline void shmem_lu_inode_init(struct inode *inode)
 {
-	SHMEM_I(inode)->lu_unmade = shmem_lu_accounted(inode->i_sb->s_fs_info);
+	SHMEM_I(inode)->lu_node.unmade = shmem_lu_accounted(inode->i_sb->s_fs_info);
 }
 
 /**
- * shmem_lu_counted - Is an inode, with its pages, counted by a book?
+ * shmem_lu_counted - Is an inode, with its pages, counted by an image?
  * @inode: A shmem inode.
  *
  * What it takes is taken already, and if it goes it stays taken.
  *
- * Return: True while it is being made of the book, until it has a name.
+ * Return: True while it is being made of the image, until it has a name.
  */
 static inline bool shmem_lu_counted(struct inode *inode)
 {
-	return unlikely(SHMEM_I(inode)->lu_unmade);
+	return unlikely(SHMEM_I(inode)->lu_node.unmade);
+}
+
+/**
+ * shmem_lu_pool - Does a tmpfs take its memory from the pool?
+ * @sbinfo: Its.
+ *
+ * Return: True if it is mounted with "preserve".
+ */
+static inline bool shmem_lu_pool(const struct shmem_sb_info *sbinfo)
+{
+	return sbinfo->lu_tree.pool;
+}
+
+/**
+ * shmem_lu_put_super - A tmpfs goes away.
+ * @sbinfo: Its.
+ */
+static inline void shmem_lu_put_super(struct shmem_sb_info *sbinfo)
+{
+	preserve_tree_put_super(&sbinfo->lu_tree);
+}
+
+/**
+ * shmem_lu_may_change - May this inode, or what is in it, change?
+ * @inode: A shmem inode.
+ *
+ * Context: Any.
+ * Return: False in a tree that is preserved. A file without a name is in no tree.
+ */
+static inline bool shmem_lu_may_change(const struct inode *inode)
+{
+	const struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
+
+	return !preserve_tree_frozen(&sbinfo->lu_tree) || !inode->i_nlink;
+}
+
+/**
+ * shmem_lu_note_handle - A file handle of an inode is given away.
+ * @inode: A shmem inode.
+ *
+ * Context: Any.
+ */
+static inline void shmem_lu_note_handle(const struct inode *inode)
+{
+	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
+
+	preserve_tree_note_handle(&sbinfo->lu_tree);
+}
+
+/**
+ * shmem_lu_load_handles - A file handle is about to be looked for.
+ * @sb: A tmpfs.
+ *
+ * Context: Process context, no directory of the file system locked.
+ * Return: As preserve_tree_load_handles().
+ */
+static inline int shmem_lu_load_handles(struct super_block *sb)
+{
+	struct shmem_sb_info *sbinfo = sb->s_fs_info;
+
+	return preserve_tree_load_handles(&sbinfo->lu_tree);
+}
+
+/**
+ * shmem_lu_new_inode - A regular file is made in a tmpfs: its memory may have to be the pool's.
+ * @sbinfo: The file system's.
+ * @inode:  The file's, new and empty.
+ *
+ * Context: Process context.
+ */
+static inline void shmem_lu_new_inode(struct shmem_sb_info *sbinfo, struct inode *inode)
+{
+	if (!sbinfo->lu_tree.pool)
+		return;
+	set_bit(AS_PRESERVE, &inode->i_mapping->flags);
+	mapping_set_unevictable(inode->i_mapping);
 }
 
 /**
@@ -163,6 +235,7 @@ static inline int shmem_lu_memfd_create(struct file *file)
 #define shmem_lu_ioctl		NULL
 #define shmem_lu_set_acl	simple_set_acl
 #define shmem_lu_unlink	shmem_unlink
+#define shmem_lu_lookup	simple_lookup
 
 static inline void shmem_lu_new_inode(struct shmem_sb_info *sbinfo,
 				      struct inode *inode)
@@ -224,7 +297,7 @@ static inline bool shmem_lu_pool(const struct shmem_sb_info *sbinfo)
 	return false;
 }
 
-static inline void shmem_lu_set_pool(struct shmem_sb_info *sbinfo, bool pool)
+static inline void shmem_lu_new_super(struct shmem_sb_info *sbinfo, bool pool)
 {
 }
 
@@ -308,21 +381,12 @@ static inline bool shmem_lu_reserved(const struct shmem_sb_info *sbinfo,
 int shmem_unlink(struct inode *dir, struct dentry *dentry);
 unsigned long shmem_default_max_blocks(void);
 unsigned long shmem_default_max_inodes(void);
+extern const struct address_space_operations shmem_aops;
 extern const struct inode_operations shmem_short_symlink_operations;
 extern const struct inode_operations shmem_symlink_inode_operations;
 struct inode *shmem_get_inode(struct mnt_idmap *idmap, struct super_block *sb,
 			      struct inode *dir, umode_t mode, dev_t dev,
 			      vma_flags_t flags);
-
-/* mm/shmem_lu_load.c */
-int shmem_lu_dir_load(struct inode *dir);
-void shmem_lu_dir_forget(struct inode *dir);
-
-/* mm/shmem_lu_data.c */
-int shmem_lu_data_load(struct inode *inode);
-int shmem_lu_data_load_sure(struct inode *inode);
-unsigned long shmem_lu_data_drop(struct inode *inode);
-extern const struct preserve_file_ops shmem_lu_file_ops;
 
 /* mm/shmem_lu_demand.c */
 void shmem_update_stats(struct folio *folio, int nr_pages);
@@ -332,8 +396,10 @@ int shmem_lu_insert_all(struct address_space *mapping, struct folio_batch *batch
 			struct mem_cgroup *memcg, gfp_t gfp);
 void shmem_lu_demand_begin(struct inode *inode, long nr);
 bool shmem_lu_room(struct address_space *mapping, pgoff_t index, int order);
+int shmem_lu_data_load(struct inode *inode);
 
 /* mm/shmem_lu_plain.c */
+extern const struct preserve_file_ops shmem_lu_file_ops;
 int shmem_lu_enter(struct inode *inode);
 void shmem_lu_leave(struct inode *inode);
 int shmem_lu_plain_enter(struct inode *inode);

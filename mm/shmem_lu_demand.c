@@ -286,6 +286,32 @@ void shmem_lu_demand_begin(struct inode *inode, long nr)
 	preserve_file_begin(preserve_file_of(inode->i_mapping));
 }
 
+/**
+ * shmem_lu_data_load - Give a file of a tree its data, if the image has it still.
+ * @inode: Any shmem file's.
+ *
+ * Context: Process context, no folio of the file locked.
+ * Return: As preserve_tree_data_load().
+ */
+int shmem_lu_data_load(struct inode *inode)
+{
+	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
+
+	if (!preserve_tree_node_left(&SHMEM_I(inode)->lu_node))
+		return 0;
+	return preserve_tree_data_load(&sbinfo->lu_tree, inode);
+}
+
+bool shmem_lu_incomplete(const struct address_space *mapping)
+{
+	const struct preserve_file *pf;
+
+	if (preserve_tree_node_left(&SHMEM_I(mapping->host)->lu_node))
+		return true;
+	pf = preserve_file_of(mapping);
+	return pf && preserve_file_incomplete(pf);
+}
+
 int __shmem_lu_restore(struct address_space *mapping, pgoff_t index, gfp_t gfp)
 {
 	int err = shmem_lu_data_load(mapping->host);
@@ -300,18 +326,29 @@ int __shmem_lu_restore(struct address_space *mapping, pgoff_t index, gfp_t gfp)
 	return preserve_file_restore_at(pf, index, gfp);
 }
 
+/* All of what the image has of a file: without a look at the pages. Returns how many. */
+static long image_drop(struct inode *inode)
+{
+	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
+	long nr = READ_ONCE(SHMEM_I(inode)->swapped);
+
+	return preserve_tree_data_drop(&sbinfo->lu_tree, inode) ? nr : 0;
+}
+
 long __shmem_lu_drop(struct address_space *mapping, pgoff_t start, pgoff_t end)
 {
+	struct inode *inode = mapping->host;
+	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
 	long nr;
 
-	/* All of it, or what is damaged: without a look at the pages. */
-	if (end == ULONG_MAX && !start && SHMEM_I(mapping->host)->lu_pos) {
-		nr = shmem_lu_data_drop(mapping->host);
+	/* Also of what is damaged. */
+	if (end == ULONG_MAX && !start && SHMEM_I(inode)->lu_node.pos) {
+		nr = image_drop(inode);
 		if (nr)
 			return nr;
 		/* Another task has brought it in meanwhile. */
 	}
-	if (shmem_lu_data_load_sure(mapping->host) || !preserve_file_of(mapping))
+	if (preserve_tree_data_load_sure(&sbinfo->lu_tree, inode) || !preserve_file_of(mapping))
 		return 0;
 	return preserve_file_drop(preserve_file_of(mapping), start, end);
 }
@@ -408,4 +445,33 @@ loff_t __shmem_lu_seek(struct address_space *mapping, loff_t start, loff_t end,
 		return mapping_seek_hole_data(mapping, start, end, whence);
 	return whence == SEEK_DATA ? seek_data(mapping, start, end) :
 				     seek_hole(mapping, start, end);
+}
+
+static void folio_clear(struct address_space *mapping, struct folio *folio)
+{
+	folio_lock(folio);
+	if (folio->mapping == mapping && !folio_test_uptodate(folio)) {
+		folio_zero_range(folio, 0, folio_size(folio));
+		flush_dcache_folio(folio);
+		folio_mark_uptodate(folio);
+	}
+	folio_unlock(folio);
+}
+
+void __shmem_lu_clear(struct address_space *mapping, pgoff_t start, pgoff_t end)
+{
+	struct folio_batch fbatch;
+	unsigned int i;
+
+	/* A large folio may begin before the range. */
+	start = round_down(start, pageblock_nr_pages);
+	folio_batch_init(&fbatch);
+	while (start < end &&
+	       filemap_get_folios(mapping, &start, end - 1, &fbatch)) {
+		for (i = 0; i < folio_batch_count(&fbatch); i++)
+			if (!folio_test_uptodate(fbatch.folios[i]))
+				folio_clear(mapping, fbatch.folios[i]);
+		folio_batch_release(&fbatch);
+		cond_resched();
+	}
 }

@@ -8,13 +8,14 @@
 #include <linux/fs.h>
 #include <linux/posix_acl.h>
 #include <linux/posix_acl_xattr.h>
+#include <linux/preserve_codec.h>
 #include <linux/security.h>
 #include <linux/shmem_fs.h>
 #include <linux/slab.h>
 #include <linux/xattr.h>
 
 #include "shmem_lu.h"
-#include "shmem_lu_tree.h"
+#include "shmem_lu_tmpfs.h"
 
 /* --- noting --- */
 
@@ -25,9 +26,8 @@ static int xattrs_note(struct inode *inode, struct preserve_tree_writer *w, u32 
 
 	/* The inode is locked: no other task changes the list. */
 	list_for_each_entry(xattr, &SHMEM_I(inode)->xattrs, node) {
-		preserve_tree_put(w, PRESERVE_EXTRA_XATTR);
-		preserve_tree_put_text(w, xattr->name, strlen(xattr->name));
-		preserve_tree_put_text(w, xattr->value, xattr->size);
+		preserve_tree_put_extra(w, PRESERVE_EXTRA_XATTR, xattr->name, xattr->value,
+					xattr->size);
 		*space += simple_xattr_space(xattr->name, xattr->size);
 		++*nr;
 	}
@@ -56,9 +56,7 @@ static int label_note(struct inode *inode, const char *name,
 					 name + XATTR_SECURITY_PREFIX_LEN, &value, true);
 	if (len < 0)
 		return len == -EOPNOTSUPP ? 0 : len;
-	preserve_tree_put(w, PRESERVE_EXTRA_LABEL);
-	preserve_tree_put_text(w, name, strlen(name));
-	preserve_tree_put_text(w, value, len);
+	preserve_tree_put_extra(w, PRESERVE_EXTRA_LABEL, name, value, len);
 	kfree(value);
 	++*nr;
 	return w->err;
@@ -96,9 +94,7 @@ static int acl_note(struct inode *inode, int type, struct preserve_tree_writer *
 	posix_acl_release(acl);
 	if (!value)
 		return -ENOMEM;
-	preserve_tree_put(w, PRESERVE_EXTRA_ACL);
-	preserve_tree_put_text(w, name, strlen(name));
-	preserve_tree_put_text(w, value, size);
+	preserve_tree_put_extra(w, PRESERVE_EXTRA_ACL, name, value, size);
 	kfree(value);
 	++*nr;
 	return w->err;
@@ -145,9 +141,8 @@ int shmem_lu_policies_note(struct inode *inode, struct preserve_tree_writer *w, 
 		return 0;
 	while ((more = preserve_policy_next(&SHMEM_I(inode)->policy, index, &part)) > 0) {
 		len = w->len;
-		preserve_tree_put(w, PRESERVE_EXTRA_POLICY);
-		preserve_tree_put_text(w, part.text, strlen(part.text));
-		preserve_tree_put_text(w, &part, offsetof(struct preserve_policy, text));
+		preserve_tree_put_extra(w, PRESERVE_EXTRA_POLICY, part.text, &part,
+					offsetof(struct preserve_policy, text));
 		if (w->err) {
 			w->len = len;
 			return w->err;
@@ -157,6 +152,46 @@ int shmem_lu_policies_note(struct inode *inode, struct preserve_tree_writer *w, 
 		cond_resched();
 	}
 	return more;
+}
+
+/**
+ * shmem_lu_extras_size - About how many bytes extended attributes take.
+ * @inode: The inode.
+ *
+ * Context: Any. It may be wrong by what changes meanwhile.
+ * Return: Bytes.
+ */
+size_t shmem_lu_extras_size(struct inode *inode)
+{
+	struct simple_xattr *xattr;
+	size_t bytes = 0;
+
+	guard(rcu)();
+	list_for_each_entry_rcu(xattr, &SHMEM_I(inode)->xattrs, node)
+		bytes += strlen(xattr->name) + xattr->size;
+	return bytes;
+}
+
+/**
+ * shmem_lu_extras_note - Note all that only few inodes have.
+ * @inode: The inode, locked.
+ * @w:     Where to.
+ * @nr:    Counted up by what was noted.
+ * @space: Counted up by what it takes of a limit of inodes, in bytes.
+ *
+ * Context: Process context.
+ * Return: As shmem_lu_labels_note() and shmem_lu_policies_note().
+ */
+int shmem_lu_extras_note(struct inode *inode, struct preserve_tree_writer *w, u32 *nr,
+			 u64 *space)
+{
+	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
+	u64 taken = 0;
+	int err = shmem_lu_labels_note(inode, w, nr, &taken);
+
+	if (sbinfo->max_inodes)
+		*space += taken;
+	return err ?: shmem_lu_policies_note(inode, w, nr);
 }
 
 /* --- giving back --- */
@@ -265,31 +300,30 @@ static int policy_load(struct inode *inode, const char *text,
 }
 
 /**
- * shmem_lu_extra_load - Read an inode's next extra, and give it to the inode.
+ * shmem_lu_extra_load - Give an inode one of its extras.
  * @inode: The inode, new, no other task knows it.
- * @r:     The reader.
+ * @extra: The extra, not trusted.
  *
  * Context: Process context; with the kernel's credentials.
  * Return: 0; -EUCLEAN if it is damaged; -EOPNOTSUPP if this kernel has no such thing;
  *         -ENOMEM.
  */
-int shmem_lu_extra_load(struct inode *inode, struct preserve_tree_reader *r)
+int shmem_lu_extra_load(struct inode *inode, const struct preserve_tree_extra *extra)
 {
-	struct preserve_tree_extra extra;
 	char name[XATTR_NAME_MAX + 1];
 
-	if (!preserve_tree_get_extra(r, &extra))
-		return -EUCLEAN;
-	memcpy(name, extra.name, extra.name_len);
-	name[extra.name_len] = '\0';
-	switch (extra.kind) {
+	memcpy(name, extra->name, extra->name_len);
+	name[extra->name_len] = '\0';
+	switch (extra->kind) {
 	case PRESERVE_EXTRA_XATTR:
-		return xattr_load(inode, name, &extra);
+		return xattr_load(inode, name, extra);
 	case PRESERVE_EXTRA_LABEL:
-		return label_load(inode, name, &extra);
+		return label_load(inode, name, extra);
 	case PRESERVE_EXTRA_ACL:
-		return acl_load(inode, name, &extra);
+		return acl_load(inode, name, extra);
+	case PRESERVE_EXTRA_POLICY:
+		return policy_load(inode, name, extra);
 	default:
-		return policy_load(inode, name, &extra);
+		return extra->kind & PRESERVE_EXTRA_SKIP ? 0 : -EOPNOTSUPP;
 	}
 }

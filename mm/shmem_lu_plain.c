@@ -133,6 +133,38 @@ void shmem_lu_leave(struct inode *inode)
 	shmem_unlock_mapping(inode->i_mapping);
 }
 
+/*
+ * All folios of a larger file are there: nothing is special about one of a mount without
+ * "preserve" any more. A task that holds the inode may wait for this one: then the file just
+ * stays as it is.
+ */
+static void file_restored(struct address_space *mapping)
+{
+	struct inode *inode = mapping->host;
+	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
+	struct preserve_file *pf = preserve_file_of(mapping);
+
+	if (shmem_lu_pool(sbinfo) || !inode_trylock(inode))
+		return;
+	if (!preserve_tree_frozen(&sbinfo->lu_tree) && !preserve_file_record(pf) &&
+	    !preserve_file_frozen(pf))
+		shmem_lu_leave(inode);
+	inode_unlock(inode);
+}
+
+/* The next kernel's image says where the file's memory is already. */
+static bool file_frozen(const struct address_space *mapping)
+{
+	return !shmem_lu_may_change(mapping->host);
+}
+
+/* Files that belong to a tmpfs with a name. */
+const struct preserve_file_ops shmem_lu_file_ops = {
+	.insert = shmem_lu_insert,
+	.restored = file_restored,
+	.frozen = file_frozen,
+};
+
 /**
  * shmem_lu_plain_enter - Move a plain file's memory into the pool, until it is preserved no more.
  * @inode: Its inode; locked. It is not in the pool.

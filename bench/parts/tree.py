@@ -70,7 +70,7 @@ def beside_tar(machine, full):
     yield RESTORE.of(got["retrieve"], got["tar_restore"])
     yield OPEN.of(got["first"])
     yield LOOKED.of(got["look"])
-    yield METADATA.of((got["book"] - got["names"]) / inodes)
+    yield METADATA.of((got["image"] - got["names"]) / inodes)
 
 
 def scale(machine, full):

@@ -127,7 +127,7 @@ static void save(void)
 	nftw("/t", count, 64, FTW_PHYS);
 	metric("inodes", inodes);
 	metric("data", (st.f_blocks - st.f_bfree) * st.f_bsize);
-	metric("book", pool_counter("preserved") -
+	metric("image", pool_counter("preserved") -
 		       (long long)(st.f_blocks - st.f_bfree) * st.f_bsize);
 	metric("names", names);
 	if (tar) {

@@ -15,7 +15,7 @@
  *	compact.c packing the pool
  *	file.c    preserve, unpreserve, freeze
  *	mapping.c what the page cache tells, and files that enter and leave the pool
- *	tree.c    the bytes of a tmpfs tree's book (pure)
+ *	stream.c  bytes of the kernel's own
  *
  * A file calls those above it in this list, and none below.
  *

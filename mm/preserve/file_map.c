@@ -101,7 +101,7 @@ static bool spare_keep(struct preserve_restore *restore, void *page)
 }
 
 /*
- * Claims a page of a map, once. What the map has is the file's own; a damaged book may
+ * Claims a page of a map, once. What the map has is the file's own; a damaged image of a tree may
  * have claimed it as well. Context: xa_lock of i_pages held.
  */
 static int map_page_claim(struct preserve_file *pf, void *page)
@@ -430,7 +430,7 @@ static int window_move(struct preserve_file *pf, u64 *edge, u64 end,
 	return err;
 }
 
-/* What the map names is the file's own. A damaged book may have claimed it as well. */
+/* What the map names is the file's own. A damaged image of a tree may have claimed it as well. */
 static int claim_run(unsigned long pfn, unsigned long nr)
 {
 	return preserve_claim(pfn, nr) ? -EBUSY : 0;

@@ -73,8 +73,8 @@ static void run(void)
 	require(klogctl(READ_ALL, log, size) > 0, "the kernel log's text");
 	suite_report(log, "prmap");
 	suite_report(log, "preserve_record");
-	suite_report(log, "preserve_tree");
-	suite_report(log, "preserve_book");
+	suite_report(log, "preserve_codec");
+	suite_report(log, "preserve_image");
 	suite_report(log, "preserve-pool");
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Random damage to what says what the files are: records, file maps and the books of
+ * Random damage to what says what the files are: records, file maps and the images of
  * trees, a bit or a word of each, many in one kernel. In half of the cases the checksums
  * are made right again, as an enemy would. What is not damaged is whole; what is damaged
  * is refused or whole, or has right checksums; and all of it can be used, preserved again
@@ -22,7 +22,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "book.h"
+#include "image.h"
 #include "chance.h"
 #include "liveupdate.h"
 #include "memory.h"
@@ -114,19 +114,20 @@ out:
 }
 
 /* The beginning, a section's header or what is in it. */
-static void book_hurt(struct preserve_tree_ser *book, unsigned int nr)
+static void image_hurt(struct preserve_tree_ser *image, unsigned int nr)
 {
-	unsigned int sections = book->nr_dirs + book->nr_links, no = below(sections + 1ULL);
+	unsigned int sections = image->nr_dirs + image->nr_links + image->nr_others;
+	unsigned int no = below(sections + 1ULL);
 	struct preserve_section_ser *sec;
 
 	if (no == sections) {
-		hurt(book, offsetof(struct preserve_tree_ser, csum));
+		hurt(image, offsetof(struct preserve_tree_ser, csum));
 		if (is_committed(nr))
-			book_commit(book);
+			image_commit(image);
 		nr_hurt++;
 		return;
 	}
-	sec = book_section(book, no);
+	sec = image_section(image, no);
 	/* What an earlier kernel has left, and this test has damaged then. */
 	if (!sec || !sec->length)
 		return;
@@ -136,22 +137,23 @@ static void book_hurt(struct preserve_tree_ser *book, unsigned int nr)
 	else
 		hurt(sec, offsetof(struct preserve_section_ser, csum));
 	if (is_committed(nr) &&
-	    (char *)section_bytes(sec) + sec->length <= (char *)book + BOOK_PAGE)
-		section_commit(book, sec);
+	    (char *)section_bytes(sec) + sec->length <= (char *)image + IMAGE_PAGE)
+		section_commit(image, sec);
 }
 
 static void page_look(int mem, void *page)
 {
 	struct preserve_file_ser *rec = page;
-	struct preserve_tree_ser *book = page;
+	struct preserve_tree_ser *image = page;
 	unsigned int nr;
 
 	if (rec->magic == PRESERVE_FILE_MAGIC && sscanf(rec->name, "memfd:file-%u", &nr) == 1 &&
 	    rec->map.height == 1 && is_victim(nr))
 		record_hurt(mem, rec, nr);
-	else if (book->magic == PRESERVE_TREE_MAGIC && sscanf(book->source, "tree-%u", &nr) == 1 &&
-		 book->length <= BOOK_PAGE && is_victim(nr))
-		book_hurt(book, nr);
+	else if (image->magic == PRESERVE_TREE_MAGIC &&
+		 sscanf(image->source, "tree-%u", &nr) == 1 &&
+		 image->length <= IMAGE_PAGE && is_victim(nr))
+		image_hurt(image, nr);
 }
 
 static void hurt_all(void)
@@ -169,7 +171,7 @@ static void hurt_all(void)
 			munmap(window, MIB(2));
 	}
 	close(mem);
-	check(nr_hurt >= (NR_FILES + NR_TREES) / 2, "%u records, maps and books are damaged",
+	check(nr_hurt >= (NR_FILES + NR_TREES) / 2, "%u records, maps and images are damaged",
 	      nr_hurt);
 }
 

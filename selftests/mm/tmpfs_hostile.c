@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Damaged trees: the book of each of several preserved trees is changed, through
+ * Damaged trees: the image of each of several preserved trees is changed, through
  * /dev/mem, after the kexec and before the tree is retrieved. What is damaged is
  * refused in its smallest unit, with an errno and a message, and the rest is there;
  * all of them can be unmounted, and the kexec after that has their memory free again.
@@ -19,7 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "book.h"
+#include "image.h"
 #include "liveupdate.h"
 #include "memory.h"
 #include "stage.h"
@@ -45,223 +45,288 @@ static const char * const paths[] = {
 /* Directories get their numbers as they are come upon. */
 enum { DIR_ROOT, DIR_FIRST, DIR_SECOND, DIR_EMPTY, DIR_INNER };
 
-static struct preserve_section_ser *sec_of(struct preserve_tree_ser *book, const char *name,
+static struct preserve_section_ser *sec_of(struct preserve_tree_ser *image, const char *name,
 					   struct entry *e)
 {
 	struct preserve_section_ser *sec;
 
-	*e = book_entry(book, name, &sec);
+	*e = image_entry(image, name, &sec);
 	return sec;
 }
 
-static void hurt_nothing(struct preserve_tree_ser *book)
+static void hurt_nothing(struct preserve_tree_ser *image)
 {
 	/* Proves that sealing does it right. */
-	section_commit(book, book_dir(book, DIR_FIRST));
-	section_commit(book, book_link(book, 0));
-	book_commit(book);
+	section_commit(image, image_dir(image, DIR_FIRST));
+	section_commit(image, image_link(image, 0));
+	image_commit(image);
 }
 
-static void hurt_tree_sum(struct preserve_tree_ser *book)
+static void hurt_tree_sum(struct preserve_tree_ser *image)
 {
-	book->epoch ^= 1;
+	image->epoch ^= 1;
 }
 
-static void hurt_tree_version(struct preserve_tree_ser *book)
+static void hurt_tree_version(struct preserve_tree_ser *image)
 {
-	book->version++;
-	book_commit(book);
+	image->version++;
+	image_commit(image);
 }
 
-static void hurt_tree_used(struct preserve_tree_ser *book)
+static void hurt_tree_used(struct preserve_tree_ser *image)
 {
-	book->used_blocks = book->max_blocks + 1;
-	book_commit(book);
+	image->used_pages = MIB(1) / IMAGE_PAGE + 1;
+	image_commit(image);
 }
 
-static void hurt_tree_space(struct preserve_tree_ser *book)
+static void hurt_tree_space(struct preserve_tree_ser *image)
 {
-	book->used_ispace = (book->max_inodes + 2) * 1024;
-	book_commit(book);
+	image->used_ispace = (100 + 2) * 1024;
+	image_commit(image);
 }
 
-static void hurt_root_sum(struct preserve_tree_ser *book)
+/* A later kernel's: what may be left out is left out, and what may not is refused. */
+static void features_set(struct preserve_tree_ser *image, __u64 compat, __u64 incompat)
 {
-	section_bytes(book_link(book, 0))[3] ^= 1;
+	image->compat = compat;
+	image->incompat = incompat;
+	image_commit(image);
 }
 
-static void hurt_root_dir(struct preserve_tree_ser *book)
+static void hurt_compat(struct preserve_tree_ser *image)
 {
-	struct preserve_section_ser *sec = book_link(book, 0);
-	struct entry e = book_link_entry(sec);
+	features_set(image, ~0ULL, 0);
+}
+
+static void hurt_incompat(struct preserve_tree_ser *image)
+{
+	features_set(image, 0, 1ULL << 40);
+}
+
+/* What there is of options becomes a section of another kind. */
+static void options_are(struct preserve_tree_ser *image, unsigned int kind)
+{
+	struct preserve_section_ser *sec = image_other(image, PRESERVE_SECTION_OPTIONS);
+
+	sec->kind = kind;
+	section_commit(image, sec);
+}
+
+static void hurt_skipped(struct preserve_tree_ser *image)
+{
+	options_are(image, PRESERVE_SECTION_SKIP | 77);
+}
+
+static void hurt_unknown(struct preserve_tree_ser *image)
+{
+	options_are(image, 77);
+}
+
+static void hurt_options_sum(struct preserve_tree_ser *image)
+{
+	section_bytes(image_other(image, PRESERVE_SECTION_OPTIONS))[1] ^= 1;
+}
+
+static __u8 *option_find(struct preserve_tree_ser *image, const char *key)
+{
+	struct preserve_section_ser *sec = image_other(image, PRESERVE_SECTION_OPTIONS);
+	__u8 *at = memmem(section_bytes(sec), sec->length, key, strlen(key));
+
+	require(at && at[-1] == strlen(key), "the option %s", key);
+	return at;
+}
+
+/* One that this kernel does not have. */
+static void hurt_option(struct preserve_tree_ser *image)
+{
+	memcpy(option_find(image, "inode32"), "inode33", 7);
+	section_commit(image, image_other(image, PRESERVE_SECTION_OPTIONS));
+}
+
+/* The same, and its writer says that it does not matter much. */
+static void hurt_option_skipped(struct preserve_tree_ser *image)
+{
+	option_find(image, "inode32")[-2] = PRESERVE_OPTION_SKIP;
+	hurt_option(image);
+}
+
+static void hurt_root_sum(struct preserve_tree_ser *image)
+{
+	section_bytes(image_link(image, 0))[3] ^= 1;
+}
+
+static void hurt_root_dir(struct preserve_tree_ser *image)
+{
+	struct preserve_section_ser *sec = image_link(image, 0);
+	struct entry e = image_link_entry(sec);
 
 	*e.dir = DIR_SECOND + 1;
-	section_commit(book, sec);
+	section_commit(image, sec);
 }
 
-static void hurt_dir_sum(struct preserve_tree_ser *book)
+static void hurt_dir_sum(struct preserve_tree_ser *image)
 {
-	section_bytes(book_dir(book, DIR_FIRST))[9] ^= 0x20;
+	section_bytes(image_dir(image, DIR_FIRST))[9] ^= 0x20;
 }
 
-static void hurt_link_sum(struct preserve_tree_ser *book)
+static void hurt_link_sum(struct preserve_tree_ser *image)
 {
-	section_bytes(book_link(book, 1))[3] ^= 1;
+	section_bytes(image_link(image, 1))[3] ^= 1;
 }
 
-static void hurt_swapped(struct preserve_tree_ser *book)
+static void hurt_swapped(struct preserve_tree_ser *image)
 {
-	__u64 *table = (__u64 *)((char *)book + book->dirs);
+	__u64 *table = (__u64 *)((char *)image + image->dirs);
 	__u64 at = table[DIR_FIRST];
 
 	table[DIR_FIRST] = table[DIR_SECOND];
 	table[DIR_SECOND] = at;
 }
 
-static void hurt_slash(struct preserve_tree_ser *book)
+static void hurt_slash(struct preserve_tree_ser *image)
 {
 	struct entry e;
-	struct preserve_section_ser *sec = sec_of(book, "slash-name", &e);
+	struct preserve_section_ser *sec = sec_of(image, "slash-name", &e);
 
 	e.name[5] = '/';
-	section_commit(book, sec);
+	section_commit(image, sec);
 }
 
-static void hurt_twin(struct preserve_tree_ser *book)
+static void hurt_twin(struct preserve_tree_ser *image)
 {
 	struct entry e;
-	struct preserve_section_ser *sec = sec_of(book, "twin-b", &e);
+	struct preserve_section_ser *sec = sec_of(image, "twin-b", &e);
 
 	e.name[5] = 'a';
-	section_commit(book, sec);
+	section_commit(image, sec);
 }
 
-static void hurt_position(struct preserve_tree_ser *book)
+static void hurt_position(struct preserve_tree_ser *image)
 {
 	struct entry a, b;
-	struct preserve_section_ser *sec = sec_of(book, "twin-a", &a);
+	struct preserve_section_ser *sec = sec_of(image, "twin-a", &a);
 
-	sec = sec_of(book, "twin-b", &b);
+	sec = sec_of(image, "twin-b", &b);
 	*b.pos = *a.pos;
-	section_commit(book, sec);
+	section_commit(image, sec);
 }
 
-static void inner_is(struct preserve_tree_ser *book, unsigned int no)
+static void inner_is(struct preserve_tree_ser *image, unsigned int no)
 {
 	struct entry e;
-	struct preserve_section_ser *sec = sec_of(book, "inner", &e);
+	struct preserve_section_ser *sec = sec_of(image, "inner", &e);
 
 	number_set(e.dir, number_len(e.dir), no + 1);
-	section_commit(book, sec);
+	section_commit(image, sec);
 }
 
-static void hurt_loop(struct preserve_tree_ser *book)
+static void hurt_loop(struct preserve_tree_ser *image)
 {
-	inner_is(book, DIR_FIRST);
+	inner_is(image, DIR_FIRST);
 }
 
-static void hurt_root_loop(struct preserve_tree_ser *book)
+static void hurt_root_loop(struct preserve_tree_ser *image)
 {
-	inner_is(book, DIR_ROOT);
+	inner_is(image, DIR_ROOT);
 }
 
-static void hurt_dir_twice(struct preserve_tree_ser *book)
+static void hurt_dir_twice(struct preserve_tree_ser *image)
 {
-	inner_is(book, DIR_SECOND);
+	inner_is(image, DIR_SECOND);
 }
 
-static void hurt_no_dir(struct preserve_tree_ser *book)
+static void hurt_no_dir(struct preserve_tree_ser *image)
 {
-	inner_is(book, 100);
+	inner_is(image, 100);
 }
 
-static void link_is(struct preserve_tree_ser *book, unsigned int nlink)
+static void link_is(struct preserve_tree_ser *image, unsigned int nlink)
 {
-	struct preserve_section_ser *sec = book_link(book, 1);
+	struct preserve_section_ser *sec = image_link(image, 1);
 
-	*book_link_entry(sec).nlink = nlink;
-	section_commit(book, sec);
+	*image_link_entry(sec).nlink = nlink;
+	section_commit(image, sec);
 }
 
-static void hurt_names_many(struct preserve_tree_ser *book)
+static void hurt_names_many(struct preserve_tree_ser *image)
 {
-	link_is(book, 1);
+	link_is(image, 1);
 }
 
-static void hurt_names_few(struct preserve_tree_ser *book)
+static void hurt_names_few(struct preserve_tree_ser *image)
 {
-	link_is(book, 5);
+	link_is(image, 5);
 }
 
-static void hurt_dir_links(struct preserve_tree_ser *book)
+static void hurt_dir_links(struct preserve_tree_ser *image)
 {
 	struct entry e;
-	struct preserve_section_ser *sec = sec_of(book, "first", &e);
+	struct preserve_section_ser *sec = sec_of(image, "first", &e);
 
 	require(*e.nlink == 3, "the links of a directory");
 	*e.nlink = 9;
-	section_commit(book, sec);
+	section_commit(image, sec);
 }
 
 /* A file that is no link, and says that it has five names. */
-static void hurt_file_links(struct preserve_tree_ser *book)
+static void hurt_file_links(struct preserve_tree_ser *image)
 {
 	struct entry e;
-	struct preserve_section_ser *sec = sec_of(book, LONG_NAME, &e);
+	struct preserve_section_ser *sec = sec_of(image, LONG_NAME, &e);
 
 	*entry_room(e.name, e.nlink, 1) = 5;
 	e.parts[-1] |= PRESERVE_INODE_NLINK;
-	section_commit(book, sec);
+	section_commit(image, sec);
 }
 
 /* The size gets two bytes more: 10, for 2^63. */
-static void hurt_size(struct preserve_tree_ser *book)
+static void hurt_size(struct preserve_tree_ser *image)
 {
 	struct entry e;
-	struct preserve_section_ser *sec = sec_of(book, LONG_NAME, &e);
+	struct preserve_section_ser *sec = sec_of(image, LONG_NAME, &e);
 	size_t len = number_len(e.size);
 
 	number_set(entry_room(e.name, e.size, 10 - len), 10, 1ULL << 63);
-	section_commit(book, sec);
+	section_commit(image, sec);
 }
 
-static void hurt_pages(struct preserve_tree_ser *book)
+static void hurt_pages(struct preserve_tree_ser *image)
 {
 	struct entry e;
-	struct preserve_section_ser *sec = sec_of(book, LONG_NAME, &e);
+	struct preserve_section_ser *sec = sec_of(image, LONG_NAME, &e);
 
 	++*e.pages;
-	section_commit(book, sec);
+	section_commit(image, sec);
 }
 
-static void hurt_order(struct preserve_tree_ser *book)
+static void hurt_order(struct preserve_tree_ser *image)
 {
 	struct entry e;
-	struct preserve_section_ser *sec = sec_of(book, LONG_NAME, &e);
+	struct preserve_section_ser *sec = sec_of(image, LONG_NAME, &e);
 
 	e.run[2][number_len(e.run[2]) - 1] |= 0x1f;
-	section_commit(book, sec);
+	section_commit(image, sec);
 }
 
-static __u64 frames_of_one(struct preserve_tree_ser *book)
+static __u64 frames_of_one(struct preserve_tree_ser *image)
 {
 	__u64 value = 0;
 	struct entry e;
 	size_t i;
 
-	sec_of(book, "one", &e);
+	sec_of(image, "one", &e);
 	for (i = 0; i < number_len(e.run[1]); i++)
 		value |= (__u64)(e.run[1][i] & 0x7f) << (7 * i);
 	return value;
 }
 
-static __u64 frames_outside(struct preserve_tree_ser *book)
+static __u64 frames_outside(struct preserve_tree_ser *image)
 {
 	return 2 * 0x80000;	/* 2 GiB, or no memory at all */
 }
 
 /* Somewhere in the first 16 MiB: no memory of the pool. */
-static __u64 frames_of_kernel(struct preserve_tree_ser *book)
+static __u64 frames_of_kernel(struct preserve_tree_ser *image)
 {
 	return 2 * 0x800;
 }
@@ -270,35 +335,35 @@ static __u64 frames_of_kernel(struct preserve_tree_ser *book)
  * The frames of "two" are those that @two says; those of the kernel if the number in its
  * place is too short, because the pool lies below 32 MiB.
  */
-static void two_is(struct preserve_tree_ser *book, __u64 (*two)(struct preserve_tree_ser *book))
+static void two_is(struct preserve_tree_ser *image, __u64 (*two)(struct preserve_tree_ser *image))
 {
 	struct entry e;
-	struct preserve_section_ser *sec = sec_of(book, "two", &e);
+	struct preserve_section_ser *sec = sec_of(image, "two", &e);
 	size_t len = number_len(e.run[1]);
-	__u64 value = two(book);
+	__u64 value = two(image);
 
-	number_set(e.run[1], len, value >> (7 * len) ? frames_of_kernel(book) : value);
-	section_commit(book, sec);
+	number_set(e.run[1], len, value >> (7 * len) ? frames_of_kernel(image) : value);
+	section_commit(image, sec);
 }
 
-static void hurt_run_other(struct preserve_tree_ser *book)
+static void hurt_run_other(struct preserve_tree_ser *image)
 {
-	two_is(book, frames_of_one);
+	two_is(image, frames_of_one);
 }
 
-static void hurt_run_outside(struct preserve_tree_ser *book)
+static void hurt_run_outside(struct preserve_tree_ser *image)
 {
-	two_is(book, frames_outside);
+	two_is(image, frames_outside);
 }
 
-static void hurt_run_kernel(struct preserve_tree_ser *book)
+static void hurt_run_kernel(struct preserve_tree_ser *image)
 {
-	two_is(book, frames_of_kernel);
+	two_is(image, frames_of_kernel);
 }
 
 /**
  * struct attack - what is done to a tree, and what comes of it
- * @name:    the tree's source, by which its book is found
+ * @name:    the tree's source, by which its image is found
  * @hurt:    does it
  * @whole:   the tree is refused with this
  * @err:     otherwise, what is refused gives this
@@ -306,7 +371,7 @@ static void hurt_run_kernel(struct preserve_tree_ser *book)
  */
 static const struct attack {
 	const char *name;
-	void (*hurt)(struct preserve_tree_ser *book);
+	void (*hurt)(struct preserve_tree_ser *image);
 	int whole;
 	int err;
 	const char *refused[MAX_REFUSED];
@@ -314,8 +379,15 @@ static const struct attack {
 	{ "nothing",	hurt_nothing,		0, 0, {} },
 	{ "tree-sum",	hurt_tree_sum,		EBADMSG, 0, {} },
 	{ "tree-version", hurt_tree_version,	EPROTO, 0, {} },
-	{ "tree-used",	hurt_tree_used,		EBADMSG, 0, {} },
+	{ "tree-used",	hurt_tree_used,		EUCLEAN, 0, {} },
 	{ "tree-space",	hurt_tree_space,	EUCLEAN, 0, {} },
+	{ "compat",	hurt_compat,		0, 0, {} },
+	{ "incompat",	hurt_incompat,		EPROTO, 0, {} },
+	{ "skipped",	hurt_skipped,		0, 0, {} },
+	{ "unknown",	hurt_unknown,		EPROTO, 0, {} },
+	{ "options-sum", hurt_options_sum,	EUCLEAN, 0, {} },
+	{ "option",	hurt_option,		EINVAL, 0, {} },
+	{ "option-skipped", hurt_option_skipped, 0, 0, {} },
 	{ "root-sum",	hurt_root_sum,		EUCLEAN, 0, {} },
 	{ "root-dir",	hurt_root_dir,		EUCLEAN, 0, {} },
 	{ "dir-sum",	hurt_dir_sum,		0, EUCLEAN, { "/first" } },
@@ -410,13 +482,13 @@ static void before(void)
 
 /* --- attacking --- */
 
-/* The attack that a book found in memory is the victim of, or -1. */
-static int victim_of(const struct preserve_tree_ser *book)
+/* The attack that an image found in memory is the victim of, or -1. */
+static int victim_of(const struct preserve_tree_ser *image)
 {
-	if (book->magic != PRESERVE_TREE_MAGIC)
+	if (image->magic != PRESERVE_TREE_MAGIC)
 		return -1;
 	for (unsigned int i = 0; i < NR_ATTACKS; i++)
-		if (!strcmp(book->source, attacks[i].name))
+		if (!strcmp(image->source, attacks[i].name))
 			return i;
 	return -1;
 }
@@ -425,21 +497,21 @@ static unsigned int window_attack(char *window)
 {
 	unsigned int found = 0;
 
-	for (size_t pos = 0; pos < MIB(2); pos += BOOK_PAGE) {
-		struct preserve_tree_ser *book = (struct preserve_tree_ser *)(window + pos);
-		int i = victim_of(book);
+	for (size_t pos = 0; pos < MIB(2); pos += IMAGE_PAGE) {
+		struct preserve_tree_ser *image = (struct preserve_tree_ser *)(window + pos);
+		int i = victim_of(image);
 
 		if (i < 0)
 			continue;
-		require(book->length <= BOOK_PAGE, "the book of %s is a page: %llu",
-			attacks[i].name, book->length);
-		attacks[i].hurt(book);
+		require(image->length <= IMAGE_PAGE, "the image of %s is a page: %llu",
+			attacks[i].name, image->length);
+		attacks[i].hurt(image);
 		found++;
 	}
 	return found;
 }
 
-/* Looks for all books in all of memory and attacks each. */
+/* Looks for all images in all of memory and attacks each. */
 static unsigned int victims_attack(void)
 {
 	__u64 end = meminfo_bytes("MemTotal") + MIB(512);
@@ -626,7 +698,7 @@ static void after(void)
 	unsigned int found = victims_attack(), i;
 	int session, fd;
 
-	require(found >= NR_ATTACKS, "the books of all trees: %u", found);
+	require(found >= NR_ATTACKS, "the images of all trees: %u", found);
 	session = stage_session_retrieve(SESSION);
 	for (i = 0; i < NR_ATTACKS; i++)
 		look(session, i);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The book of a preserved tmpfs tree: every byte of it, versions, limits.
+ * The image of a preserved tree of files: every byte of it, versions, limits.
  */
 #ifndef _LINUX_KHO_ABI_PRESERVE_TREE_H
 #define _LINUX_KHO_ABI_PRESERVE_TREE_H
@@ -10,14 +10,14 @@
 #include <linux/types.h>
 
 /**
- * DOC: The book of a tree
+ * DOC: The image of a tree
  *
- * A preserved tmpfs is one record of kind %PRESERVE_FILE_TREE. The file that it
- * describes is the tree's *book*: names, attributes, and where the data is. The
- * data's frames are not part of the book's file map; each file's runs stand in the
- * book, and the frames are live frames like any other.
+ * A preserved mount is one record of kind %PRESERVE_FILE_TREE. The stream that it
+ * describes is the tree's *image*: names, attributes, and where the data is. The
+ * data's frames are not part of the record's map; each file's runs stand in the
+ * image, and the frames are live frames like any other.
  *
- * The book begins with a &struct preserve_tree_ser. Everything else is in
+ * The image begins with a &struct preserve_tree_ser. Everything else is in
  * *sections*, each a &struct preserve_section_ser with its own checksum and what it
  * vouches for behind it, so that a directory can be read without the others:
  *
@@ -26,7 +26,8 @@
  *   One entry in no bytes: the directory was damaged when it was handed on.
  * - a link: one inode that has several names. They are numbered, too, with their
  *   table at @links.
- * - what the whole file system has besides: see &struct preserve_tree_ser.
+ * - what the file system has besides. A table at @others says where these are; at most
+ *   one of each kind, in any order.
  *
  * In the sections numbers are varints, seven bits in a byte, the lowest first;
  * signed ones are folded (0, -1, 1, -2, ...). Text is its length and its bytes.
@@ -52,102 +53,102 @@
  * run: pages since the end of the last one, signed frames since the end of the last
  *	one, (folios - 1) * 32 + order
  *
- * A change of any of this takes a new version.
+ * option: PRESERVE_OPTION_*, key and value as mount(8) gives them; no value if that is
+ *	empty
+ *
+ * quota: kind and ID. Of kind 0 (a user) and 1 (a group): bytes, inodes, soft bytes, soft
+ *	inodes, and when the grace for bytes and inodes ends, seconds since 1970 or 0. Of
+ *	kind 2 and 3, ID 0: the grace times of users and groups for bytes and inodes, in
+ *	seconds
+ *
+ * How it may change: what a kernel that does not know it may leave out, without more harm
+ * than that it is gone, is a section or an extra whose kind has the bit
+ * PRESERVE_SECTION_SKIP or PRESERVE_EXTRA_SKIP, and perhaps a bit of @compat. A mount
+ * option of a new name is refused by the file system that does not know it, unless it
+ * has PRESERVE_OPTION_SKIP. Anything else takes a bit of @incompat: a kernel that does not
+ * know it refuses the image. Only another layout of the beginning takes a new version.
  */
 
 #define PRESERVE_TREE_MAGIC		0x4545525456525350ULL /* "PSRVTREE" */
-#define PRESERVE_TREE_VERSION		2
+#define PRESERVE_TREE_VERSION		3
 
-/* Longest text of the default memory policy, and longest name of the source. */
-#define PRESERVE_TREE_MAX_POLICY	112
+/* Features that this kernel writes and knows: none so far. */
+#define PRESERVE_TREE_COMPAT		0ULL
+#define PRESERVE_TREE_INCOMPAT		0ULL
+
+/* Longest name of a file system and of a mount's source, with its end. */
+#define PRESERVE_TREE_MAX_TYPE		32
 #define PRESERVE_TREE_MAX_SOURCE	128
 
-/* Bits of preserve_tree_ser.flags. */
-#define PRESERVE_TREE_INODE64		0x01
-#define PRESERVE_TREE_NOSWAP		0x02
-#define PRESERVE_TREE_POOL		0x04	/* mounted with "preserve" */
-#define PRESERVE_TREE_USRQUOTA		0x08
-#define PRESERVE_TREE_GRPQUOTA		0x10
-#define PRESERVE_TREE_STRICT		0x20	/* strict_encoding */
-#define PRESERVE_TREE_RDONLY		0x40	/* the file system, not a mount */
-#define PRESERVE_TREE_SYNC		0x80
-#define PRESERVE_TREE_DIRSYNC		0x100
-#define PRESERVE_TREE_LAZYTIME		0x200
-#define PRESERVE_TREE_I_VERSION		0x400
-#define PRESERVE_TREE_DEFAULT_SIZE	0x800	/* the limit of pages was not given */
-#define PRESERVE_TREE_DEFAULT_INODES	0x1000	/* nor that of inodes */
-#define PRESERVE_TREE_HANDLES		0x2000	/* file handles may exist */
-#define PRESERVE_TREE_FLAGS		0x3fff	/* all of them */
+/* Bits of preserve_tree_ser.flags: of the file system, not of a mount. */
+#define PRESERVE_TREE_RDONLY		0x01
+#define PRESERVE_TREE_SYNC		0x02
+#define PRESERVE_TREE_DIRSYNC		0x04
+#define PRESERVE_TREE_LAZYTIME		0x08
+#define PRESERVE_TREE_I_VERSION		0x10
+#define PRESERVE_TREE_HANDLES		0x20	/* file handles may exist */
+#define PRESERVE_TREE_FLAGS		0x3f	/* all of them */
 
 /* The greatest section that is accepted, in bytes. */
 #define PRESERVE_TREE_MAX_SECTION	0x40000000U
+
+/* The most sections besides directories and links. */
+#define PRESERVE_TREE_MAX_OTHERS	64
 
 /**
  * struct preserve_tree_ser - The file system.
  * @magic:      %PRESERVE_TREE_MAGIC.
  * @version:    %PRESERVE_TREE_VERSION.
  * @size:       sizeof(struct preserve_tree_ser).
- * @length:     Of the book, bytes.
+ * @compat:     Features; those that are not known do not matter.
+ * @incompat:   Features; all of them have to be known.
+ * @length:     Of the image, bytes.
  * @dirs:       Where the table of directories is: a __u64 for each section.
  * @nr_dirs:    Its entries; 0 if the root is empty.
  * @links:      The same of links.
  * @nr_links:   Its entries; the first is the root directory's inode.
- * @quotas:     Section of quotas, 0 for none: entries of kind and ID; of kind 0 (a
- *              user) and 1 (a group) then bytes, inodes, soft bytes, soft inodes, and
- *              when the grace for bytes and inodes ends, seconds since 1970 or 0; of
- *              kind 2 and 3, ID 0, the grace times of users and groups for bytes and
- *              inodes, in seconds.
+ * @others:     The same of the sections besides.
+ * @nr_others:  Its entries.
  * @nr_inodes:  Inodes besides the root.
- * @used_blocks: Pages of all files.
- * @used_ispace: Bytes of inode space in use; 0 without a limit.
+ * @used_pages: Of all files, as the file system's limit counts them.
+ * @used_ispace: Bytes of inode space in use, as the file system's limit counts it.
  * @epoch:      Seconds that times are relative to.
- * @flags:      PRESERVE_TREE_*.
- * @max_blocks: Limit of pages, 0 for none.
- * @max_inodes: Limit of inodes, 0 for none.
  * @next_ino:   Next inode number.
- * @mode:       Of the mount options.
- * @uid:        Of the mount options, initial user namespace.
- * @gid:        The same.
- * @huge:       SHMEM_HUGE_*, as the mount option has it.
- * @encoding:   Version of UTF-8 for casefolding, 0 for none.
- * @mnt_flags:  MNT_* of the mount, of those that mount(2) sets.
- * @quota_limits: Default limits: user bytes, user inodes, group bytes, group inodes.
- * @uuid:       Of the file system.
+ * @flags:      PRESERVE_TREE_*.
+ * @mnt_attr:   MOUNT_ATTR_* of the mount.
  * @dev:        Minor number of its device, as stat() shows it.
  * @reserved:   0.
- * @policy:     The default memory policy as the mount option has it, or empty.
- * @source:     The mount's source, ends with a zero byte.
+ * @uuid:       Of the file system.
+ * @fs_type:    The file system's name, as in /proc/filesystems.
+ * @source:     The mount's source.
  * @csum:       xxh64, seed 0, of all bytes before this field.
+ *
+ * Texts end with a zero byte.
  */
 struct preserve_tree_ser {
 	__u64 magic;
 	__u32 version;
 	__u32 size;
+	__u64 compat;
+	__u64 incompat;
 	__u64 length;
 	__u64 dirs;
 	__u64 nr_dirs;
 	__u64 links;
 	__u64 nr_links;
-	__u64 quotas;
+	__u64 others;
+	__u64 nr_others;
 	__u64 nr_inodes;
-	__u64 used_blocks;
+	__u64 used_pages;
 	__u64 used_ispace;
 	__s64 epoch;
-	__u64 flags;
-	__u64 max_blocks;
-	__u64 max_inodes;
 	__u64 next_ino;
-	__u32 mode;
-	__u32 uid;
-	__u32 gid;
-	__u32 huge;
-	__u32 encoding;
-	__u32 mnt_flags;
-	__u64 quota_limits[4];
-	__u8 uuid[16];
+	__u64 flags;
+	__u64 mnt_attr;
 	__u32 dev;
 	__u32 reserved;
-	char policy[PRESERVE_TREE_MAX_POLICY];
+	__u8 uuid[16];
+	char fs_type[PRESERVE_TREE_MAX_TYPE];
 	char source[PRESERVE_TREE_MAX_SOURCE];
 	__u64 csum;
 };
@@ -155,34 +156,29 @@ struct preserve_tree_ser {
 static_assert(offsetof(struct preserve_tree_ser, magic) == 0);
 static_assert(offsetof(struct preserve_tree_ser, version) == 8);
 static_assert(offsetof(struct preserve_tree_ser, size) == 12);
-static_assert(offsetof(struct preserve_tree_ser, length) == 16);
-static_assert(offsetof(struct preserve_tree_ser, dirs) == 24);
-static_assert(offsetof(struct preserve_tree_ser, nr_dirs) == 32);
-static_assert(offsetof(struct preserve_tree_ser, links) == 40);
-static_assert(offsetof(struct preserve_tree_ser, nr_links) == 48);
-static_assert(offsetof(struct preserve_tree_ser, quotas) == 56);
-static_assert(offsetof(struct preserve_tree_ser, nr_inodes) == 64);
-static_assert(offsetof(struct preserve_tree_ser, used_blocks) == 72);
-static_assert(offsetof(struct preserve_tree_ser, used_ispace) == 80);
-static_assert(offsetof(struct preserve_tree_ser, epoch) == 88);
-static_assert(offsetof(struct preserve_tree_ser, flags) == 96);
-static_assert(offsetof(struct preserve_tree_ser, max_blocks) == 104);
-static_assert(offsetof(struct preserve_tree_ser, max_inodes) == 112);
+static_assert(offsetof(struct preserve_tree_ser, compat) == 16);
+static_assert(offsetof(struct preserve_tree_ser, incompat) == 24);
+static_assert(offsetof(struct preserve_tree_ser, length) == 32);
+static_assert(offsetof(struct preserve_tree_ser, dirs) == 40);
+static_assert(offsetof(struct preserve_tree_ser, nr_dirs) == 48);
+static_assert(offsetof(struct preserve_tree_ser, links) == 56);
+static_assert(offsetof(struct preserve_tree_ser, nr_links) == 64);
+static_assert(offsetof(struct preserve_tree_ser, others) == 72);
+static_assert(offsetof(struct preserve_tree_ser, nr_others) == 80);
+static_assert(offsetof(struct preserve_tree_ser, nr_inodes) == 88);
+static_assert(offsetof(struct preserve_tree_ser, used_pages) == 96);
+static_assert(offsetof(struct preserve_tree_ser, used_ispace) == 104);
+static_assert(offsetof(struct preserve_tree_ser, epoch) == 112);
 static_assert(offsetof(struct preserve_tree_ser, next_ino) == 120);
-static_assert(offsetof(struct preserve_tree_ser, mode) == 128);
-static_assert(offsetof(struct preserve_tree_ser, uid) == 132);
-static_assert(offsetof(struct preserve_tree_ser, gid) == 136);
-static_assert(offsetof(struct preserve_tree_ser, huge) == 140);
-static_assert(offsetof(struct preserve_tree_ser, encoding) == 144);
-static_assert(offsetof(struct preserve_tree_ser, mnt_flags) == 148);
-static_assert(offsetof(struct preserve_tree_ser, quota_limits) == 152);
-static_assert(offsetof(struct preserve_tree_ser, uuid) == 184);
-static_assert(offsetof(struct preserve_tree_ser, dev) == 200);
-static_assert(offsetof(struct preserve_tree_ser, reserved) == 204);
-static_assert(offsetof(struct preserve_tree_ser, policy) == 208);
-static_assert(offsetof(struct preserve_tree_ser, source) == 320);
-static_assert(offsetof(struct preserve_tree_ser, csum) == 448);
-static_assert(sizeof(struct preserve_tree_ser) == 456);
+static_assert(offsetof(struct preserve_tree_ser, flags) == 128);
+static_assert(offsetof(struct preserve_tree_ser, mnt_attr) == 136);
+static_assert(offsetof(struct preserve_tree_ser, dev) == 144);
+static_assert(offsetof(struct preserve_tree_ser, reserved) == 148);
+static_assert(offsetof(struct preserve_tree_ser, uuid) == 152);
+static_assert(offsetof(struct preserve_tree_ser, fs_type) == 168);
+static_assert(offsetof(struct preserve_tree_ser, source) == 200);
+static_assert(offsetof(struct preserve_tree_ser, csum) == 328);
+static_assert(sizeof(struct preserve_tree_ser) == 336);
 
 #define PRESERVE_SECTION_MAGIC		0x54434553U	/* "SECT" */
 
@@ -190,16 +186,20 @@ static_assert(sizeof(struct preserve_tree_ser) == 456);
 #define PRESERVE_SECTION_DIR		1
 #define PRESERVE_SECTION_LINK		2
 #define PRESERVE_SECTION_QUOTA		3
+#define PRESERVE_SECTION_OPTIONS	4
+
+/* With a kind: a kernel that does not know it leaves the section out. */
+#define PRESERVE_SECTION_SKIP		0x80000000U
 
 /**
- * struct preserve_section_ser - A part of the book.
+ * struct preserve_section_ser - A part of the image.
  * @magic:  %PRESERVE_SECTION_MAGIC.
  * @kind:   PRESERVE_SECTION_*.
- * @no:     Number of the directory or link.
+ * @no:     Number of the directory or link; otherwise 0.
  * @nr:     Entries.
  * @length: Of what follows, bytes.
  * @csum:   xxh64 of what follows, seeded with xxh64 of all bytes before this field,
- *          seeded with the section's offset in the book.
+ *          seeded with the section's offset in the image.
  */
 struct preserve_section_ser {
 	__u32 magic;
@@ -240,10 +240,16 @@ static_assert(sizeof(struct preserve_section_ser) == 32);
 #define PRESERVE_EXTRA_POLICY		3	/* text; first page, behind the last */
 #define PRESERVE_EXTRA_LABEL		4	/* as XATTR, of a security module alone */
 
+/* With a kind: a kernel that does not know it leaves the extra out. */
+#define PRESERVE_EXTRA_SKIP		0x80000000U
+
+/* An option that a kernel leaves out when it cannot do as it says. */
+#define PRESERVE_OPTION_SKIP		0x01
+
 /* Entries of the section of quotas: limits of USRQUOTA, GRPQUOTA, or, so much more: */
 #define PRESERVE_QUOTA_GRACE		2	/* grace times */
 
 /* LUO's name for the handler of tmpfs trees. */
-#define PRESERVE_TREE_COMPATIBLE	"preserve-tmpfs-v2"
+#define PRESERVE_TREE_COMPATIBLE	"preserve-tmpfs-v3"
 
 #endif /* _LINUX_KHO_ABI_PRESERVE_TREE_H */

@@ -2,17 +2,17 @@
 /*
  * Giving a file of a retrieved tree its memory, when a task needs it first.
  *
- * Until then the file is latent: it has a size, its pages are accounted for as swapped ones
- * are, and its inode says where in the book its runs are. Then the runs are read, and
+ * Until then the file is latent: it has a size, its pages count as its own, and its node
+ * says where in the image its runs are. Then the runs are read, and
  * their frames are taken from what was handed over. A small file gets all of its folios at
  * once, and is a file like any other. A larger one goes on like a memfd that was
- * retrieved: it has a map, and folios when they are needed (shmem_lu_demand.c).
+ * retrieved: it has a map, and folios when they are needed (mm/preserve/demand.c).
  *
  * A file of a mount without "preserve" becomes a plain one again as soon as it has
  * all of its folios. Runs that are not what they should be give EIO; the frames stay
  * set aside until the next kexec.
  */
-#define pr_fmt(fmt) "preserve: tmpfs: " fmt
+#define pr_fmt(fmt) "preserve: tree: " fmt
 
 #include <linux/folio_batch.h>
 #include <linux/fs.h>
@@ -22,37 +22,34 @@
 #include <linux/preserve.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
-#include <linux/swap.h>
 
-#include "internal.h"
-#include "shmem_lu.h"
-#include "shmem_lu_tree.h"
+#include "tree.h"
 
-/* Bytes of an inode in the book that are read at first. */
+/* Bytes of an inode in the image that are read at first. */
 #define FIRST_READ	256
 
 /* Rounds of making room in a memory cgroup that other tasks fill at once. */
 #define TRIES		4
 
 /* Returns 0; -EIO if these bytes are not, or not all of, a file's inode. */
-static int read_inode(struct shmem_lu_book *book, u8 *buf, size_t len,
+static int read_inode(struct preserve_tree_image *image, u8 *buf, size_t len,
 		      loff_t pos, struct preserve_tree_inode *in,
 		      const u8 **end)
 {
 	struct preserve_tree_reader r = {
-		.at = buf, .end = buf + len, .epoch = book->ser.epoch,
+		.at = buf, .end = buf + len, .epoch = image->ser.epoch,
 	};
-	int err = shmem_lu_book_read(book, buf, len, pos);
 
-	if (err)
-		return err == -ENOMEM ? err : -EIO;
+	if (preserve_stream_read(&image->stream, buf, len, pos))
+		return -EIO;
 	*end = r.end;
 	return preserve_tree_get_inode(&r, in) && S_ISREG(in->mode) ? 0 : -EIO;
 }
 
 /**
- * shmem_lu_data_get - Read what the book says of a file without its data.
- * @inode: The file's; lu_pos is not 0 and stays.
+ * preserve_tree_data_get - Read what the image says of a file without its data.
+ * @ts:    What is kept for its file system.
+ * @inode: The file's; something of it is left, and stays.
  * @in:    What it says.
  * @buf:   The bytes that @in points into; freed by the caller with kvfree().
  * @end:   Their end.
@@ -60,26 +57,26 @@ static int read_inode(struct shmem_lu_book *book, u8 *buf, size_t len,
  * Context: Process context.
  * Return: 0, -ENOMEM or -EIO.
  */
-int shmem_lu_data_get(struct inode *inode, struct preserve_tree_inode *in,
-		      u8 **buf, const u8 **end)
+int preserve_tree_data_get(struct preserve_tree_sb *ts, struct inode *inode,
+			   struct preserve_tree_inode *in, u8 **buf, const u8 **end)
 {
-	struct shmem_lu_book *book = shmem_lu_incoming(inode->i_sb);
-	loff_t pos = SHMEM_I(inode)->lu_pos;
+	struct preserve_tree_image *image = ts->incoming;
+	u64 pos = preserve_tree_node_of(ts, inode)->pos;
 	size_t len, left;
 	u8 *bytes;
 	int err;
 
-	/* What is longer is in no section: the book is bad. */
-	left = min_t(u64, book->ser.length - pos, PRESERVE_TREE_MAX_SECTION);
+	/* What is longer is in no section: the image is bad. */
+	left = min_t(u64, image->ser.length - pos, PRESERVE_TREE_MAX_SECTION);
 	for (len = min_t(size_t, left, FIRST_READ);; len = min(left, 8 * len)) {
 		bytes = kvmalloc(len, GFP_KERNEL);
 		if (!bytes)
 			return -ENOMEM;
-		err = read_inode(book, bytes, len, pos, in, end);
+		err = read_inode(image, bytes, len, pos, in, end);
 		if (!err)
 			break;
 		kvfree(bytes);
-		if (err == -ENOMEM || len == left)
+		if (len == left)
 			return err;
 	}
 	*buf = bytes;
@@ -87,33 +84,35 @@ int shmem_lu_data_get(struct inode *inode, struct preserve_tree_inode *in,
 }
 
 /**
- * shmem_lu_data_prepare - Note that a new file's data is in the book.
+ * preserve_tree_data_prepare - Note that a new file's data is in the image.
+ * @ts:    What is kept for its file system.
  * @inode: The file's, new, no other task knows it.
- * @pos:   Where its inode is in the book.
- * @in:    What the book says.
+ * @pos:   Where its inode is in the image.
+ * @in:    What the image says.
  *
  * Context: Process context.
  */
-void shmem_lu_data_prepare(struct inode *inode, u64 pos,
-			   const struct preserve_tree_inode *in)
+void preserve_tree_data_prepare(struct preserve_tree_sb *ts, struct inode *inode, u64 pos,
+				const struct preserve_tree_inode *in)
 {
-	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
-	struct shmem_inode_info *info = SHMEM_I(inode);
-	long nr = in->nr_pages;
-
-	if (!nr)
+	if (!in->nr_pages)
 		return;
-	shmem_lu_acct(inode, nr);
-	info->alloced += nr;
-	info->swapped += nr;
-	/* What fallocate() has put behind the end stays when the file's end is split. */
-	info->fallocend = in->end > DIV_ROUND_UP(in->size, PAGE_SIZE) ? in->end : 0;
-	info->lu_pos = pos;
-	info->lu_crossed = true;
-	atomic_long_inc(&sbinfo->lu_incoming->refs);
+	ts->ops->file_latent(inode, in);
+	preserve_tree_node_of(ts, inode)->pos = pos;
+	atomic_long_inc(&ts->incoming->refs);
 	set_bit(AS_PRESERVE, &inode->i_mapping->flags);
 	set_bit(AS_PRESERVE_LATENT, &inode->i_mapping->flags);
 	mapping_set_unevictable(inode->i_mapping);
+}
+
+/*
+ * A file of a mount without "preserve" is a plain one when nothing of it is left. The next
+ * kernel's image, if there is one, has it as one of the pool.
+ */
+static void data_leave(struct preserve_tree_sb *ts, struct inode *inode)
+{
+	if (!ts->pool && !preserve_tree_frozen(ts))
+		ts->ops->file_leave(inode);
 }
 
 /* --- small files --- */
@@ -201,10 +200,10 @@ static void small_report_poisoned(const struct small *small, const char *source)
  * Gives a file all of its folios. They are charged to the task at hand, @memcg or its own
  * cgroup. Returns -EAGAIN if that is full.
  */
-static int small_load(struct inode *inode, const struct preserve_tree_inode *in,
-		      const u8 *end, struct mem_cgroup *memcg, gfp_t gfp)
+static int small_load(struct preserve_tree_sb *ts, struct inode *inode,
+		      const struct preserve_tree_inode *in, const u8 *end,
+		      struct mem_cgroup *memcg, gfp_t gfp)
 {
-	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
 	struct small small;
 	int err;
 
@@ -212,24 +211,22 @@ static int small_load(struct inode *inode, const struct preserve_tree_inode *in,
 	if (err)
 		return err;
 	small_make_folios(&small);
-	err = shmem_lu_insert_all(inode->i_mapping, &small.batch, memcg, gfp);
+	err = ts->ops->insert_all(inode->i_mapping, &small.batch, memcg, gfp);
 	if (err) {
 		small_undo_folios(&small);
 		small_untake(&small, small.nr);
 		return -EAGAIN;
 	}
 	preserve_note_retrieved();
-	small_report_poisoned(&small, sbinfo->lu_incoming->ser.source);
-	/* The next kernel's book, if there is one, has it as one of the pool. */
-	if (!sbinfo->lu_pool && !READ_ONCE(sbinfo->lu_outgoing))
-		shmem_lu_leave(inode);
+	small_report_poisoned(&small, ts->incoming->ser.source);
+	data_leave(ts, inode);
 	return 0;
 }
 
 /* --- larger files --- */
 
 /**
- * struct data_runs - A file's runs on their way from the book into its map.
+ * struct data_runs - A file's runs on their way from the image into its map.
  * @r:    Stands at the next.
  * @at:   Where the last one ended.
  * @left: So many are to come.
@@ -264,14 +261,13 @@ static int set_runs(struct preserve_file *pf, const struct preserve_tree_inode *
  * Gives a file its map. What follows its memory stays with the inode for good, also if
  * there is no data to be had: a walk over all files may be at it.
  */
-static int large_load(struct inode *inode, const struct preserve_tree_inode *in,
-		      const u8 *end)
+static int large_load(struct preserve_tree_sb *ts, struct inode *inode,
+		      const struct preserve_tree_inode *in, const u8 *end)
 {
-	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
 	struct preserve_file *pf;
 	int err;
 
-	pf = preserve_file_new(inode->i_mapping, &shmem_lu_file_ops);
+	pf = preserve_file_new(inode->i_mapping, ts->ops->file_ops);
 	if (!pf)
 		return -ENOMEM;
 	err = set_runs(pf, in, end);
@@ -281,106 +277,84 @@ static int large_load(struct inode *inode, const struct preserve_tree_inode *in,
 	if (err)
 		return err;
 	preserve_file_begin(pf);
-	preserve_file_report_poisoned(pf, sbinfo->lu_incoming->ser.source);
+	preserve_file_report_poisoned(pf, ts->incoming->ser.source);
 	return 0;
 }
 
-/*
- * All folios of a larger file are there: nothing is special about one of a mount without
- * "preserve" any more. A task that holds the inode may wait for this one: then the file just
- * stays as it is.
- */
-static void data_restored(struct address_space *mapping)
-{
-	struct inode *inode = mapping->host;
-	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
-	struct preserve_file *pf = preserve_file_of(mapping);
-
-	if (sbinfo->lu_pool || !inode_trylock(inode))
-		return;
-	if (!READ_ONCE(sbinfo->lu_outgoing) && !preserve_file_record(pf) &&
-	    !preserve_file_frozen(pf))
-		shmem_lu_leave(inode);
-	inode_unlock(inode);
-}
-
-/* The next kernel's book says where the file's memory is already. */
-static bool data_frozen(const struct address_space *mapping)
-{
-	return !shmem_lu_may_change(mapping->host);
-}
-
-/* Files that belong to a tmpfs with a name. */
-const struct preserve_file_ops shmem_lu_file_ops = {
-	.insert = shmem_lu_insert,
-	.restored = data_restored,
-	.frozen = data_frozen,
-};
-
 /* --- both --- */
 
-static int data_load(struct inode *inode, struct mem_cgroup *memcg, gfp_t gfp)
+/* @nr is set to the pages that the file has, also if there is no room for them. */
+static int data_make(struct preserve_tree_sb *ts, struct inode *inode,
+		     struct mem_cgroup *memcg, gfp_t gfp, u64 *nr)
 {
 	struct preserve_tree_inode in;
 	const u8 *end;
 	u8 *buf;
 	int err;
 
-	err = shmem_lu_data_get(inode, &in, &buf, &end);
+	err = preserve_tree_data_get(ts, inode, &in, &buf, &end);
 	if (err)
 		return err;
+	*nr = in.nr_pages;
 	err = in.nr_pages <= PRESERVE_SMALL_PAGES ?
-	      small_load(inode, &in, end, memcg, gfp) : large_load(inode, &in, end);
+	      small_load(ts, inode, &in, end, memcg, gfp) :
+	      large_load(ts, inode, &in, end);
 	kvfree(buf);
 	return err;
 }
 
-/* The data is there, or gone. Context: the book's lock held. */
-static void data_done(struct inode *inode)
+/* The data is there, or gone. Context: the image's lock held. */
+static void data_done(struct preserve_tree_sb *ts, struct inode *inode)
 {
 	clear_bit(AS_PRESERVE_LATENT, &inode->i_mapping->flags);
-	/* Pairs with smp_load_acquire() of lu_pos: a reader of 0 sees what follows it. */
-	smp_store_release(&SHMEM_I(inode)->lu_pos, 0);
+	/* Pairs with preserve_tree_node_left(): a reader of 0 sees what follows it. */
+	smp_store_release(&preserve_tree_node_of(ts, inode)->pos, 0);
 }
 
-static int data_load_once(struct inode *inode, bool sure, gfp_t gfp)
+static int image_lock(struct preserve_tree_image *image, bool sure)
 {
+	if (!sure)
+		return mutex_lock_killable(&image->lock);
+	mutex_lock(&image->lock);
+	return 0;
+}
+
+static int data_load_once(struct preserve_tree_sb *ts, struct inode *inode, bool sure,
+			  gfp_t gfp, u64 *nr)
+{
+	struct preserve_tree_node *node = preserve_tree_node_of(ts, inode);
+	struct preserve_tree_image *image = ts->incoming;
 	struct mem_cgroup *memcg;
-	struct shmem_inode_info *info = SHMEM_I(inode);
-	struct shmem_lu_book *book = shmem_lu_incoming(inode->i_sb);
 	bool loaded = false;
 	int err = 0;
 
-	/* Pairs with data_done(): nothing left means that all is there. */
-	if (!S_ISREG(inode->i_mode) || !smp_load_acquire(&info->lu_pos))
+	if (!S_ISREG(inode->i_mode) || !preserve_tree_node_left(node))
 		return 0;
-	if (sure)
-		mutex_lock(&book->lock);
-	else if (mutex_lock_killable(&book->lock))
+	if (image_lock(image, sure))
 		return -EINTR;
 	/* Another task may have been quicker. */
-	if (info->lu_pos) {
+	if (node->pos) {
 		memcg = set_active_memcg(root_mem_cgroup);
-		err = data_load(inode, memcg, gfp);
+		err = data_make(ts, inode, memcg, gfp, nr);
 		set_active_memcg(memcg);
 		loaded = !err;
 	}
 	if (loaded)
-		data_done(inode);
-	mutex_unlock(&book->lock);
+		data_done(ts, inode);
+	mutex_unlock(&image->lock);
 	if (loaded)
-		shmem_lu_book_release(inode->i_sb);
+		preserve_image_release(image);
 	else if (err == -EIO)
 		pr_err_ratelimited("%s: data of inode %llu is damaged and refused\n",
-				   book->ser.source, (u64)inode->i_ino);
+				   image->ser.source, (u64)inode->i_ino);
 	return err;
 }
 
 /*
  * Makes room in the task's memory cgroup for @nr pages, as far as its limit allows: that may
- * take long, and kill, so it is nothing to do with the book's lock held.
+ * take long, and kill, so it is nothing to do with the image's lock held.
  */
-static int make_room(unsigned long nr)
+static int make_room(u64 nr)
 {
 	struct folio *folios[PRESERVE_SMALL_PAGES];
 	unsigned int i;
@@ -401,32 +375,35 @@ static int make_room(unsigned long nr)
 }
 
 /**
- * shmem_lu_data_load - Give a file of a tree its data, if the book has it still.
- * @inode: Any shmem file's.
+ * preserve_tree_data_load - Give a file of a tree its data, if the image has it still.
+ * @ts:    What is kept for its file system.
+ * @inode: Any file's of it.
  *
  * Context: Process context, no folio of the file locked.
- * Return: 0; -ENOMEM: not now; -EINTR: the task is being killed; -EIO: what the book
+ * Return: 0; -ENOMEM: not now; -EINTR: the task is being killed; -EIO: what the image
  *         says is damaged.
  */
-int shmem_lu_data_load(struct inode *inode)
+int preserve_tree_data_load(struct preserve_tree_sb *ts, struct inode *inode)
 {
 	int tries, err;
+	u64 nr;
 
 	for (tries = 0; tries < TRIES; tries++) {
-		err = data_load_once(inode, false, GFP_NOWAIT | __GFP_NOWARN);
+		err = data_load_once(ts, inode, false, GFP_NOWAIT | __GFP_NOWARN, &nr);
 		if (err != -EAGAIN)
 			return err;
-		err = make_room(READ_ONCE(SHMEM_I(inode)->swapped));
+		err = make_room(nr);
 		if (err)
 			return err;
 	}
 	/* There was room each time: that other tasks took it is no reason to fail. */
-	return data_load_once(inode, false, GFP_NOWAIT | __GFP_NOFAIL);
+	return data_load_once(ts, inode, false, GFP_NOWAIT | __GFP_NOFAIL, &nr);
 }
 
 /**
- * shmem_lu_data_load_sure - The same, however long memory for it takes.
- * @inode: Any shmem file's.
+ * preserve_tree_data_load_sure - The same, however long memory for it takes.
+ * @ts:    What is kept for its file system.
+ * @inode: Any file's of it.
  *
  * For what cuts off a part of the file: it would come back later otherwise. The limits
  * of a memory cgroup, max and high, do not hold for it.
@@ -434,17 +411,19 @@ int shmem_lu_data_load(struct inode *inode)
  * Context: Process context, no folio of the file locked.
  * Return: 0, or -EIO.
  */
-int shmem_lu_data_load_sure(struct inode *inode)
+int preserve_tree_data_load_sure(struct preserve_tree_sb *ts, struct inode *inode)
 {
+	u64 nr;
 	int err;
 
-	while ((err = data_load_once(inode, true, GFP_NOWAIT | __GFP_NOFAIL)) == -ENOMEM)
+	while ((err = data_load_once(ts, inode, true, GFP_NOWAIT | __GFP_NOFAIL,
+				     &nr)) == -ENOMEM)
 		memalloc_retry_wait(GFP_KERNEL);
 	return err;
 }
 
-/* Frees the frames that the book says. Context: its lock held. */
-static void data_release(struct inode *inode)
+/* Frees the frames that the image says. Context: its lock held. */
+static void data_release(struct preserve_tree_sb *ts, struct inode *inode)
 {
 	struct preserve_tree_inode in;
 	const u8 *end;
@@ -452,45 +431,34 @@ static void data_release(struct inode *inode)
 	int err;
 
 	/* There is no second try. */
-	while ((err = shmem_lu_data_get(inode, &in, &buf, &end)) == -ENOMEM)
+	while ((err = preserve_tree_data_get(ts, inode, &in, &buf, &end)) == -ENOMEM)
 		memalloc_retry_wait(GFP_KERNEL);
 	if (err)
 		return;
-	shmem_lu_inode_runs(&in, end, shmem_lu_frames_release);
+	preserve_inode_runs(&in, end, preserve_run_release);
 	kvfree(buf);
 }
 
-/* A file of a mount without "preserve" is a plain one without what the book has. */
-static void data_gone(struct inode *inode)
-{
-	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
-
-	if (!sbinfo->lu_pool && !READ_ONCE(sbinfo->lu_outgoing))
-		shmem_lu_leave(inode);
-}
-
 /**
- * shmem_lu_data_drop - Free a file's data that no task has touched.
+ * preserve_tree_data_drop - Free a file's data that no task has touched.
+ * @ts:    What is kept for its file system.
  * @inode: The file's, locked or about to go; all of its content goes.
  *
  * Context: Process context.
- * Return: How many pages the file was accounted for.
+ * Return: True if there was some: the file counts pages that it has no more.
  */
-unsigned long shmem_lu_data_drop(struct inode *inode)
+bool preserve_tree_data_drop(struct preserve_tree_sb *ts, struct inode *inode)
 {
-	struct shmem_lu_book *book = shmem_lu_incoming(inode->i_sb);
-	struct shmem_inode_info *info = SHMEM_I(inode);
-	unsigned long nr;
+	struct preserve_tree_image *image = ts->incoming;
 
-	scoped_guard(mutex, &book->lock) {
-		if (!info->lu_pos)
-			return 0;
-		nr = info->swapped;
-		if (!book->making)
-			data_release(inode);
-		data_gone(inode);
-		data_done(inode);
+	scoped_guard(mutex, &image->lock) {
+		if (!preserve_tree_node_of(ts, inode)->pos)
+			return false;
+		if (!image->making)
+			data_release(ts, inode);
+		data_leave(ts, inode);
+		data_done(ts, inode);
 	}
-	shmem_lu_book_release(inode->i_sb);
-	return nr;
+	preserve_image_release(image);
+	return true;
 }

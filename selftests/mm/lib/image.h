@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The book of a preserved tree in memory, for tests that damage it; for books of a page,
+ * The image of a preserved tree in memory, for tests that damage it; for images of a page,
  * whose numbers are small.
  */
 
-#ifndef BOOK_H
-#define BOOK_H
+#ifndef IMAGE_H
+#define IMAGE_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <linux/kho/abi/preserve_tree.h>
 #include <linux/types.h>
 
-#define BOOK_PAGE	4096
+#define IMAGE_PAGE	4096
 
 /**
  * struct entry - places in the bytes of an entry, or of a link's inode
@@ -37,19 +37,20 @@ struct entry {
 };
 
 /* Sections by number; the first link is the root directory. */
-struct preserve_section_ser *book_dir(struct preserve_tree_ser *book, unsigned int no);
-struct preserve_section_ser *book_link(struct preserve_tree_ser *book, unsigned int no);
+struct preserve_section_ser *image_dir(struct preserve_tree_ser *image, unsigned int no);
+struct preserve_section_ser *image_link(struct preserve_tree_ser *image, unsigned int no);
+struct preserve_section_ser *image_other(struct preserve_tree_ser *image, unsigned int kind);
 
 /*
- * The same of a book of a page that may be damaged, with links behind directories; NULL
- * if the section is not whole within the page.
+ * The same of an image of a page that may be damaged, with links behind directories, and the
+ * others behind these; NULL if the section is not whole within the page.
  */
-struct preserve_section_ser *book_section(struct preserve_tree_ser *book, unsigned int no);
+struct preserve_section_ser *image_section(struct preserve_tree_ser *image, unsigned int no);
 
 /* The only entry of that name, and the section that it is in. */
-struct entry book_entry(struct preserve_tree_ser *book, const char *name,
-			struct preserve_section_ser **sec);
-struct entry book_link_entry(struct preserve_section_ser *sec);
+struct entry image_entry(struct preserve_tree_ser *image, const char *name,
+			 struct preserve_section_ser **sec);
+struct entry image_link_entry(struct preserve_section_ser *sec);
 
 /* What a section vouches for. */
 static inline __u8 *section_bytes(struct preserve_section_ser *sec)
@@ -58,8 +59,8 @@ static inline __u8 *section_bytes(struct preserve_section_ser *sec)
 }
 
 /* Makes checksums right. */
-void book_commit(struct preserve_tree_ser *book);
-void section_commit(struct preserve_tree_ser *book, struct preserve_section_ser *sec);
+void image_commit(struct preserve_tree_ser *image);
+void section_commit(struct preserve_tree_ser *image, struct preserve_section_ser *sec);
 
 /* How many bytes a number has. */
 size_t number_len(const __u8 *at);
@@ -73,4 +74,4 @@ void number_set(__u8 *at, size_t len, __u64 value);
  */
 __u8 *entry_room(__u8 *name, __u8 *at, size_t nr);
 
-#endif /* BOOK_H */
+#endif /* IMAGE_H */

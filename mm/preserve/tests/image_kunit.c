@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KUnit tests of the checks on a book's beginning and on sections: each field that can
+ * KUnit tests of the checks on an image's beginning and on sections: each field that can
  * be wrong is made wrong in a committed original, and has to be refused for that very
  * reason.
  */
@@ -8,8 +8,9 @@
 #include <linux/limits.h>
 #include <linux/stat.h>
 #include <linux/string.h>
+#include <uapi/linux/mount.h>
 
-#include "../tree.h"
+#include <linux/preserve_codec.h>
 
 #define LENGTH	4096
 
@@ -24,11 +25,13 @@ static struct preserve_tree_ser *good_tree(struct kunit *test)
 	tree->nr_dirs = 2;
 	tree->links = LENGTH - 8;
 	tree->nr_links = 1;
+	tree->others = LENGTH - 32;
+	tree->nr_others = 1;
 	tree->nr_inodes = 3;
-	tree->max_blocks = 10;
-	tree->used_blocks = 10;
-	tree->max_inodes = 100;
-	tree->mode = 01777;
+	tree->used_pages = 10;
+	tree->used_ispace = 4096;
+	tree->mnt_attr = MOUNT_ATTR_NOSUID;
+	strscpy(tree->fs_type, "tmpfs", sizeof(tree->fs_type));
 	strscpy(tree->source, "tmpfs", sizeof(tree->source));
 	preserve_tree_commit(tree);
 	return tree;
@@ -85,7 +88,7 @@ static void tree_refuses_##_name(struct kunit *test)			\
 	expect_tree(test, tree, -EBADMSG, _why);			\
 }
 
-TREE_REFUSES(length, tree->length++, "book truncated")
+TREE_REFUSES(length, tree->length++, "image truncated")
 TREE_REFUSES(dirs, tree->dirs = sizeof(*tree) - 1, "table out of bounds")
 TREE_REFUSES(dirs_end, tree->dirs = U64_MAX, "table out of bounds")
 TREE_REFUSES(nr_dirs, tree->nr_dirs = 4, "table out of bounds")
@@ -93,25 +96,42 @@ TREE_REFUSES(nr_dirs_large, tree->nr_dirs = U64_MAX, "table out of bounds")
 TREE_REFUSES(links, tree->links = LENGTH - 7, "table out of bounds")
 TREE_REFUSES(nr_links, tree->nr_links = 1ULL << 61, "table out of bounds")
 TREE_REFUSES(no_links, tree->nr_links = 0, "table out of bounds")
-TREE_REFUSES(flags, tree->flags = PRESERVE_TREE_FLAGS + 1, "flags or mode unknown")
-TREE_REFUSES(mode, tree->mode |= S_IFDIR, "flags or mode unknown")
-TREE_REFUSES(max_blocks, tree->max_blocks = (u64)LONG_MAX + 1,
-	     "number of pages out of bounds")
-TREE_REFUSES(used_blocks, tree->used_blocks++, "number of pages out of bounds")
-TREE_REFUSES(used_unlimited, {
-	tree->max_blocks = 0;
-	tree->used_blocks = U64_MAX;
-}, "number of pages out of bounds")
-TREE_REFUSES(max_inodes, tree->max_inodes = U64_MAX,
-	     "number of inodes out of bounds")
+TREE_REFUSES(others, tree->others = LENGTH + 1, "table out of bounds")
+TREE_REFUSES(nr_others, tree->nr_others = 5, "table out of bounds")
+TREE_REFUSES(many_others, {
+	tree->others = sizeof(*tree);
+	tree->nr_others = PRESERVE_TREE_MAX_OTHERS + 1;
+}, "table out of bounds")
+TREE_REFUSES(flags, tree->flags = PRESERVE_TREE_FLAGS + 1, "flags unknown")
+TREE_REFUSES(mnt_attr, tree->mnt_attr = MOUNT_ATTR_IDMAP, "flags unknown")
+TREE_REFUSES(used_pages, tree->used_pages = (u64)LONG_MAX + 1, "usage out of bounds")
+TREE_REFUSES(used_ispace, tree->used_ispace = U64_MAX, "usage out of bounds")
 TREE_REFUSES(nr_inodes, tree->nr_inodes = LENGTH + 1,
 	     "number of inodes out of bounds")
-TREE_REFUSES(uid, tree->uid = -1, "owner out of range")
-TREE_REFUSES(gid, tree->gid = -1, "owner out of range")
-TREE_REFUSES(policy, memset(tree->policy, 'p', sizeof(tree->policy)),
+TREE_REFUSES(dev, tree->dev = 1U << 20, "device number out of range")
+TREE_REFUSES(reserved, tree->reserved = 1, "device number out of range")
+TREE_REFUSES(fs_type, memset(tree->fs_type, 't', sizeof(tree->fs_type)),
 	     "text without an end")
 TREE_REFUSES(source, memset(tree->source, 's', sizeof(tree->source)),
 	     "text without an end")
+
+/* What is not known does not matter, or does. */
+static void tree_knows_features(struct kunit *test)
+{
+	struct preserve_tree_ser *tree = good_tree(test);
+	unsigned int bit;
+
+	for (bit = 0; bit < 64; bit++) {
+		tree->compat = 1ULL << bit;
+		preserve_tree_commit(tree);
+		expect_tree(test, tree, 0, NULL);
+		tree->compat = 0;
+		tree->incompat = 1ULL << bit;
+		preserve_tree_commit(tree);
+		expect_tree(test, tree, -EPROTO, "features unknown");
+		tree->incompat = 0;
+	}
+}
 
 static void section_refuses_any_flipped_bit(struct kunit *test)
 {
@@ -141,7 +161,7 @@ static void section_refuses_any_flipped_bit(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, preserve_section_ok(&s.sec, s.bytes, 448));
 }
 
-static struct kunit_case book_cases[] = {
+static struct kunit_case image_cases[] = {
 	KUNIT_CASE(tree_refuses_any_flipped_bit),
 	KUNIT_CASE(tree_refuses_version),
 	KUNIT_CASE(tree_refuses_length),
@@ -152,24 +172,26 @@ static struct kunit_case book_cases[] = {
 	KUNIT_CASE(tree_refuses_links),
 	KUNIT_CASE(tree_refuses_nr_links),
 	KUNIT_CASE(tree_refuses_no_links),
+	KUNIT_CASE(tree_refuses_others),
+	KUNIT_CASE(tree_refuses_nr_others),
+	KUNIT_CASE(tree_refuses_many_others),
 	KUNIT_CASE(tree_refuses_flags),
-	KUNIT_CASE(tree_refuses_mode),
-	KUNIT_CASE(tree_refuses_max_blocks),
-	KUNIT_CASE(tree_refuses_used_blocks),
-	KUNIT_CASE(tree_refuses_used_unlimited),
-	KUNIT_CASE(tree_refuses_max_inodes),
+	KUNIT_CASE(tree_refuses_mnt_attr),
+	KUNIT_CASE(tree_refuses_used_pages),
+	KUNIT_CASE(tree_refuses_used_ispace),
 	KUNIT_CASE(tree_refuses_nr_inodes),
-	KUNIT_CASE(tree_refuses_uid),
-	KUNIT_CASE(tree_refuses_gid),
-	KUNIT_CASE(tree_refuses_policy),
+	KUNIT_CASE(tree_refuses_dev),
+	KUNIT_CASE(tree_refuses_reserved),
+	KUNIT_CASE(tree_refuses_fs_type),
 	KUNIT_CASE(tree_refuses_source),
+	KUNIT_CASE(tree_knows_features),
 	KUNIT_CASE(section_refuses_any_flipped_bit),
 	{}
 };
 
-static struct kunit_suite book_suite = {
-	.name = "preserve_book",
-	.test_cases = book_cases,
+static struct kunit_suite image_suite = {
+	.name = "preserve_image",
+	.test_cases = image_cases,
 };
 
-kunit_test_suite(book_suite);
+kunit_test_suite(image_suite);

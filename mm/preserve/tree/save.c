@@ -1,35 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Writing the book of a tree: freezes a tmpfs directory by directory, and notes what
- * it comes upon.
+ * Writing the image of a tree: freezes it directory by directory, and notes what it comes
+ * upon.
  *
  * Directories are done in the order of their numbers. No name comes or goes any more:
- * changes are refused from the beginning on (shmem_lu_may_change()), and the caller has
+ * changes are refused from the beginning on (preserve_tree_frozen()), and the caller has
  * waited for those under way. Attributes are noted under the inode's lock.
  *
- * The frames of a section's files are claimed once it is in the book. On failure they
+ * The frames of a section's files are claimed once it is in the image. On failure they
  * are unclaimed, and the caller thaws the file system.
  */
-#define pr_fmt(fmt) "preserve: tmpfs: " fmt
+#define pr_fmt(fmt) "preserve: tree: " fmt
 
 #include <linux/dcache.h>
 #include <linux/fs.h>
 #include <linux/iversion.h>
 #include <linux/kdev_t.h>
-#include <linux/mempolicy.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/preserve.h>
-#include <linux/quotaops.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/swap.h>
 #include <linux/timekeeping.h>
 
-#include "internal.h"
-#include "shmem_lu.h"
-#include "shmem_lu_tree.h"
+#include "tree.h"
 
 /* Pages of a file whose runs may take some hundred bytes. */
 #define LARGE_PAGES	128
@@ -41,9 +37,10 @@
 #define NO_FRAME	1
 
 /**
- * struct saving - The writing of a book.
+ * struct saving - The writing of an image.
+ * @ts:      What is kept for the file system.
  * @sb:      The file system.
- * @book:    The book, its file empty at first.
+ * @image:   The image, without bytes at first.
  * @pos:     Where the next section goes.
  * @w:       The section at hand.
  * @nr:      Its entries.
@@ -55,12 +52,14 @@
  *           there.
  * @dir_at:  Where sections of directories are.
  * @link_at: Where those of links are.
+ * @other_at: Where the others are.
  * @name:    What is being saved, for messages.
  */
 struct saving {
+	struct preserve_tree_sb *ts;
 	struct super_block *sb;
-	struct shmem_lu_book *book;
-	loff_t pos;
+	struct preserve_tree_image *image;
+	u64 pos;
 	struct preserve_tree_writer w;
 	u32 nr;
 	struct xarray dirs;
@@ -70,6 +69,7 @@ struct saving {
 	bool damaged;
 	struct preserve_tree_writer dir_at;
 	struct preserve_tree_writer link_at;
+	struct preserve_tree_writer other_at;
 	const struct dentry *name;
 };
 
@@ -89,37 +89,51 @@ static bool section_refused(const struct preserve_section_ser *sec)
 	return sec->kind == PRESERVE_SECTION_DIR && sec->nr && !sec->length;
 }
 
+static struct preserve_tree_writer *section_table(struct saving *s, u32 kind)
+{
+	switch (kind) {
+	case PRESERVE_SECTION_DIR:
+		return &s->dir_at;
+	case PRESERVE_SECTION_LINK:
+		return &s->link_at;
+	default:
+		return &s->other_at;
+	}
+}
+
+/* Puts the section at hand into the image, and notes where it is. */
+static int section_put(struct saving *s, struct preserve_tree_section *sec)
+{
+	struct preserve_tree_writer *table = section_table(s, sec->head.kind);
+	struct preserve_stream *stream = &s->image->stream;
+	u64 at = s->pos;
+	int err;
+
+	preserve_section_commit(&sec->head, sec->bytes, at);
+	err = preserve_stream_write(stream, &sec->head, sizeof(sec->head), &s->pos);
+	err = err ?: preserve_stream_write(stream, sec->bytes, sec->head.length, &s->pos);
+	if (err)
+		return err;
+	preserve_tree_put_bytes(table, &at, sizeof(at));
+	return table->err;
+}
+
 /* Ends the section at hand, and claims the frames that it names. */
 static int section_end(struct saving *s, u32 kind, u64 no)
 {
-	struct shmem_lu_section sec = {
+	struct preserve_tree_section sec = {
 		.head = { .kind = kind, .no = no, .nr = s->nr,
 			  .length = s->w.len },
 		.bytes = s->w.buf,
 	};
-	struct preserve_tree_writer *table = NULL;
-	u64 at = s->pos;
-	int err = s->w.err;
+	/* What is claimed has to be found again: it is put first. */
+	int err = s->w.err ?: section_put(s, &sec);
 
+	if (!err && (kind == PRESERVE_SECTION_DIR || kind == PRESERVE_SECTION_LINK) &&
+	    !section_refused(&sec.head))
+		err = preserve_section_runs(s->image, &sec, preserve_run_claim);
 	if (err)
 		return err;
-	if (kind != PRESERVE_SECTION_QUOTA)
-		table = kind == PRESERVE_SECTION_DIR ? &s->dir_at : &s->link_at;
-	preserve_section_commit(&sec.head, s->w.buf, at);
-	err = shmem_lu_book_put(s->book, &sec.head, sizeof(sec.head), &s->pos);
-	err = err ?: shmem_lu_book_put(s->book, s->w.buf, s->w.len, &s->pos);
-	if (err)
-		return err;
-	if (table) {
-		/* First: what is claimed has to be found again. */
-		preserve_tree_put_bytes(table, &at, sizeof(at));
-		if (table->err)
-			return table->err;
-		err = section_refused(&sec.head) ? 0 :
-		      shmem_lu_section_runs(s->book, &sec, shmem_lu_claim);
-		if (err)
-			return err;
-	}
 	s->w.len = 0;
 	s->nr = 0;
 	return 0;
@@ -170,7 +184,7 @@ static int runs_of_file(struct saving *s, struct address_space *mapping,
 
 /*
  * Frames that were handed over and have no owner may be handed on. Others are not this
- * file's, whatever its book says: in their place stands a frame that no pool has, so
+ * file's, whatever its image says: in their place stands a frame that no pool has, so
  * that the next kernel, too, refuses the file's data and nothing else.
  */
 static void run_pass_on(struct saving *s, struct inode *inode,
@@ -179,7 +193,7 @@ static void run_pass_on(struct saving *s, struct inode *inode,
 {
 	if (!preserve_untaken(run->pfn, run->nr)) {
 		pr_err_ratelimited("%s: data of inode %llu is damaged and not handed on\n",
-				   shmem_lu_incoming(s->sb)->ser.source,
+				   s->ts->incoming->ser.source,
 				   (u64)inode->i_ino);
 		run->pfn = NO_FRAME;
 		run->order = 0;
@@ -188,11 +202,11 @@ static void run_pass_on(struct saving *s, struct inode *inode,
 }
 
 /*
- * From the last kernel's book, if no task has touched the data. Context: that book's
+ * From the last kernel's image, if no task has touched the data. Context: that image's
  * lock held.
  */
-static int runs_of_book(struct saving *s, struct inode *inode,
-			struct preserve_tree_inode *in)
+static int runs_of_image(struct saving *s, struct inode *inode,
+			 struct preserve_tree_inode *in)
 {
 	struct preserve_tree_inode old;
 	struct preserve_tree_runs from = {}, at = {};
@@ -202,7 +216,7 @@ static int runs_of_book(struct saving *s, struct inode *inode,
 	u64 i;
 	int err;
 
-	err = shmem_lu_data_get(inode, &old, &buf, &r.end);
+	err = preserve_tree_data_get(s->ts, inode, &old, &buf, &r.end);
 	if (err)
 		return err;
 	r.at = old.runs;
@@ -223,7 +237,7 @@ static int file_enter(struct saving *s, struct inode *inode)
 
 	if (preserve_mapping(inode->i_mapping))
 		return 0;
-	err = shmem_lu_enter(inode);
+	err = s->ts->ops->file_enter(inode);
 	if (!err || fatal_signal_pending(current))
 		return err;
 	return refuse(s, -EBUSY,
@@ -234,21 +248,20 @@ static int file_enter(struct saving *s, struct inode *inode)
 static int file_runs(struct saving *s, struct inode *inode,
 		     struct preserve_tree_inode *in)
 {
-	struct shmem_inode_info *info = SHMEM_I(inode);
+	struct preserve_tree_node *node = preserve_tree_node_of(s->ts, inode);
 	struct preserve_file *pf = preserve_file_of(inode->i_mapping);
 	int err;
 
 	if (pf && preserve_file_record(pf))
 		return refuse(s, -EBUSY, "preserved by itself already");
-	shmem_freeze(inode, true);
-	/* What comes after that is refused, see shmem_lu_may_add(). */
+	s->ts->ops->file_freeze(inode, true);
+	/* What comes after that is refused: the file system asks under this lock. */
 	xa_lock_irq(&inode->i_mapping->i_pages);
 	xa_unlock_irq(&inode->i_mapping->i_pages);
-	/* Pairs with the release in data_done(). */
-	if (smp_load_acquire(&info->lu_pos)) {
-		guard(mutex)(&shmem_lu_incoming(s->sb)->lock);
-		if (info->lu_pos)
-			return runs_of_book(s, inode, in);
+	if (preserve_tree_node_left(node)) {
+		guard(mutex)(&s->ts->incoming->lock);
+		if (node->pos)
+			return runs_of_image(s, inode, in);
 	}
 	err = file_enter(s, inode);
 	if (err)
@@ -259,10 +272,8 @@ static int file_runs(struct saving *s, struct inode *inode,
 
 /* --- an inode --- */
 
-static void inode_note(struct inode *inode, struct preserve_tree_inode *in)
+static void inode_note(struct saving *s, struct inode *inode, struct preserve_tree_inode *in)
 {
-	struct shmem_inode_info *info = SHMEM_I(inode);
-
 	memset(in, 0, sizeof(*in));
 	in->version = inode_peek_iversion_raw(inode);
 	in->write_hint = inode->i_write_hint;
@@ -272,28 +283,23 @@ static void inode_note(struct inode *inode, struct preserve_tree_inode *in)
 	in->nlink = inode->i_nlink;
 	if (S_ISBLK(inode->i_mode) || S_ISCHR(inode->i_mode))
 		in->rdev = new_encode_dev(inode->i_rdev);
-	in->fsflags = info->fsflags;
-	in->seals = info->seals;
 	in->ino = inode->i_ino;
 	in->generation = inode->i_generation;
 	in->mtime = inode_get_mtime(inode);
 	in->ctime = inode_get_ctime(inode);
 	in->atime = inode_get_atime(inode);
-	in->btime = info->i_crtime;
 	in->size = i_size_read(inode);
+	s->ts->ops->inode_note(inode, in);
 }
 
 /* What only few inodes have, apart, because the inode says first how many there are. */
 static int extras_note(struct saving *s, struct inode *inode,
 		       struct preserve_tree_writer *w, u32 *nr)
 {
-	struct shmem_sb_info *sbinfo = s->sb->s_fs_info;
 	u64 space = 0;
-	int err = shmem_lu_labels_note(inode, w, nr, &space);
+	int err = s->ts->ops->extras_note(inode, w, nr, &space);
 
-	if (sbinfo->max_inodes)
-		s->book->ser.used_ispace += space;
-	err = err ?: shmem_lu_policies_note(inode, w, nr);
+	s->image->ser.used_ispace += space;
 	return err == -E2BIG ? refuse(s, err, "a memory policy is too long") : err;
 }
 
@@ -301,15 +307,14 @@ static int extras_note(struct saving *s, struct inode *inode,
 static int dir_note(struct saving *s, struct dentry *dentry,
 		    struct preserve_tree_inode *in)
 {
-	u64 no = s->book->ser.nr_dirs;
+	u64 no = s->image->ser.nr_dirs;
 	int err;
 
-	in->next = SHMEM_I(d_inode(dentry))->dir_offsets.next_offset;
 	err = xa_err(xa_store(&s->dirs, no, dentry, GFP_KERNEL));
 	if (err)
 		return err;
 	in->dir = no + 1;
-	s->book->ser.nr_dirs++;
+	s->image->ser.nr_dirs++;
 	return 0;
 }
 
@@ -338,7 +343,7 @@ static int inode_put(struct saving *s, struct dentry *dentry)
 	int err = 0;
 
 	s->w = (struct preserve_tree_writer) { .epoch = section.epoch };
-	inode_note(inode, &in);
+	inode_note(s, inode, &in);
 	s->nlink = in.nlink;
 	if (S_ISREG(inode->i_mode))
 		err = file_runs(s, inode, &in);
@@ -355,8 +360,7 @@ static int inode_put(struct saving *s, struct dentry *dentry)
 		if (in.nr_extras)
 			preserve_tree_put(&s->w, in.nr_extras);
 		preserve_tree_put_bytes(&s->w, extras.buf, extras.len);
-		s->book->ser.used_blocks += S_ISREG(in.mode) || S_ISLNK(in.mode) ?
-					    SHMEM_I(inode)->alloced : 0;
+		s->image->ser.used_pages += in.used_pages;
 	}
 	do_delayed_call(&done);
 	kvfree(runs.buf);
@@ -380,7 +384,7 @@ static int inode_save(struct saving *s, struct dentry *dentry)
 	inode_set_flags(inode, flags, flags);
 	err = inode_put(s, dentry);
 	inode_unlock(inode);
-	s->book->ser.nr_inodes++;
+	s->image->ser.nr_inodes++;
 	return err;
 }
 
@@ -388,18 +392,12 @@ static int inode_save(struct saving *s, struct dentry *dentry)
  * Many large ones in a directory would be more than its section may hold. Context: no
  * lock: it may be wrong by what changes meanwhile.
  */
-static bool inode_large(struct inode *inode)
+static bool inode_large(struct saving *s, struct inode *inode)
 {
-	struct shmem_inode_info *info = SHMEM_I(inode);
-	struct simple_xattr *xattr;
-	size_t bytes = 0;
+	const struct preserve_tree_ops *ops = s->ts->ops;
 
-	if (READ_ONCE(info->alloced) > LARGE_PAGES)
-		return true;
-	guard(rcu)();
-	list_for_each_entry_rcu(xattr, &info->xattrs, node)
-		bytes += strlen(xattr->name) + xattr->size;
-	return bytes > LARGE_BYTES;
+	return inode->i_blocks >> (PAGE_SHIFT - SECTOR_SHIFT) > LARGE_PAGES ||
+	       (ops->extras_size && ops->extras_size(inode) > LARGE_BYTES);
 }
 
 /* An inode with several names, or a large one, has a section of its own. */
@@ -415,7 +413,7 @@ static int link_save(struct saving *s, struct dentry *dentry, u64 *no)
 		*no = xa_to_value(known);
 		return 0;
 	}
-	*no = s->book->ser.nr_links;
+	*no = s->image->ser.nr_links;
 	/* One with a single name is not met again. */
 	if (d_inode(dentry)->i_nlink > 1)
 		err = xa_err(xa_store(&s->inodes, key, xa_mk_value(*no), GFP_KERNEL));
@@ -428,7 +426,7 @@ static int link_save(struct saving *s, struct dentry *dentry, u64 *no)
 	kvfree(s->w.buf);
 	s->w = section;
 	s->nr = nr;
-	s->book->ser.nr_links += !err;
+	s->image->ser.nr_links += !err;
 	return err ?: xa_err(xa_store(&s->names, *no, xa_mk_value(s->nlink),
 				      GFP_KERNEL));
 }
@@ -461,12 +459,12 @@ static int entry_save(struct saving *s, struct dentry *dentry)
 	u64 link = 0;
 	int err = 0;
 
-	if (!S_ISDIR(inode->i_mode) && (inode->i_nlink > 1 || inode_large(inode)))
+	if (!S_ISDIR(inode->i_mode) && (inode->i_nlink > 1 || inode_large(s, inode)))
 		err = link_save(s, dentry, &link);
 	if (err)
 		return err;
 	preserve_tree_put_text(w, dentry->d_name.name, dentry->d_name.len);
-	preserve_tree_put(w, (unsigned long)dentry->d_fsdata);
+	preserve_tree_put(w, s->ts->ops->entry_pos(dentry));
 	preserve_tree_put(w, link ? PRESERVE_ENTRY_LINK : PRESERVE_ENTRY_INODE);
 	if (link) {
 		preserve_tree_put(w, link);
@@ -477,7 +475,7 @@ static int entry_save(struct saving *s, struct dentry *dentry)
 			err = refuse(s, -EBUSY, "its names change");
 	}
 	s->nr++;
-	s->book->ser.used_ispace += SHMEM_LU_INODE_SPACE;
+	s->image->ser.used_ispace += s->ts->ops->name_space;
 	return err ?: w->err;
 }
 
@@ -519,7 +517,7 @@ static int dir_save(struct saving *s, struct dentry *parent, u64 no)
 	int err;
 
 	inode_lock_shared(d_inode(parent));
-	err = shmem_lu_dir_load(d_inode(parent));
+	err = preserve_tree_dir_load(s->ts, d_inode(parent));
 	inode_unlock_shared(d_inode(parent));
 	if (err)
 		s->name = parent;
@@ -562,7 +560,7 @@ static int dirs_save(struct saving *s)
 	u64 no;
 	int err = 0;
 
-	for (no = 0; !err && no < s->book->ser.nr_dirs; no++) {
+	for (no = 0; !err && no < s->image->ser.nr_dirs; no++) {
 		dentry = xa_load(&s->dirs, no);
 		err = dir_save(s, dentry, no);
 		xa_erase(&s->dirs, no);
@@ -576,215 +574,180 @@ static int root_save(struct saving *s)
 
 	s->nr = 1;
 	err = inode_save(s, s->sb->s_root);
-	s->book->ser.nr_inodes = 0;
+	s->image->ser.nr_inodes = 0;
 	err = err ?: section_end(s, PRESERVE_SECTION_LINK, 0);
-	s->book->ser.nr_links = 1;
+	s->image->ser.nr_links = 1;
 	return err;
 }
 
-/* --- quotas --- */
-
-#ifdef CONFIG_TMPFS_QUOTA
-
-static void grace_put(struct saving *s, int type)
-{
-	const struct mem_dqinfo *info = &sb_dqopt(s->sb)->info[type];
-
-	preserve_tree_put(&s->w, PRESERVE_QUOTA_GRACE + type);
-	preserve_tree_put(&s->w, 0);
-	preserve_tree_put(&s->w, info->dqi_bgrace);
-	preserve_tree_put(&s->w, info->dqi_igrace);
-	s->nr++;
-}
-
-static int quotas_of(struct saving *s, int type)
-{
-	struct kqid id = make_kqid(&init_user_ns, type, 0);
-	struct qc_dqblk dq;
-	int err;
-
-	if (!sb_has_quota_active(s->sb, type))
-		return 0;
-	grace_put(s, type);
-	while (!(err = dquot_get_next_dqblk(s->sb, &id, &dq))) {
-		preserve_tree_put(&s->w, type);
-		preserve_tree_put(&s->w, from_kqid(&init_user_ns, id));
-		preserve_tree_put(&s->w, dq.d_spc_hardlimit);
-		preserve_tree_put(&s->w, dq.d_ino_hardlimit);
-		preserve_tree_put(&s->w, dq.d_spc_softlimit);
-		preserve_tree_put(&s->w, dq.d_ino_softlimit);
-		preserve_tree_put(&s->w, dq.d_spc_timer);
-		preserve_tree_put(&s->w, dq.d_ino_timer);
-		s->nr++;
-		if (from_kqid(&init_user_ns, id) >= U32_MAX - 1)
-			break;
-		id = make_kqid(&init_user_ns, type,
-			       from_kqid(&init_user_ns, id) + 1);
-	}
-	return err == -ENOENT || err == -ESRCH ? 0 : err;
-}
+/* --- all of it --- */
 
 static int quotas_save(struct saving *s)
 {
-	u64 at = s->pos;
-	int err = quotas_of(s, USRQUOTA) ?: quotas_of(s, GRPQUOTA);
+	int err = preserve_quota_note(s->sb, &s->w, &s->nr);
 
 	if (err || !s->nr)
 		return err;
-	s->book->ser.quotas = at;
 	return section_end(s, PRESERVE_SECTION_QUOTA, 0);
 }
 
-#else
-
-static int quotas_save(struct saving *s)
-{
-	return 0;
-}
-
-#endif
-
-/* --- all of it --- */
-
 /*
- * At the end: only now no task makes inodes, or fills files, any more. One that was quick
- * may have more than the limit, which the next kernel would not believe.
+ * At the end: only now no task makes inodes, or fills files, any more, and what is in use is
+ * known.
  */
-static void limits_save(struct saving *s, struct vfsmount *mnt)
+static int options_save(struct saving *s, struct vfsmount *mnt)
 {
-	struct preserve_tree_ser *ser = &s->book->ser;
+	struct preserve_tree_ser *ser = &s->image->ser;
 
-	shmem_lu_options_save(s->sb, mnt, ser);
-	if (ser->max_blocks)
-		ser->max_blocks = max(ser->max_blocks, ser->used_blocks);
-	if (ser->max_inodes)
-		ser->max_inodes = max(ser->max_inodes,
-				      DIV_ROUND_UP(ser->used_ispace,
-						   SHMEM_LU_INODE_SPACE));
+	preserve_mount_note(s->ts, s->sb, mnt, ser);
+	s->ts->ops->options_note(s->sb, ser, &s->w, &s->nr);
+	return s->nr ? section_end(s, PRESERVE_SECTION_OPTIONS, 0) : s->w.err;
 }
 
 /* The beginning, which vouches for itself. */
-static int start_save(struct shmem_lu_book *book)
+static int start_save(struct preserve_tree_image *image)
 {
-	loff_t pos = 0;
+	u64 pos = 0;
 
-	preserve_tree_commit(&book->ser);
-	return shmem_lu_book_put(book, &book->ser, sizeof(book->ser), &pos);
+	preserve_tree_commit(&image->ser);
+	return preserve_stream_write(&image->stream, &image->ser, sizeof(image->ser), &pos);
+}
+
+static int table_save(struct saving *s, const struct preserve_tree_writer *table, u64 *at, u64 *nr)
+{
+	*at = s->pos;
+	*nr = table->len / sizeof(u64);
+	return table->err ?: preserve_stream_write(&s->image->stream, table->buf, table->len,
+						   &s->pos);
 }
 
 static int tables_save(struct saving *s)
 {
-	struct shmem_lu_book *book = s->book;
-	int err = s->dir_at.err ?: s->link_at.err;
+	struct preserve_tree_ser *ser = &s->image->ser;
+	int err;
 
-	book->ser.dirs = s->pos;
-	err = err ?: shmem_lu_book_put(book, s->dir_at.buf, s->dir_at.len, &s->pos);
-	book->ser.links = s->pos;
-	err = err ?: shmem_lu_book_put(book, s->link_at.buf, s->link_at.len, &s->pos);
-	book->ser.length = s->pos;
-	return err ?: start_save(book);
+	err = table_save(s, &s->dir_at, &ser->dirs, &ser->nr_dirs);
+	err = err ?: table_save(s, &s->link_at, &ser->links, &ser->nr_links);
+	err = err ?: table_save(s, &s->other_at, &ser->others, &ser->nr_others);
+	ser->length = s->pos;
+	return err ?: start_save(s->image);
 }
 
-/* Undoes the claims of sections, by a table that is in no book yet. */
+/* Undoes the claims of sections, by a table that is in no image yet. */
 static void claims_undo(struct saving *s, u32 kind,
 			const struct preserve_tree_writer *table)
 {
 	const u64 *at = (const u64 *)table->buf;
-	struct shmem_lu_section sec;
+	struct preserve_tree_section sec;
 	u64 no;
 	int err;
 
 	for (no = 0; no < table->len / sizeof(*at); no++) {
-		while ((err = shmem_lu_section_read(s->book, at[no], kind, no,
+		while ((err = preserve_section_read(s->image, at[no], kind, no,
 						    &sec)) == -ENOMEM)
 			memalloc_retry_wait(GFP_KERNEL);
 		if (err)
 			continue;
-		shmem_lu_section_runs(s->book, &sec, shmem_lu_unclaim);
-		shmem_lu_section_put(&sec);
+		preserve_section_runs(s->image, &sec, preserve_run_unclaim);
+		preserve_section_put(&sec);
 		cond_resched();
 	}
 }
 
-/* Nothing stays claimed, and the book is empty. */
-static void book_undo(struct saving *s)
+/* Nothing stays claimed, and the image is empty. */
+static void image_undo(struct saving *s)
 {
-	s->book->ser.length = s->pos;
+	s->image->ser.length = s->pos;
 	claims_undo(s, PRESERVE_SECTION_DIR, &s->dir_at);
 	claims_undo(s, PRESERVE_SECTION_LINK, &s->link_at);
-	s->book->ser.nr_dirs = 0;
-	s->book->ser.nr_links = 0;
+	s->image->ser.nr_dirs = 0;
+	s->image->ser.nr_links = 0;
 }
 
 /**
- * shmem_lu_book_update - Note what has changed since a book was written.
- * @sb:   The file system: file handles may have been given away.
- * @mnt:  The mount that the tree is preserved by: its flags may have changed.
- * @book: The book.
+ * preserve_tree_save_late - Note what has changed since an image was written.
+ * @ts:    What is kept for the file system: file handles may have been given away.
+ * @mnt:   The mount that the tree is preserved by: its flags may have changed.
+ * @image: The image.
+ *
+ * Needs no memory, and cannot fail.
  *
  * Context: Process context, in the reboot path.
  */
-void shmem_lu_book_update(struct super_block *sb, struct vfsmount *mnt,
-			  struct shmem_lu_book *book)
+void preserve_tree_save_late(struct preserve_tree_sb *ts, struct vfsmount *mnt,
+			     struct preserve_tree_image *image)
 {
-	int err;
-
-	if (!shmem_lu_options_changed(sb, mnt, &book->ser))
-		return;
-	err = start_save(book);
-	if (err)
-		pr_warn("%s: flags of the mount cross as they were when it was preserved (%pe)\n",
-			book->ser.source, ERR_PTR(err));
+	if (preserve_mount_note_late(ts, mnt, &image->ser))
+		start_save(image);
 }
 
-/**
- * shmem_lu_book_write - Freeze a tmpfs and write its book.
- * @sb:   The file system; lu_outgoing is set, and all that was changing it has ended.
- * @mnt:  The mount that it is preserved by.
- * @book: The book: its file is empty, owned by the caller.
- *
- * Context: Process context, no lock held.
- * Return: 0; -ENOMEM, -ENOSPC, -EBUSY, -E2BIG, -EFBIG, -EINTR, with a message where a file is
- *         the reason. Nothing is claimed then; the caller thaws the file system.
- */
-int shmem_lu_book_write(struct super_block *sb, struct vfsmount *mnt,
-			struct shmem_lu_book *book)
+static void saving_end(struct saving *s)
 {
-	struct saving *s = kzalloc_obj(*s);
-	int err;
-
-	if (!s)
-		return -ENOMEM;
-	s->sb = sb;
-	s->book = book;
-	s->pos = sizeof(book->ser);
-	s->name = sb->s_root;
-	xa_init(&s->dirs);
-	xa_init(&s->inodes);
-	xa_init(&s->names);
-	book->ser.epoch = ktime_get_real_seconds();
-	s->w.epoch = book->ser.epoch;
-	book->ser.used_ispace = SHMEM_LU_INODE_SPACE;
-
-	lru_add_drain_all();
-	/* Making the last directory may correct the links' numbers of names. */
-	err = shmem_lu_tree_load(sb);
-	s->damaged = shmem_lu_incoming(sb) && atomic_long_read(&shmem_lu_incoming(sb)->nr_dirs);
-	err = err ?: root_save(s);
-	err = err ?: dirs_save(s);
-	err = err ?: links_check(s);
-	err = err ?: quotas_save(s);
-	if (!err)
-		limits_save(s, mnt);
-	err = err ?: tables_save(s);
-	if (err)
-		book_undo(s);
 	xa_destroy(&s->dirs);
 	xa_destroy(&s->inodes);
 	xa_destroy(&s->names);
 	kvfree(s->w.buf);
 	kvfree(s->dir_at.buf);
 	kvfree(s->link_at.buf);
+	kvfree(s->other_at.buf);
 	kfree(s);
+}
+
+static struct saving *saving_begin(struct preserve_tree_sb *ts, struct super_block *sb,
+				   struct preserve_tree_image *image)
+{
+	struct saving *s = kzalloc_obj(*s);
+
+	if (!s)
+		return NULL;
+	s->ts = ts;
+	s->sb = sb;
+	s->image = image;
+	s->pos = sizeof(image->ser);
+	s->name = sb->s_root;
+	xa_init(&s->dirs);
+	xa_init(&s->inodes);
+	xa_init(&s->names);
+	image->ser.epoch = ktime_get_real_seconds();
+	s->w.epoch = image->ser.epoch;
+	/* The root has a name, too. */
+	image->ser.used_ispace = ts->ops->name_space;
+	return s;
+}
+
+/**
+ * preserve_tree_save - Freeze a file system and write its image.
+ * @ts:    What is kept for the file system.
+ * @sb:    The file system; @outgoing is set, and all that was changing it has ended.
+ * @mnt:   The mount that it is preserved by.
+ * @image: The image, without bytes; owned by the caller.
+ *
+ * Context: Process context, no lock held.
+ * Return: 0; -ENOMEM, -ENOSPC, -EBUSY, -E2BIG, -EFBIG, -EINTR, with a message where a file is
+ *         the reason. Nothing is claimed then; the caller thaws the file system.
+ */
+int preserve_tree_save(struct preserve_tree_sb *ts, struct super_block *sb,
+		       struct vfsmount *mnt, struct preserve_tree_image *image)
+{
+	struct saving *s = saving_begin(ts, sb, image);
+	int err;
+
+	if (!s)
+		return -ENOMEM;
+	lru_add_drain_all();
+	/* Making the last directory may correct the links' numbers of names. */
+	err = preserve_tree_load(ts);
+	s->damaged = ts->incoming && atomic_long_read(&ts->incoming->nr_dirs);
+	/* Its place: a stream has no holes. What it says comes last. */
+	err = err ?: start_save(image);
+	err = err ?: root_save(s);
+	err = err ?: dirs_save(s);
+	err = err ?: links_check(s);
+	err = err ?: quotas_save(s);
+	err = err ?: options_save(s, mnt);
+	err = err ?: tables_save(s);
+	if (err)
+		image_undo(s);
+	saving_end(s);
 	return err;
 }

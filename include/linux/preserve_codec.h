@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Writing and reading the sections of a tree's book: see
- * <linux/kho/abi/preserve_tree.h> for the format, tree.c for how.
+ * The bytes of a tree's image, and of what a record has of extras: written, and read as
+ * hostile input. See <linux/kho/abi/preserve_tree.h> for the format,
+ * mm/preserve/tree/codec.c for how.
  *
  * Locals: w a writer, r a reader, in an inode.
  */
-#ifndef _MM_PRESERVE_TREE_H
-#define _MM_PRESERVE_TREE_H
+#ifndef _LINUX_PRESERVE_CODEC_H
+#define _LINUX_PRESERVE_CODEC_H
 
 #include <linux/kho/abi/preserve_tree.h>
 #include <linux/preserve_radix.h>
@@ -46,7 +47,7 @@ struct preserve_tree_reader {
 };
 
 /**
- * struct preserve_tree_inode - What the book says of an inode.
+ * struct preserve_tree_inode - What the image says of an inode.
  * @parts:      PRESERVE_INODE_*, of what is read.
  * @mode:       Type and permissions.
  * @uid:        Owner, initial user namespace.
@@ -73,6 +74,7 @@ struct preserve_tree_reader {
  * @target:     Of a symbolic link; not terminated.
  * @target_len: Its length.
  * @nr_extras:  Extras that follow.
+ * @used_pages: Pages that it counts against the file system's limit. Not in the bytes.
  */
 struct preserve_tree_inode {
 	u32 parts;
@@ -101,6 +103,7 @@ struct preserve_tree_inode {
 	const u8 *target;
 	u32 target_len;
 	u32 nr_extras;
+	u64 used_pages;
 };
 
 /**
@@ -149,6 +152,22 @@ struct preserve_tree_extra {
 	u32 value_len;
 };
 
+/**
+ * struct preserve_tree_option - One mount option.
+ * @flags:     PRESERVE_OPTION_*.
+ * @key:       Its name, not terminated.
+ * @key_len:   Length of that.
+ * @value:     Its value, not terminated.
+ * @value_len: Length of that; 0: it has none.
+ */
+struct preserve_tree_option {
+	u32 flags;
+	const u8 *key;
+	u32 key_len;
+	const u8 *value;
+	u32 value_len;
+};
+
 void preserve_tree_put(struct preserve_tree_writer *w, u64 value);
 void preserve_tree_put_bytes(struct preserve_tree_writer *w, const void *bytes,
 			     size_t len);
@@ -159,6 +178,11 @@ void preserve_tree_put_inode(struct preserve_tree_writer *w,
 void preserve_tree_put_run(struct preserve_tree_writer *w,
 			   struct preserve_tree_runs *at,
 			   const struct prmap_run *run);
+void preserve_tree_put_extra(struct preserve_tree_writer *w, u32 kind, const char *name,
+			     const void *value, size_t size);
+__printf(5, 6)
+void preserve_tree_put_option(struct preserve_tree_writer *w, u32 *nr, u32 flags,
+			      const char *key, const char *fmt, ...);
 
 u64 preserve_tree_get(struct preserve_tree_reader *r);
 const u8 *preserve_tree_get_text(struct preserve_tree_reader *r, u32 *len);
@@ -171,6 +195,8 @@ bool preserve_tree_get_run(struct preserve_tree_reader *r,
 			   struct prmap_run *run);
 bool preserve_tree_get_extra(struct preserve_tree_reader *r,
 			     struct preserve_tree_extra *extra);
+bool preserve_tree_get_option(struct preserve_tree_reader *r,
+			      struct preserve_tree_option *option);
 
 void preserve_tree_commit(struct preserve_tree_ser *tree);
 int preserve_tree_check(const struct preserve_tree_ser *tree, u64 size,
@@ -180,4 +206,4 @@ void preserve_section_commit(struct preserve_section_ser *sec, const void *bytes
 bool preserve_section_ok(const struct preserve_section_ser *sec,
 			 const void *bytes, u64 offset);
 
-#endif /* _MM_PRESERVE_TREE_H */
+#endif /* _LINUX_PRESERVE_CODEC_H */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The bytes of a tree's book: writing them, and reading them as hostile input.
+ * The bytes of a tree's image: writing them, and reading them as hostile input.
  *
  * Pure: reads and writes the bytes it is given and nothing else, so that KUnit can
  * feed it anything. A reader that comes upon something wrong is marked as bad and
@@ -13,6 +13,7 @@
 #include <linux/mm.h>
 #include <linux/rw_hint.h>
 #include <linux/overflow.h>
+#include <linux/preserve_codec.h>
 #include <linux/slab.h>
 #include <linux/stat.h>
 #include <linux/string.h>
@@ -20,12 +21,16 @@
 #include <linux/xxhash.h>
 
 #include <uapi/linux/fcntl.h>
-
-#include "tree.h"
+#include <uapi/linux/mount.h>
 
 #define VARINT_MAX	10
 #define NSEC_PER_SECOND	1000000000ULL
 #define ORDER_BITS	5
+
+/* Of a mount, that mount(2) and mount_setattr(2) set and that cross. */
+#define MOUNT_ATTRS	(MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | \
+			 MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOATIME | MOUNT_ATTR_STRICTATIME | \
+			 MOUNT_ATTR_NODIRATIME | MOUNT_ATTR_NOSYMFOLLOW)
 
 /* --- writing --- */
 
@@ -212,6 +217,54 @@ void preserve_tree_put_run(struct preserve_tree_writer *w,
 			     run->order);
 	at->index = run->index + run->nr;
 	at->pfn = run->pfn + run->nr;
+}
+
+/**
+ * preserve_tree_put_extra - Add one of an inode's extras.
+ * @w:     The writer.
+ * @kind:  PRESERVE_EXTRA_*.
+ * @name:  Its name.
+ * @value: Its value.
+ * @size:  Size of that, bytes.
+ */
+void preserve_tree_put_extra(struct preserve_tree_writer *w, u32 kind, const char *name,
+			     const void *value, size_t size)
+{
+	preserve_tree_put(w, kind);
+	preserve_tree_put_text(w, name, strlen(name));
+	preserve_tree_put_text(w, value, size);
+}
+
+/**
+ * preserve_tree_put_option - Add a mount option.
+ * @w:     The writer.
+ * @nr:    Counted up.
+ * @flags: PRESERVE_OPTION_*.
+ * @key:   Its name.
+ * @fmt:   Its value; NULL: it has none.
+ *
+ * Context: May sleep.
+ */
+void preserve_tree_put_option(struct preserve_tree_writer *w, u32 *nr, u32 flags,
+			      const char *key, const char *fmt, ...)
+{
+	char *value = NULL;
+	va_list args;
+
+	if (fmt) {
+		va_start(args, fmt);
+		value = kvasprintf(GFP_KERNEL, fmt, args);
+		va_end(args);
+		if (!value) {
+			w->err = w->err ?: -ENOMEM;
+			return;
+		}
+	}
+	preserve_tree_put(w, flags);
+	preserve_tree_put_text(w, key, strlen(key));
+	preserve_tree_put_text(w, value, value ? strlen(value) : 0);
+	++*nr;
+	kfree(value);
 }
 
 /* --- reading --- */
@@ -460,8 +513,28 @@ bool preserve_tree_get_extra(struct preserve_tree_reader *r,
 	extra->kind = get_u32(r);
 	extra->name = preserve_tree_get_text(r, &extra->name_len);
 	extra->value = preserve_tree_get_text(r, &extra->value_len);
-	if (extra->kind < PRESERVE_EXTRA_XATTR ||
-	    extra->kind > PRESERVE_EXTRA_LABEL || !extra_name_ok(extra))
+	if (!extra_name_ok(extra))
+		r->bad = true;
+	return !r->bad;
+}
+
+/**
+ * preserve_tree_get_option - Read a mount option.
+ * @r:      The reader.
+ * @option: The option; neither text is terminated, and neither has a zero byte.
+ *
+ * Return: False if it is none.
+ */
+bool preserve_tree_get_option(struct preserve_tree_reader *r,
+			      struct preserve_tree_option *option)
+{
+	option->flags = get_u32(r);
+	option->key = preserve_tree_get_text(r, &option->key_len);
+	option->value = preserve_tree_get_text(r, &option->value_len);
+	if (!option->key_len || option->key_len >= PAGE_SIZE ||
+	    option->value_len >= PAGE_SIZE ||
+	    memchr(option->key, 0, option->key_len) ||
+	    memchr(option->value, 0, option->value_len))
 		r->bad = true;
 	return !r->bad;
 }
@@ -501,7 +574,7 @@ bool preserve_tree_get_entry(struct preserve_tree_reader *r,
 	return !r->bad;
 }
 
-/* --- the book's beginning, and sections --- */
+/* --- the image's beginning, and sections --- */
 
 static u64 tree_sum(const struct preserve_tree_ser *tree)
 {
@@ -509,7 +582,7 @@ static u64 tree_sum(const struct preserve_tree_ser *tree)
 }
 
 /**
- * preserve_tree_commit - Fill in the fields that make the beginning of a book valid.
+ * preserve_tree_commit - Fill in the fields that make the beginning of an image valid.
  * @tree: Everything else is filled in.
  */
 void preserve_tree_commit(struct preserve_tree_ser *tree)
@@ -527,37 +600,40 @@ static bool table_ok(u64 at, u64 nr, u64 length)
 	       nr <= (length - at) / sizeof(u64);
 }
 
+static bool text_ends(const char *text, size_t size)
+{
+	return strnlen(text, size) < size;
+}
+
 static const char *tree_fields_bad(const struct preserve_tree_ser *tree)
 {
 	if (!table_ok(tree->dirs, tree->nr_dirs, tree->length) ||
 	    !table_ok(tree->links, tree->nr_links, tree->length) ||
-	    !tree->nr_links)
+	    !table_ok(tree->others, tree->nr_others, tree->length) ||
+	    !tree->nr_links || tree->nr_others > PRESERVE_TREE_MAX_OTHERS)
 		return "table out of bounds";
-	if (tree->flags & ~(u64)PRESERVE_TREE_FLAGS || tree->mode & ~07777)
-		return "flags or mode unknown";
-	if (tree->max_blocks > LONG_MAX || tree->used_blocks > LONG_MAX ||
-	    (tree->max_blocks && tree->used_blocks > tree->max_blocks))
-		return "number of pages out of bounds";
-	if (tree->max_inodes > U32_MAX * 1024ULL ||
-	    tree->nr_inodes > tree->length)
+	if (tree->flags & ~(u64)PRESERVE_TREE_FLAGS || tree->mnt_attr & ~MOUNT_ATTRS)
+		return "flags unknown";
+	if (tree->used_pages > LONG_MAX || tree->used_ispace > LONG_MAX)
+		return "usage out of bounds";
+	if (tree->nr_inodes > tree->length)
 		return "number of inodes out of bounds";
 	if (tree->dev >= 1U << MINORBITS || tree->reserved)
 		return "device number out of range";
-	if (tree->uid == (u32)-1 || tree->gid == (u32)-1)
-		return "owner out of range";
-	if (strnlen(tree->policy, sizeof(tree->policy)) == sizeof(tree->policy) ||
-	    strnlen(tree->source, sizeof(tree->source)) == sizeof(tree->source))
+	if (!text_ends(tree->fs_type, sizeof(tree->fs_type)) ||
+	    !text_ends(tree->source, sizeof(tree->source)))
 		return "text without an end";
 	return NULL;
 }
 
 /**
- * preserve_tree_check - Can this book be used?
+ * preserve_tree_check - Can this image be used?
  * @tree:   Its beginning.
- * @size:   Of the book, bytes.
+ * @size:   Of the image, bytes.
  * @reason: Says why not, on error.
  *
- * Return: 0; -EPROTO for another version; -EBADMSG for damage.
+ * Return: 0; -EPROTO for another version, or features that this kernel does not know;
+ *         -EBADMSG for damage.
  */
 int preserve_tree_check(const struct preserve_tree_ser *tree, u64 size,
 			const char **reason)
@@ -575,8 +651,12 @@ int preserve_tree_check(const struct preserve_tree_ser *tree, u64 size,
 		*reason = "checksum of the tree wrong";
 		return -EBADMSG;
 	}
+	if (tree->incompat & ~PRESERVE_TREE_INCOMPAT) {
+		*reason = "features unknown";
+		return -EPROTO;
+	}
 	*reason = tree->length == size ? tree_fields_bad(tree) :
-					 "book truncated";
+					 "image truncated";
 	return *reason ? -EBADMSG : 0;
 }
 
@@ -592,7 +672,7 @@ static u64 section_sum(const struct preserve_section_ser *sec,
  * preserve_section_commit - Fill in the fields that make a section valid.
  * @sec:    Everything else is filled in.
  * @bytes:  What follows it.
- * @offset: Where it will be in the book.
+ * @offset: Where it will be in the image.
  */
 void preserve_section_commit(struct preserve_section_ser *sec, const void *bytes,
 			     u64 offset)
@@ -605,7 +685,7 @@ void preserve_section_commit(struct preserve_section_ser *sec, const void *bytes
  * preserve_section_ok - Is this section as it was written?
  * @sec:    Its header; the length has been checked.
  * @bytes:  What follows it.
- * @offset: Where it is in the book.
+ * @offset: Where it is in the image.
  *
  * Return: True if it is.
  */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The book of a preserved tree in memory; see book.h. */
+/* The image of a preserved tree in memory; see image.h. */
 
-#include "book.h"
+#include "image.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -16,41 +16,62 @@
 			 PRESERVE_INODE_VERSION | PRESERVE_INODE_HINT)
 #define PARTS_TIMES	(PRESERVE_INODE_CTIME | PRESERVE_INODE_ATIME | PRESERVE_INODE_BTIME)
 
-static struct preserve_section_ser *section_at(struct preserve_tree_ser *book, __u64 table,
+static struct preserve_section_ser *section_at(struct preserve_tree_ser *image, __u64 table,
 					       unsigned int no)
 {
 	__u64 pos;
 
-	memcpy(&pos, (char *)book + table + no * sizeof(pos), sizeof(pos));
-	require(pos < book->length, "a section's place");
-	return (struct preserve_section_ser *)((char *)book + pos);
+	memcpy(&pos, (char *)image + table + no * sizeof(pos), sizeof(pos));
+	require(pos < image->length, "a section's place");
+	return (struct preserve_section_ser *)((char *)image + pos);
 }
 
-struct preserve_section_ser *book_dir(struct preserve_tree_ser *book, unsigned int no)
+struct preserve_section_ser *image_dir(struct preserve_tree_ser *image, unsigned int no)
 {
-	require(no < book->nr_dirs, "directory %u", no);
-	return section_at(book, book->dirs, no);
+	require(no < image->nr_dirs, "directory %u", no);
+	return section_at(image, image->dirs, no);
 }
 
-struct preserve_section_ser *book_link(struct preserve_tree_ser *book, unsigned int no)
+struct preserve_section_ser *image_link(struct preserve_tree_ser *image, unsigned int no)
 {
-	require(no < book->nr_links, "link %u", no);
-	return section_at(book, book->links, no);
+	require(no < image->nr_links, "link %u", no);
+	return section_at(image, image->links, no);
 }
 
-struct preserve_section_ser *book_section(struct preserve_tree_ser *book, unsigned int no)
+struct preserve_section_ser *image_other(struct preserve_tree_ser *image, unsigned int kind)
 {
-	__u64 table = no < book->nr_dirs ? book->dirs : book->links, pos;
 	struct preserve_section_ser *sec;
 
-	no -= no < book->nr_dirs ? 0 : book->nr_dirs;
-	if (table >= BOOK_PAGE || no >= (BOOK_PAGE - table) / sizeof(pos))
+	for (unsigned int no = 0; no < image->nr_others; no++) {
+		sec = section_at(image, image->others, no);
+		if (sec->kind == kind)
+			return sec;
+	}
+	return NULL;
+}
+
+struct preserve_section_ser *image_section(struct preserve_tree_ser *image, unsigned int no)
+{
+	const struct {
+		__u64 at;
+		__u64 nr;
+	} tables[] = {
+		{ image->dirs, image->nr_dirs }, { image->links, image->nr_links },
+		{ image->others, image->nr_others },
+	};
+	struct preserve_section_ser *sec;
+	unsigned int t = 0;
+	__u64 pos;
+
+	while (t < STAGE_COUNT(tables) - 1 && no >= tables[t].nr)
+		no -= tables[t++].nr;
+	if (tables[t].at >= IMAGE_PAGE || no >= (IMAGE_PAGE - tables[t].at) / sizeof(pos))
 		return NULL;
-	memcpy(&pos, (char *)book + table + no * sizeof(pos), sizeof(pos));
-	if (pos > BOOK_PAGE - sizeof(*sec))
+	memcpy(&pos, (char *)image + tables[t].at + no * sizeof(pos), sizeof(pos));
+	if (pos > IMAGE_PAGE - sizeof(*sec))
 		return NULL;
-	sec = (struct preserve_section_ser *)((char *)book + pos);
-	return sec->length <= BOOK_PAGE - sizeof(*sec) - pos ? sec : NULL;
+	sec = (struct preserve_section_ser *)((char *)image + pos);
+	return sec->length <= IMAGE_PAGE - sizeof(*sec) - pos ? sec : NULL;
 }
 
 size_t number_len(const __u8 *at)
@@ -117,14 +138,14 @@ static void inode_places(__u8 *at, struct entry *entry)
 		entry->run[i] = skip(at, 3 + i);
 }
 
-struct entry book_entry(struct preserve_tree_ser *book, const char *name,
-			struct preserve_section_ser **sec)
+struct entry image_entry(struct preserve_tree_ser *image, const char *name,
+			 struct preserve_section_ser **sec)
 {
 	struct entry entry = {};
 	unsigned int no;
 
-	for (no = 0; no < book->nr_dirs && !entry.name; no++) {
-		*sec = book_dir(book, no);
+	for (no = 0; no < image->nr_dirs && !entry.name; no++) {
+		*sec = image_dir(image, no);
 		entry.name = memmem(section_bytes(*sec), (*sec)->length, name,
 				    strlen(name));
 	}
@@ -135,7 +156,7 @@ struct entry book_entry(struct preserve_tree_ser *book, const char *name,
 	return entry;
 }
 
-struct entry book_link_entry(struct preserve_section_ser *sec)
+struct entry image_link_entry(struct preserve_section_ser *sec)
 {
 	struct entry entry = {};
 
@@ -143,14 +164,14 @@ struct entry book_link_entry(struct preserve_section_ser *sec)
 	return entry;
 }
 
-void book_commit(struct preserve_tree_ser *book)
+void image_commit(struct preserve_tree_ser *image)
 {
-	book->csum = XXH64(book, offsetof(struct preserve_tree_ser, csum), 0);
+	image->csum = XXH64(image, offsetof(struct preserve_tree_ser, csum), 0);
 }
 
-void section_commit(struct preserve_tree_ser *book, struct preserve_section_ser *sec)
+void section_commit(struct preserve_tree_ser *image, struct preserve_section_ser *sec)
 {
-	__u64 pos = (char *)sec - (char *)book;
+	__u64 pos = (char *)sec - (char *)image;
 
 	sec->csum = XXH64(section_bytes(sec), sec->length,
 			  XXH64(sec, offsetof(struct preserve_section_ser, csum), pos));

@@ -2,15 +2,15 @@
 /*
  * Retrieving a tree: from LUO's handle to a descriptor of a mount, step by step.
  *
- *	handle -> book -> file system -> mount -> descriptor
+ *	handle -> image -> file system -> mount -> descriptor
  *
  * A step that fails for a passing reason (memory, a right, a limit of the caller's)
  * takes nothing back but itself: what was there before is kept with the handle, and the
  * next try goes on from there. A file system that could not be made in full is taken
- * down, and its book is as it was. What is damaged, or not possible in this kernel, is
+ * down, and its image is as it was. What is damaged, or not possible in this kernel, is
  * final: the memory of what is refused stays set aside until the next kexec.
  */
-#define pr_fmt(fmt) "preserve: tmpfs: " fmt
+#define pr_fmt(fmt) "preserve: tree: " fmt
 
 #include <linux/capability.h>
 #include <linux/completion.h>
@@ -23,29 +23,28 @@
 #include <linux/memcontrol.h>
 #include <linux/mount.h>
 #include <linux/preserve.h>
+#include <linux/quotaops.h>
 #include <linux/sched/mm.h>
-#include <linux/shmem_fs.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 
-#include "shmem_lu.h"
-#include "shmem_lu_tree.h"
+#include "tree.h"
 
 /**
  * struct incoming - A handed-over tree on its way.
  * @list:   All of them, under @incoming_lock.
  * @handle: LUO's.
  * @busy:   A task works on it, and is alone with it. Under @incoming_lock.
- * @book:   Its book: NULL at first, then without a file, then with one. Owned while
+ * @image:  Its image: NULL at first, then without bytes, then with them. Owned while
  *          there is no @mnt, whose file system owns it then.
- * @opened: The beginning of @book is read and good.
+ * @opened: The beginning of @image is read and good.
  * @mnt:    A mount of the tree, or NULL.
  */
 struct incoming {
 	struct list_head list;
 	u64 handle;
 	bool busy;
-	struct shmem_lu_book *book;
+	struct preserve_tree_image *image;
 	bool opened;
 	struct vfsmount *mnt;
 };
@@ -107,30 +106,24 @@ static void incoming_drop(struct incoming *in)
 	if (in->mnt)
 		mntput(in->mnt);
 	else
-		shmem_lu_book_free(in->book);
+		preserve_image_free(in->image);
 	incoming_done(in);
 }
 
-/* --- handle -> book --- */
+/* --- handle -> image --- */
 
-static int book_take(struct incoming *in)
+static int image_take(struct incoming *in)
 {
-	struct file *file;
-
-	if (!in->book)
-		in->book = shmem_lu_book_new();
-	if (!in->book)
+	if (!in->image)
+		in->image = preserve_image_new();
+	if (!in->image)
 		return -ENOMEM;
-	if (in->book->file)
+	if (in->image->stream.crossed)
 		return 0;
-	file = shmem_lu_file_retrieve(in->handle, PRESERVE_FILE_TREE);
-	if (IS_ERR(file))
-		return PTR_ERR(file);
-	in->book->file = file;
-	return 0;
+	return preserve_stream_retrieve(&in->image->stream, in->handle, PRESERVE_FILE_TREE);
 }
 
-static int book_open(struct incoming *in)
+static int image_open(struct incoming *in)
 {
 	const char *reason;
 	int err;
@@ -138,89 +131,70 @@ static int book_open(struct incoming *in)
 	/* It may be closed already, if there is nothing left to make of it. */
 	if (in->opened)
 		return 0;
-	err = book_take(in);
+	err = image_take(in);
 	if (err)
 		return err;
-	err = shmem_lu_book_open(in->book, &reason);
+	err = preserve_image_open(in->image, &reason);
 	if (err)
 		pr_err_ratelimited("tree refused: %s (%pe)\n", reason, ERR_PTR(err));
 	in->opened = !err;
 	return err;
 }
 
-/* --- book -> file system -> mount --- */
+/* --- image -> file system -> mount --- */
 
-/* What the tree takes counts from the beginning, whether it is made or not. */
-static int limits_charge(struct super_block *sb, const struct preserve_tree_ser *ser)
+/* With quotas, usage is counted by inode: all of them are made. */
+static int super_fill(struct preserve_tree_sb *ts, struct super_block *sb,
+		      struct preserve_tree_image *image)
 {
-	struct shmem_sb_info *sbinfo = sb->s_fs_info;
-	u64 space = ser->used_ispace - SHMEM_LU_INODE_SPACE;
-	int err = 0;
-
-	raw_spin_lock(&sbinfo->stat_lock);
-	if (sbinfo->max_inodes) {
-		if (ser->used_ispace < SHMEM_LU_INODE_SPACE ||
-		    space > sbinfo->free_ispace)
-			err = -EUCLEAN;
-		else
-			sbinfo->free_ispace -= space;
-	}
-	sbinfo->next_ino = max(sbinfo->next_ino, ser->next_ino);
-	raw_spin_unlock(&sbinfo->stat_lock);
-	if (!err && sbinfo->max_blocks)
-		percpu_counter_add(&sbinfo->used_blocks, ser->used_blocks);
-	return err;
-}
-
-static int super_fill(struct super_block *sb, struct shmem_lu_book *book)
-{
-	struct shmem_sb_info *sbinfo = sb->s_fs_info;
 	int err;
 
-	sbinfo->lu_incoming = book;
-	sbinfo->lu_handles = book->ser.flags & PRESERVE_TREE_HANDLES;
-	err = limits_charge(sb, &book->ser);
-	err = err ?: shmem_lu_root_load(sb);
-	if (!err && book->ser.flags & (PRESERVE_TREE_USRQUOTA |
-				       PRESERVE_TREE_GRPQUOTA))
-		err = shmem_lu_tree_load(sb) ?: shmem_lu_quotas_load(sb, book);
-	return err;
+	ts->incoming = image;
+	ts->handles = image->ser.flags & PRESERVE_TREE_HANDLES;
+	/* What the tree takes counts from the beginning, whether it is made or not. */
+	err = ts->ops->usage_charge(sb, &image->ser);
+	err = err ?: preserve_tree_root_load(ts, d_inode(sb->s_root));
+	if (!err && sb_any_quota_loaded(sb))
+		err = preserve_tree_load(ts);
+	return err ?: preserve_quota_load(sb, image);
 }
 
-/* Takes down what was made of a book, so that it can be made again. */
-static void super_undo(struct fs_context *fc, struct shmem_lu_book *book)
+/* Takes down what was made of an image, so that it can be made again. */
+static void super_undo(struct fs_context *fc, struct preserve_tree_image *image)
 {
-	init_completion(&book->gone);
+	init_completion(&image->gone);
 	put_fs_context(fc);
 	/* A walk over all files may hold it a little longer. */
-	wait_for_completion(&book->gone);
-	shmem_lu_book_reset(book);
+	wait_for_completion(&image->gone);
+	preserve_image_reset(image);
 }
 
-static int mount_make(struct incoming *in)
+static int mount_make(const struct preserve_tree_ops *ops, struct incoming *in)
 {
-	struct shmem_lu_book *book = in->book;
+	struct preserve_tree_image *image = in->image;
+	struct super_block *sb;
 	struct fs_context *fc;
 	struct vfsmount *mnt;
 	int err;
 
 	if (in->mnt)
 		return 0;
-	fc = shmem_lu_super_make(&book->ser);
+	fc = preserve_super_make(ops, image);
 	if (IS_ERR(fc))
 		return PTR_ERR(fc);
-	/* One more until it is done: nothing closes the book. */
-	atomic_long_set(&book->refs, 1);
-	book->making = true;
-	err = super_fill(fc->root->d_sb, book);
-	mnt = err ? ERR_PTR(err) : shmem_lu_mount(fc, &book->ser);
+	sb = fc->root->d_sb;
+	/* One more until it is done: nothing closes the image. */
+	atomic_long_set(&image->refs, 1);
+	image->making = true;
+	err = super_fill(ops->sb(sb), sb, image);
+	mnt = err ? ERR_PTR(err) : preserve_mount_make(fc, &image->ser);
 	if (IS_ERR(mnt)) {
-		super_undo(fc, book);
+		super_undo(fc, image);
 		return PTR_ERR(mnt);
 	}
 	in->mnt = mnt;
-	book->making = false;
-	shmem_lu_book_release(mnt->mnt_sb);
+	image->making = false;
+	preserve_image_release(image);
 	put_fs_context(fc);
 	return 0;
 }
@@ -230,7 +204,7 @@ static int mount_make(struct incoming *in)
 /* With a mount, all that was handed over has been found good. */
 static bool tree_again(const struct incoming *in, int err)
 {
-	return in->mnt || shmem_lu_again(err);
+	return in->mnt || preserve_retrieve_again(err);
 }
 
 static int tree_failed(struct incoming *in, int err)
@@ -238,10 +212,10 @@ static int tree_failed(struct incoming *in, int err)
 	bool again = tree_again(in, err);
 
 	pr_err_ratelimited("%s: tree is not retrieved (%pe)%s\n",
-			   in->opened ? in->book->ser.source : "tmpfs", ERR_PTR(err),
+			   in->opened ? in->image->ser.source : "?", ERR_PTR(err),
 			   again ? "; it can be tried again" : "");
 	/* A record that is refused has been counted. */
-	if (!again && in->book && in->book->file)
+	if (!again && in->image && in->image->stream.crossed)
 		preserve_note_refused();
 	if (again)
 		incoming_keep(in);
@@ -250,21 +224,23 @@ static int tree_failed(struct incoming *in, int err)
 	return err;
 }
 
-static struct file *tree_get(struct incoming *in)
+static struct file *tree_get(const struct preserve_tree_ops *ops, struct incoming *in)
 {
-	int err = book_open(in) ?: mount_make(in);
+	int err = image_open(in) ?: mount_make(ops, in);
 
-	return err ? ERR_PTR(err) : shmem_lu_mount_open(in->mnt);
+	return err ? ERR_PTR(err) : preserve_mount_open(in->mnt);
 }
 
 /**
- * shmem_lu_tree_retrieve - LUO's request for a handed-over tree.
+ * preserve_tree_retrieve - LUO's request for a handed-over tree.
+ * @ops:  What makes the file system.
  * @args: @file is set on success, @again on an error that is not final.
  *
  * Context: Process context; LUO asks for one handle once at a time.
  * Return: 0, or a negative errno.
  */
-int shmem_lu_tree_retrieve(struct liveupdate_file_op_args *args)
+int preserve_tree_retrieve(const struct preserve_tree_ops *ops,
+			   struct liveupdate_file_op_args *args)
 {
 	struct incoming *in;
 	struct file *file;
@@ -276,7 +252,7 @@ int shmem_lu_tree_retrieve(struct liveupdate_file_op_args *args)
 	in = incoming_get(args->serialized_data, GFP_KERNEL);
 	if (IS_ERR(in))
 		return PTR_ERR(in);
-	file = tree_get(in);
+	file = tree_get(ops, in);
 	if (IS_ERR(file)) {
 		err = PTR_ERR(file);
 		args->again = tree_again(in, err);
@@ -292,20 +268,20 @@ static void tree_release(struct incoming *in)
 	int err;
 
 	/* There is no second try. */
-	while ((err = book_open(in)) == -ENOMEM || err == -ENOSPC)
+	while ((err = image_open(in)) == -ENOMEM)
 		memalloc_retry_wait(GFP_KERNEL);
 	if (!err && !in->mnt)
-		shmem_lu_book_runs(in->book, shmem_lu_frames_release);
+		preserve_image_runs(in->image, preserve_run_release);
 	incoming_drop(in);
 }
 
 /**
- * shmem_lu_tree_finish - LUO is done with a handed-over tree.
+ * preserve_tree_finish - LUO is done with a handed-over tree.
  * @args: A tree that was not retrieved goes to the pool, but for what is damaged.
  *
  * Context: Process context; the task may be exiting.
  */
-void shmem_lu_tree_finish(struct liveupdate_file_op_args *args)
+void preserve_tree_finish(struct liveupdate_file_op_args *args)
 {
 	struct mem_cgroup *memcg;
 	struct incoming *in;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KUnit tests of the bytes of a tree's book: what is written is read again, and what
+ * KUnit tests of the bytes of an image: what is written is read again, and what
  * is cut off, changed at random or forged is refused, without a look behind its end.
  *
  * Bytes to be read are in an allocation of just their length, so that KASAN sees one
@@ -17,7 +17,7 @@
 #include <linux/string.h>
 #include <linux/xattr.h>
 
-#include "../tree.h"
+#include <linux/preserve_codec.h>
 
 #define SEED		20260101
 #define EPOCH		1700000000LL
@@ -100,14 +100,6 @@ static void put_name(struct preserve_tree_writer *w, const char *name, u64 pos)
 	preserve_tree_put_text(w, name, strlen(name));
 	preserve_tree_put(w, pos);
 	preserve_tree_put(w, PRESERVE_ENTRY_INODE);
-}
-
-static void put_extra(struct preserve_tree_writer *w, u32 kind, const char *name,
-		      const void *value, size_t len)
-{
-	preserve_tree_put(w, kind);
-	preserve_tree_put_text(w, name, strlen(name));
-	preserve_tree_put_text(w, value, len);
 }
 
 /* --- there and back --- */
@@ -319,8 +311,8 @@ static void extras(struct kunit *test)
 	memset(name, 'n', XATTR_NAME_MAX);
 	name[XATTR_NAME_MAX] = '\0';
 	value[XATTR_SIZE_MAX - 1] = 0xff;
-	put_extra(w, PRESERVE_EXTRA_XATTR, name, value, XATTR_SIZE_MAX);
-	put_extra(w, PRESERVE_EXTRA_POLICY, "p", value, 0);
+	preserve_tree_put_extra(w, PRESERVE_EXTRA_XATTR, name, value, XATTR_SIZE_MAX);
+	preserve_tree_put_extra(w, PRESERVE_EXTRA_POLICY, "p", value, 0);
 	r = reread(w);
 	KUNIT_ASSERT_TRUE(test, preserve_tree_get_extra(&r, &extra));
 	KUNIT_EXPECT_EQ(test, PRESERVE_EXTRA_XATTR, extra.kind);
@@ -349,8 +341,8 @@ static struct preserve_tree_writer *sample(struct kunit *test)
 	put_name(w, "all", 4);
 	put_file(w, &in);
 	preserve_tree_put(w, 2);
-	put_extra(w, PRESERVE_EXTRA_XATTR, "user.one", "value", 5);
-	put_extra(w, PRESERVE_EXTRA_ACL, "system.posix_acl_access", "acl", 3);
+	preserve_tree_put_extra(w, PRESERVE_EXTRA_XATTR, "user.one", "value", 5);
+	preserve_tree_put_extra(w, PRESERVE_EXTRA_ACL, "system.posix_acl_access", "acl", 3);
 	in = other(S_IFDIR);
 	in.dir = 2;
 	in.next = 100;
@@ -769,14 +761,69 @@ static void extra_refusals(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, value);
 	memset(name, 'n', sizeof(name));
 	one_extra(test, PRESERVE_EXTRA_XATTR, name, XATTR_NAME_MAX, value, 0, true);
-	one_extra(test, 0, "a", 1, value, 1, false);
-	one_extra(test, PRESERVE_EXTRA_LABEL + 1, "a", 1, value, 1, false);
+	/* Which kinds there are the file system says. */
+	one_extra(test, PRESERVE_EXTRA_LABEL + 1, "a", 1, value, 1, true);
+	one_extra(test, PRESERVE_EXTRA_SKIP | 77, "a", 1, value, 1, true);
 	one_extra(test, PRESERVE_EXTRA_XATTR, "", 0, value, 1, false);
 	one_extra(test, PRESERVE_EXTRA_XATTR, "a\0", 2, value, 1, false);
 	one_extra(test, PRESERVE_EXTRA_XATTR, name, XATTR_NAME_MAX + 1, value, 1,
 		  false);
 	one_extra(test, PRESERVE_EXTRA_XATTR, "a", 1, value, XATTR_SIZE_MAX + 1,
 		  false);
+}
+
+/* --- mount options --- */
+
+static void options(struct kunit *test)
+{
+	struct preserve_tree_writer *w = writer(test);
+	struct preserve_tree_option option;
+	struct preserve_tree_reader r;
+	u32 nr = 0;
+
+	preserve_tree_put_option(w, &nr, 0, "nr_blocks", "%llu", 1ULL << 40);
+	preserve_tree_put_option(w, &nr, PRESERVE_OPTION_SKIP, "noswap", NULL);
+	KUNIT_ASSERT_EQ(test, 0, w->err);
+	KUNIT_EXPECT_EQ(test, 2, nr);
+	r = reread(w);
+	KUNIT_ASSERT_TRUE(test, preserve_tree_get_option(&r, &option));
+	KUNIT_EXPECT_EQ(test, 0, option.flags);
+	KUNIT_ASSERT_EQ(test, 9, option.key_len);
+	KUNIT_EXPECT_MEMEQ(test, "nr_blocks", option.key, 9);
+	KUNIT_ASSERT_EQ(test, 13, option.value_len);
+	KUNIT_EXPECT_MEMEQ(test, "1099511627776", option.value, 13);
+	KUNIT_ASSERT_TRUE(test, preserve_tree_get_option(&r, &option));
+	KUNIT_EXPECT_EQ(test, PRESERVE_OPTION_SKIP, option.flags);
+	KUNIT_EXPECT_EQ(test, 0, option.value_len);
+	KUNIT_EXPECT_FALSE(test, preserve_tree_get_option(&r, &option));
+}
+
+static void one_option(struct kunit *test, const char *key, u32 key_len, const char *value,
+		       u32 len, bool good)
+{
+	struct preserve_tree_writer *w = writer(test);
+	struct preserve_tree_option option;
+	struct preserve_tree_reader r;
+
+	preserve_tree_put(w, 0);
+	preserve_tree_put_text(w, key, key_len);
+	preserve_tree_put_text(w, value, len);
+	r = reread(w);
+	KUNIT_EXPECT_EQ(test, good, preserve_tree_get_option(&r, &option));
+}
+
+static void option_refusals(struct kunit *test)
+{
+	char *text = kunit_kzalloc(test, PAGE_SIZE, GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, text);
+	memset(text, 't', PAGE_SIZE);
+	one_option(test, text, PAGE_SIZE - 1, text, PAGE_SIZE - 1, true);
+	one_option(test, "", 0, "v", 1, false);
+	one_option(test, text, PAGE_SIZE, "v", 1, false);
+	one_option(test, "k", 1, text, PAGE_SIZE, false);
+	one_option(test, "k\0", 2, "v", 1, false);
+	one_option(test, "k", 1, "v\0", 2, false);
 }
 
 /* --- how much it takes --- */
@@ -824,7 +871,7 @@ static void bytes_per_inode(struct kunit *test)
 	KUNIT_EXPECT_LE(test, (w->len - names) / NR_FILES, 64);
 }
 
-static struct kunit_case tree_cases[] = {
+static struct kunit_case codec_cases[] = {
 	KUNIT_CASE(numbers),
 	KUNIT_CASE(numbers_too_large),
 	KUNIT_CASE(inodes),
@@ -857,13 +904,15 @@ static struct kunit_case tree_cases[] = {
 	KUNIT_CASE(name_refusals),
 	KUNIT_CASE(kind_refusals),
 	KUNIT_CASE(extra_refusals),
+	KUNIT_CASE(options),
+	KUNIT_CASE(option_refusals),
 	KUNIT_CASE(bytes_per_inode),
 	{}
 };
 
-static struct kunit_suite tree_suite = {
-	.name = "preserve_tree",
-	.test_cases = tree_cases,
+static struct kunit_suite codec_suite = {
+	.name = "preserve_codec",
+	.test_cases = codec_cases,
 };
 
-kunit_test_suite(tree_suite);
+kunit_test_suite(codec_suite);

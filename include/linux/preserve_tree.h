@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Trees of files that cross a kexec: what a file system brings, and what it calls.
+ *
+ * mm/preserve/tree/ knows the VFS and no file system. A file system whose mounts can be
+ * preserved has a struct preserve_tree_sb in what it keeps for a super block, a struct
+ * preserve_tree_node in what it keeps for an inode, and a struct preserve_tree_ops.
+ * mm/shmem_lu_tmpfs.c is one.
+ */
+#ifndef _LINUX_PRESERVE_TREE_H
+#define _LINUX_PRESERVE_TREE_H
+
+#include <linux/compiler.h>
+#include <linux/liveupdate.h>
+#include <linux/preserve_tree_types.h>
+#include <linux/sched.h>
+#include <linux/types.h>
+
+struct address_space;
+struct dentry;
+struct folio_batch;
+struct inode;
+struct mem_cgroup;
+struct preserve_file_ops;
+struct preserve_tree_extra;
+struct preserve_tree_inode;
+struct preserve_tree_reader;
+struct preserve_tree_ser;
+struct preserve_tree_writer;
+struct super_block;
+
+/**
+ * struct preserve_tree_ops - What a file system brings.
+ * @fs_type:       Its name, as in /proc/filesystems. Part of the image.
+ * @file_ops:      Of its files that have a struct preserve_file.
+ * @name_space:    What a name takes of a limit of inodes, in bytes.
+ *
+ * @sb:            What is kept for a super block.
+ * @node:          What is kept for an inode.
+ *
+ * @options_note:  Notes the mount options with preserve_tree_put_option(), counted in @nr,
+ *                 limits too, and the next inode number in @ser, which says what is in use.
+ *                 A limit that was not given is left out: it is the next kernel's own then. No
+ *                 task changes the options.
+ * @usage_charge:  Counts what the image says is in use, in a file system that is new: it is
+ *                 refused for no limit but one that was given. Returns 0 or -EUCLEAN.
+ *
+ * @inode_new:     A new inode of that type; the task at hand is the @maker. NULL without
+ *                 memory.
+ * @inode_note:    Notes what the VFS does not know of a locked inode: seals, flags, birth, the
+ *                 next position of a directory, and the pages that it counts.
+ * @inode_load:    Gives this, and file handles' hash, to a new inode. Returns 0, or -EOPNOTSUPP
+ *                 for what this kernel does not know.
+ * @inode_flags:   Sets i_flags as the inode's own flags say.
+ * @inode_unmake:  A new inode goes without having had a name: frees what @file_latent and
+ *                 @extra_load gave it.
+ * @symlink_load:  Gives a symbolic link its target. 0 or -ENOMEM.
+ *
+ * @extras_size:   About how many bytes an inode's extras take. Without locks; may be NULL.
+ * @extras_note:   Notes an inode's extras with preserve_tree_put_extra(), and counts them in
+ *                 @nr, and in @space what they take of a limit of inodes. 0; -E2BIG or the
+ *                 writer's error.
+ * @extra_load:    Gives a new inode an extra. 0; -EUCLEAN, -EOPNOTSUPP, -ENOMEM.
+ * @labels_give:   Tells security modules of a new inode's labels.
+ *
+ * @entry_pos:     The position of a name in its directory.
+ * @entry_place:   Gives a new name that position. 0; -EUCLEAN if it is taken; -ENOMEM.
+ * @entry_remove:  Undoes that.
+ *
+ * @file_freeze:   Fixes a file's size and holes, or lets them go. Inode locked.
+ * @file_enter:    Moves a file's memory into the pool. As shmem_lu_enter(). Inode locked.
+ * @file_leave:    It may leave the pool from now on.
+ * @file_latent:   A new file's pages are in the image: they count as its own.
+ * @insert_all:    Puts folios into an empty page cache, all or none, charged to @memcg or, if
+ *                 that is NULL, to the task's cgroup. 0, or the error of charging.
+ *
+ * Process context, where nothing else is said.
+ */
+struct preserve_tree_ops {
+	const char *fs_type;
+	const struct preserve_file_ops *file_ops;
+	u32 name_space;
+
+	struct preserve_tree_sb *(*sb)(struct super_block *sb);
+	struct preserve_tree_node *(*node)(struct inode *inode);
+
+	void (*options_note)(struct super_block *sb, struct preserve_tree_ser *ser,
+			     struct preserve_tree_writer *w, u32 *nr);
+	int (*usage_charge)(struct super_block *sb, const struct preserve_tree_ser *ser);
+
+	struct inode *(*inode_new)(struct super_block *sb, umode_t mode, dev_t rdev);
+	void (*inode_note)(struct inode *inode, struct preserve_tree_inode *in);
+	int (*inode_load)(struct inode *inode, const struct preserve_tree_inode *in);
+	void (*inode_flags)(struct inode *inode);
+	void (*inode_unmake)(struct inode *inode);
+	int (*symlink_load)(struct inode *inode, const struct preserve_tree_inode *in);
+
+	size_t (*extras_size)(struct inode *inode);
+	int (*extras_note)(struct inode *inode, struct preserve_tree_writer *w, u32 *nr,
+			   u64 *space);
+	int (*extra_load)(struct inode *inode, const struct preserve_tree_extra *extra);
+	void (*labels_give)(struct inode *inode);
+
+	u64 (*entry_pos)(const struct dentry *dentry);
+	int (*entry_place)(struct inode *dir, struct dentry *dentry, u64 pos);
+	void (*entry_remove)(struct inode *dir, struct dentry *dentry);
+
+	void (*file_freeze)(struct inode *inode, bool frozen);
+	int (*file_enter)(struct inode *inode);
+	void (*file_leave)(struct inode *inode);
+	void (*file_latent)(struct inode *inode, const struct preserve_tree_inode *in);
+	int (*insert_all)(struct address_space *mapping, struct folio_batch *batch,
+			  struct mem_cgroup *memcg, gfp_t gfp);
+};
+
+/**
+ * struct preserve_tree_handler - LUO's handler of a file system's mounts.
+ * @luo: To be registered with LUO; its operations are preserve_tree_luo_ops.
+ * @ops: What the file system brings.
+ */
+struct preserve_tree_handler {
+	struct liveupdate_file_handler luo;
+	const struct preserve_tree_ops *ops;
+};
+
+/* handler.c */
+extern const struct liveupdate_file_ops preserve_tree_luo_ops;
+
+/* image.c */
+void preserve_tree_put_super(struct preserve_tree_sb *ts);
+
+/* load.c */
+int preserve_tree_dir_load(struct preserve_tree_sb *ts, struct inode *dir);
+void preserve_tree_dir_forget(struct preserve_tree_sb *ts, struct inode *dir);
+int preserve_tree_load_handles(struct preserve_tree_sb *ts);
+
+/* data.c */
+int preserve_tree_data_load(struct preserve_tree_sb *ts, struct inode *inode);
+int preserve_tree_data_load_sure(struct preserve_tree_sb *ts, struct inode *inode);
+bool preserve_tree_data_drop(struct preserve_tree_sb *ts, struct inode *inode);
+
+/**
+ * preserve_tree_frozen - Does a file system stand still for the next kernel?
+ * @ts: What is kept for it.
+ *
+ * Context: Any; lasting with s_umount, or the lock of one of its directories.
+ * Return: True while it is preserved.
+ */
+static inline bool preserve_tree_frozen(const struct preserve_tree_sb *ts)
+{
+	return unlikely(READ_ONCE(ts->outgoing));
+}
+
+/**
+ * preserve_tree_accounted - Is what this task makes in a file system accounted for already?
+ * @ts: What is kept for it.
+ *
+ * Return: True while it makes what the incoming image has.
+ */
+static inline bool preserve_tree_accounted(const struct preserve_tree_sb *ts)
+{
+	return unlikely(READ_ONCE(ts->maker) == current);
+}
+
+/**
+ * preserve_tree_note_handle - A file handle of an inode is given away.
+ * @ts: What is kept for its file system.
+ *
+ * Context: Any.
+ */
+static inline void preserve_tree_note_handle(struct preserve_tree_sb *ts)
+{
+	if (!READ_ONCE(ts->handles))
+		WRITE_ONCE(ts->handles, true);
+}
+
+/**
+ * preserve_tree_node_left - Is something of an inode left in the image?
+ * @node: What is kept for the inode.
+ *
+ * Context: Any.
+ * Return: True if there is.
+ */
+static inline bool preserve_tree_node_left(const struct preserve_tree_node *node)
+{
+	/* Pairs with the smp_store_release() of @pos in load.c and data.c. */
+	return smp_load_acquire(&node->pos);
+}
+
+#endif /* _LINUX_PRESERVE_TREE_H */
