@@ -190,7 +190,7 @@ static_assert(sizeof(struct preserve_bitmaps_ser) == 24);
 
 /* The kinds of file that a record can describe. */
 #define PRESERVE_FILE_MEMFD		1
-#define PRESERVE_FILE_TREE		2	/* the book of a tmpfs tree */
+#define PRESERVE_FILE_TREE		2	/* the image of a tree */
 
 /* With a kind: the file could not be made consistent in time, and nothing of it crosses. */
 #define PRESERVE_FILE_GIVEN_UP		0x80000000U
@@ -253,7 +253,7 @@ static_assert(sizeof(struct preserve_time_ser) == 16);
  *            %PRESERVE_FILE_NOBODY for no user's.
  * @reserved: 0.
  * @name:     The file's name, ends with a zero byte.
- * @extras:   Extended attributes, ACLs and memory policies, each as a tree's book
+ * @extras:   Extended attributes, ACLs and memory policies, each as a tree's image
  *            (<linux/kho/abi/preserve_tree.h>) has it.
  * @csum:     xxh64, seed 0, of all bytes before this field.
  */
