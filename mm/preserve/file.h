@@ -236,6 +236,9 @@ int preserve_compact(void);
 /* file.c */
 void preserve_file_cache_init(void);
 
+/* abi.c */
+extern const char preserve_abi_text[];
+
 /* sysfs.c */
 int preserve_sysfs_init(void);
 

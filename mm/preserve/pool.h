@@ -24,6 +24,7 @@
  *
  * and above both halves:
  *
+ *	abi.c     which formats this kernel writes and reads
  *	sysfs.c   /sys/kernel/mm/preserve
  *	boot.c    kernel parameters, and what happens at boot in which order
  *

@@ -31,6 +31,8 @@ void preserve_record_commit(struct preserve_file_ser *rec)
 	rec->magic = PRESERVE_FILE_MAGIC;
 	rec->version = PRESERVE_FILE_VERSION;
 	rec->size = sizeof(*rec);
+	rec->compat |= PRESERVE_FILE_COMPAT;
+	rec->incompat |= PRESERVE_FILE_INCOMPAT;
 	rec->csum = record_sum(rec);
 }
 
@@ -78,7 +80,7 @@ static const char *record_fields_bad(const struct preserve_file_ser *rec)
  *
  * Seals, flags of the inode and extras belong to the backend, which knows them.
  *
- * Return: 0; -EPROTO for another version or kind; -EBADMSG for damage.
+ * Return: 0; -EPROTO for another version or kind, or unknown features; -EBADMSG for damage.
  */
 int preserve_record_check(const struct preserve_file_ser *rec, u32 kind,
 			  const char **reason)
@@ -95,6 +97,10 @@ int preserve_record_check(const struct preserve_file_ser *rec, u32 kind,
 	if (rec->csum != record_sum(rec)) {
 		*reason = "record checksum wrong";
 		return -EBADMSG;
+	}
+	if (rec->incompat & ~(u64)PRESERVE_FILE_INCOMPAT) {
+		*reason = "record features unknown";
+		return -EPROTO;
 	}
 	if (rec->kind & PRESERVE_FILE_GIVEN_UP) {
 		*reason = "given up by the last kernel";

@@ -268,6 +268,13 @@ static ssize_t preserve_attr_store(struct kobject *kobj,
 	.set = set_##_name,						\
 }
 
+static ssize_t abi_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%s\n", preserve_abi_text);
+}
+
+static struct kobj_attribute abi_attr = __ATTR_RO(abi);
+
 static struct preserve_attr preserve_attrs[] = {
 	PRESERVE_RW(size),
 	PRESERVE_RW(max),
@@ -376,7 +383,8 @@ int __init preserve_sysfs_init(void)
 
 	if (!kobj)
 		return -ENOMEM;
-	err = add_attrs(kobj, preserve_attrs, ARRAY_SIZE(preserve_attrs));
+	err = add_attrs(kobj, preserve_attrs, ARRAY_SIZE(preserve_attrs)) ?:
+	      sysfs_create_file(kobj, &abi_attr.attr);
 	for_each_node_state(nid, N_MEMORY)
 		if (!err)
 			err = add_node(kobj, nid);

@@ -29,6 +29,8 @@ void preserve_header_commit(struct preserve_header_ser *hdr)
 	hdr->magic = PRESERVE_HEADER_MAGIC;
 	hdr->version = PRESERVE_HEADER_VERSION;
 	hdr->size = sizeof(*hdr);
+	hdr->compat |= PRESERVE_HEADER_COMPAT;
+	hdr->incompat |= PRESERVE_HEADER_INCOMPAT;
 	hdr->block_order = pageblock_order;
 	hdr->page_shift = PAGE_SHIFT;
 	hdr->csum = header_sum(hdr);
@@ -40,8 +42,8 @@ void preserve_header_commit(struct preserve_header_ser *hdr)
  * @size:   How many there are.
  * @reason: Says why not, on error.
  *
- * Return: 0; -EPROTO for another version or geometry; -EBADMSG for a damaged
- *         header.
+ * Return: 0; -EPROTO for another version, geometry, or features that this kernel
+ *         does not know; -EBADMSG for a damaged header.
  */
 int preserve_header_check(const struct preserve_header_ser *hdr, size_t size,
 			  const char **reason)
@@ -62,6 +64,10 @@ int preserve_header_check(const struct preserve_header_ser *hdr, size_t size,
 	if (hdr->csum != header_sum(hdr)) {
 		*reason = "header checksum wrong";
 		return -EBADMSG;
+	}
+	if (hdr->incompat & ~(u64)PRESERVE_HEADER_INCOMPAT) {
+		*reason = "header features unknown";
+		return -EPROTO;
 	}
 	if (hdr->block_order != pageblock_order ||
 	    hdr->page_shift != PAGE_SHIFT) {

@@ -74,7 +74,9 @@ static void run(void)
 	suite_report(log, "prmap");
 	suite_report(log, "preserve_record");
 	suite_report(log, "preserve_codec");
+	suite_report(log, "preserve_table");
 	suite_report(log, "preserve_image");
+	suite_report(log, "preserve_fixtures");
 	suite_report(log, "preserve-pool");
 }
 

@@ -7,10 +7,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <linux/kho/abi/preserve.h>
 
 #include "liveupdate.h"
 #include "memory.h"
@@ -279,6 +282,27 @@ static void retrieve_all(int *fds, struct state *state)
 	check(!pool_counter("incoming"), "nothing is left behind");
 }
 
+/* What a loader reads in the image of this kernel is what the kernel says of itself. */
+static void formats_check(void)
+{
+	char notes[8192], line[32], text[1024] = "";
+	FILE *file = fopen("/sys/kernel/mm/preserve/abi", "re");
+	ssize_t size;
+	int fd;
+
+	require(file && fread(text, 1, sizeof(text) - 1, file), "abi");
+	fclose(file);
+	text[strlen(text) - 1] = '\0';
+	fd = open("/sys/kernel/notes", O_RDONLY | O_CLOEXEC);
+	size = fd < 0 ? -1 : read(fd, notes, sizeof(notes));
+	close(fd);
+	check(size > 0 && memmem(notes, size, PRESERVE_ABI_NOTE, sizeof(PRESERVE_ABI_NOTE)) &&
+	      memmem(notes, size, text, strlen(text) + 1),
+	      "the note of the kernel's image says what sysfs says");
+	snprintf(line, sizeof(line), "record %u compat", PRESERVE_FILE_VERSION);
+	check(strstr(text, line), "it writes record %u", PRESERVE_FILE_VERSION);
+}
+
 static void go_on(void)
 {
 	int fds[STAGE_COUNT(shapes)];
@@ -286,6 +310,7 @@ static void go_on(void)
 
 	retrieve_all(fds, &state);
 	preserve_all(fds, &state);
+	formats_check();
 }
 
 static void end(void)

@@ -74,6 +74,18 @@ static void record_refuses_any_flipped_bit(struct kunit *test)
 	expect_record(test, rec, 0, NULL);
 }
 
+static void record_knows_features(struct kunit *test)
+{
+	struct preserve_file_ser *rec = good_record(test);
+
+	rec->compat = ~0ULL;
+	preserve_record_commit(rec);
+	expect_record(test, rec, 0, NULL);
+	rec->incompat = 1ULL << 63;
+	preserve_record_commit(rec);
+	expect_record(test, rec, -EPROTO, "record features unknown");
+}
+
 static void record_refuses_version(struct kunit *test)
 {
 	struct preserve_file_ser *rec = good_record(test);
@@ -128,6 +140,7 @@ REFUSES(extras, rec->extras_len = PRESERVE_FILE_EXTRAS + 1, "extras out of bound
 static struct kunit_case record_cases[] = {
 	KUNIT_CASE(record_accepts_committed),
 	KUNIT_CASE(record_refuses_any_flipped_bit),
+	KUNIT_CASE(record_knows_features),
 	KUNIT_CASE(record_refuses_version),
 	KUNIT_CASE(record_refuses_kind),
 	KUNIT_CASE(record_refuses_given_up),

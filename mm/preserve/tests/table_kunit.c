@@ -166,6 +166,13 @@ static void header_checks(struct kunit *test)
 		      "header version unknown");
 	hdr->version--;
 
+	hdr->compat = ~0ULL;
+	preserve_header_commit(hdr);
+	expect_header(test, hdr, sizeof(*hdr), 0, NULL);
+	hdr->incompat = 1;
+	preserve_header_commit(hdr);
+	expect_header(test, hdr, sizeof(*hdr), -EPROTO, "header features unknown");
+
 	hdr->magic = 0;
 	expect_header(test, hdr, sizeof(*hdr), -EBADMSG, "no header");
 }

@@ -590,6 +590,8 @@ void preserve_tree_commit(struct preserve_tree_ser *tree)
 	tree->magic = PRESERVE_TREE_MAGIC;
 	tree->version = PRESERVE_TREE_VERSION;
 	tree->size = sizeof(*tree);
+	tree->compat |= PRESERVE_TREE_COMPAT;
+	tree->incompat |= PRESERVE_TREE_INCOMPAT;
 	tree->csum = tree_sum(tree);
 }
 
@@ -651,7 +653,7 @@ int preserve_tree_check(const struct preserve_tree_ser *tree, u64 size,
 		*reason = "checksum of the tree wrong";
 		return -EBADMSG;
 	}
-	if (tree->incompat & ~PRESERVE_TREE_INCOMPAT) {
+	if (tree->incompat & ~(u64)PRESERVE_TREE_INCOMPAT) {
 		*reason = "features unknown";
 		return -EPROTO;
 	}

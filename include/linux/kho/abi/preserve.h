@@ -45,13 +45,21 @@
  * which claim the same frame cannot both be accepted. The one that is retrieved first
  * is: where both have right checksums, nothing says which of them was forged.
  *
- * A change of any layout here takes a new version.
+ * How it may change: header, record and tree image have a version, which is new for another
+ * layout, and two words of features. What a kernel that does not know it may pass over has a
+ * bit of @compat; anything else has one of @incompat, and is refused by a kernel that does
+ * not know it. The ELF note %PRESERVE_ABI_NOTE says what a kernel writes, which is what
+ * it reads.
  */
 
 #define PRESERVE_KHO_NAME		"preserve"
 
 #define PRESERVE_HEADER_MAGIC		0x524448565253504dULL /* "MPSRVHDR" */
-#define PRESERVE_HEADER_VERSION		3
+#define PRESERVE_HEADER_VERSION		4
+
+/* Features of header and table that this kernel writes and knows: none so far. */
+#define PRESERVE_HEADER_COMPAT		0x0
+#define PRESERVE_HEADER_INCOMPAT	0x0
 
 /* No limit of the pool's size was set. */
 #define PRESERVE_NO_MAX			(~0ULL)
@@ -64,6 +72,8 @@
  * @magic:       %PRESERVE_HEADER_MAGIC.
  * @version:     %PRESERVE_HEADER_VERSION.
  * @size:        sizeof(struct preserve_header_ser).
+ * @compat:      Features; those that are not known do not matter.
+ * @incompat:    Features; all of them have to be known.
  * @block_order: log2 of a pool block's size in pages.
  * @page_shift:  log2 of the page size in bytes.
  * @table:       Physical addresses of the table's first page; 0 for no block.
@@ -77,6 +87,8 @@ struct preserve_header_ser {
 	__u64 magic;
 	__u32 version;
 	__u32 size;
+	__u64 compat;
+	__u64 incompat;
 	__u32 block_order;
 	__u32 page_shift;
 	__u64 table[PRESERVE_COPIES];
@@ -89,14 +101,16 @@ struct preserve_header_ser {
 static_assert(offsetof(struct preserve_header_ser, magic) == 0);
 static_assert(offsetof(struct preserve_header_ser, version) == 8);
 static_assert(offsetof(struct preserve_header_ser, size) == 12);
-static_assert(offsetof(struct preserve_header_ser, block_order) == 16);
-static_assert(offsetof(struct preserve_header_ser, page_shift) == 20);
-static_assert(offsetof(struct preserve_header_ser, table) == 24);
-static_assert(offsetof(struct preserve_header_ser, nr_blocks) == 40);
-static_assert(offsetof(struct preserve_header_ser, want) == 48);
-static_assert(offsetof(struct preserve_header_ser, max) == 56);
-static_assert(offsetof(struct preserve_header_ser, csum) == 64);
-static_assert(sizeof(struct preserve_header_ser) == 72);
+static_assert(offsetof(struct preserve_header_ser, compat) == 16);
+static_assert(offsetof(struct preserve_header_ser, incompat) == 24);
+static_assert(offsetof(struct preserve_header_ser, block_order) == 32);
+static_assert(offsetof(struct preserve_header_ser, page_shift) == 36);
+static_assert(offsetof(struct preserve_header_ser, table) == 40);
+static_assert(offsetof(struct preserve_header_ser, nr_blocks) == 56);
+static_assert(offsetof(struct preserve_header_ser, want) == 64);
+static_assert(offsetof(struct preserve_header_ser, max) == 72);
+static_assert(offsetof(struct preserve_header_ser, csum) == 80);
+static_assert(sizeof(struct preserve_header_ser) == 88);
 
 /* What the blocks of an extent have in common. */
 #define PRESERVE_EXTENT_FREE		1	/* no live frame */
@@ -186,7 +200,11 @@ static_assert(offsetof(struct preserve_bitmaps_ser, bits) == 24);
 static_assert(sizeof(struct preserve_bitmaps_ser) == 24);
 
 #define PRESERVE_FILE_MAGIC		0x4543455256535250ULL /* "PRSVRECE" */
-#define PRESERVE_FILE_VERSION		4
+#define PRESERVE_FILE_VERSION		5
+
+/* Features of records that this kernel writes and knows: none so far. */
+#define PRESERVE_FILE_COMPAT		0x0
+#define PRESERVE_FILE_INCOMPAT		0x0
 
 /* The kinds of file that a record can describe. */
 #define PRESERVE_FILE_MEMFD		1
@@ -233,6 +251,8 @@ static_assert(sizeof(struct preserve_time_ser) == 16);
  * @magic:    %PRESERVE_FILE_MAGIC.
  * @version:  %PRESERVE_FILE_VERSION.
  * @size:     sizeof(struct preserve_file_ser).
+ * @compat:   Features; those that are not known do not matter.
+ * @incompat: Features; all of them have to be known.
  * @kind:     PRESERVE_FILE_*, perhaps with %PRESERVE_FILE_GIVEN_UP.
  * @f_flags:  The open file's status flags that cross: O_APPEND, O_NONBLOCK, O_NOATIME,
  *            O_DIRECT, O_SYNC, O_DSYNC.
@@ -261,6 +281,8 @@ struct preserve_file_ser {
 	__u64 magic;
 	__u32 version;
 	__u32 size;
+	__u64 compat;
+	__u64 incompat;
 	__u32 kind;
 	__u32 f_flags;
 	__u64 i_size;
@@ -286,29 +308,45 @@ struct preserve_file_ser {
 static_assert(offsetof(struct preserve_file_ser, magic) == 0);
 static_assert(offsetof(struct preserve_file_ser, version) == 8);
 static_assert(offsetof(struct preserve_file_ser, size) == 12);
-static_assert(offsetof(struct preserve_file_ser, kind) == 16);
-static_assert(offsetof(struct preserve_file_ser, f_flags) == 20);
-static_assert(offsetof(struct preserve_file_ser, i_size) == 24);
-static_assert(offsetof(struct preserve_file_ser, pos) == 32);
-static_assert(offsetof(struct preserve_file_ser, seals) == 40);
-static_assert(offsetof(struct preserve_file_ser, mode) == 44);
-static_assert(offsetof(struct preserve_file_ser, uid) == 48);
-static_assert(offsetof(struct preserve_file_ser, gid) == 52);
-static_assert(offsetof(struct preserve_file_ser, name_len) == 56);
-static_assert(offsetof(struct preserve_file_ser, fsflags) == 60);
-static_assert(offsetof(struct preserve_file_ser, map) == 64);
-static_assert(offsetof(struct preserve_file_ser, times) == 128);
-static_assert(offsetof(struct preserve_file_ser, write_hint) == 192);
-static_assert(offsetof(struct preserve_file_ser, extras_len) == 196);
-static_assert(offsetof(struct preserve_file_ser, memlock) == 200);
-static_assert(offsetof(struct preserve_file_ser, user) == 208);
-static_assert(offsetof(struct preserve_file_ser, reserved) == 212);
-static_assert(offsetof(struct preserve_file_ser, name) == 216);
-static_assert(offsetof(struct preserve_file_ser, extras) == 472);
-static_assert(offsetof(struct preserve_file_ser, csum) == 3872);
-static_assert(sizeof(struct preserve_file_ser) == 3880);
+static_assert(offsetof(struct preserve_file_ser, compat) == 16);
+static_assert(offsetof(struct preserve_file_ser, incompat) == 24);
+static_assert(offsetof(struct preserve_file_ser, kind) == 32);
+static_assert(offsetof(struct preserve_file_ser, f_flags) == 36);
+static_assert(offsetof(struct preserve_file_ser, i_size) == 40);
+static_assert(offsetof(struct preserve_file_ser, pos) == 48);
+static_assert(offsetof(struct preserve_file_ser, seals) == 56);
+static_assert(offsetof(struct preserve_file_ser, mode) == 60);
+static_assert(offsetof(struct preserve_file_ser, uid) == 64);
+static_assert(offsetof(struct preserve_file_ser, gid) == 68);
+static_assert(offsetof(struct preserve_file_ser, name_len) == 72);
+static_assert(offsetof(struct preserve_file_ser, fsflags) == 76);
+static_assert(offsetof(struct preserve_file_ser, map) == 80);
+static_assert(offsetof(struct preserve_file_ser, times) == 144);
+static_assert(offsetof(struct preserve_file_ser, write_hint) == 208);
+static_assert(offsetof(struct preserve_file_ser, extras_len) == 212);
+static_assert(offsetof(struct preserve_file_ser, memlock) == 216);
+static_assert(offsetof(struct preserve_file_ser, user) == 224);
+static_assert(offsetof(struct preserve_file_ser, reserved) == 228);
+static_assert(offsetof(struct preserve_file_ser, name) == 232);
+static_assert(offsetof(struct preserve_file_ser, extras) == 488);
+static_assert(offsetof(struct preserve_file_ser, csum) == 3888);
+static_assert(sizeof(struct preserve_file_ser) == 3896);
 
 /* LUO's name for the handler of memfds made with MFD_PRESERVE. */
-#define PRESERVE_MEMFD_COMPATIBLE	"preserve-memfd-v2"
+#define PRESERVE_MEMFD_COMPATIBLE	"preserve-memfd-v3"
+
+/**
+ * DOC: What a kernel writes and reads
+ *
+ * A text of lines "what version compat incompat", and one for each of LUO's handlers. It
+ * is the file abi in sysfs, and an ELF note of the kernel's image: name
+ * %PRESERVE_ABI_NOTE, type %PRESERVE_ABI_NOTE_TYPE. A program that loads the next kernel
+ * compares the two. A kernel takes over what another one hands over if for each line of the
+ * other's it has one with the same version, and knows all bits of incompat.
+ */
+
+/* The name of the ELF note that says what a kernel can take over, and its type. */
+#define PRESERVE_ABI_NOTE		"Preserve"
+#define PRESERVE_ABI_NOTE_TYPE		1
 
 #endif /* _LINUX_KHO_ABI_PRESERVE_H */

@@ -73,8 +73,8 @@
 #define PRESERVE_TREE_VERSION		3
 
 /* Features that this kernel writes and knows: none so far. */
-#define PRESERVE_TREE_COMPAT		0ULL
-#define PRESERVE_TREE_INCOMPAT		0ULL
+#define PRESERVE_TREE_COMPAT		0x0
+#define PRESERVE_TREE_INCOMPAT		0x0
 
 /* Longest name of a file system and of a mount's source, with its end. */
 #define PRESERVE_TREE_MAX_TYPE		32
