@@ -64,7 +64,7 @@ void shmem_lu_inode_note(struct inode *inode, struct preserve_tree_inode *in)
 	in->btime = info->i_crtime;
 	if (S_ISDIR(inode->i_mode))
 		in->next = info->dir_offsets.next_offset;
-	if (S_ISREG(inode->i_mode) || S_ISLNK(inode->i_mode))
+	if (S_ISLNK(inode->i_mode))
 		in->used_pages = info->alloced;
 }
 

@@ -24,6 +24,9 @@ static const char * const huge_names[] = {
 	"never", "always", "within_size", "advise"
 };
 
+/* As a mount option may have it at most. */
+#define MAX_INODES	(U32_MAX * 1024ULL)
+
 static void flag_put(struct preserve_tree_writer *w, u32 *nr, const char *key, bool on)
 {
 	if (on)
@@ -36,16 +39,20 @@ static void flag_put(struct preserve_tree_writer *w, u32 *nr, const char *key, b
  * One that was not given is left out: it is the next machine's. A task that was quick may
  * have more than the limit, which the next kernel would not believe.
  */
-static void limits_note(struct shmem_sb_info *sbinfo, const struct preserve_tree_ser *ser,
+static void limits_note(struct shmem_sb_info *sbinfo, struct preserve_tree_ser *ser,
 			struct preserve_tree_writer *w, u32 *nr)
 {
 	u64 blocks = sbinfo->max_blocks, inodes = sbinfo->max_inodes;
 	u64 used = DIV_ROUND_UP_ULL(ser->used_ispace, SHMEM_LU_INODE_SPACE);
 
-	if (blocks != shmem_default_max_blocks())
+	if (blocks == shmem_default_max_blocks())
+		ser->own_pages = blocks;
+	else
 		preserve_tree_put_option(w, nr, 0, "nr_blocks", "%llu",
 					 blocks ? max(blocks, ser->used_pages) : 0);
-	if (inodes != shmem_default_max_inodes())
+	if (inodes == shmem_default_max_inodes())
+		ser->own_inodes = inodes;
+	else
 		preserve_tree_put_option(w, nr, 0, "nr_inodes", "%llu",
 					 inodes ? max(inodes, used) : 0);
 }
@@ -127,9 +134,10 @@ static void options_note(struct super_block *sb, struct preserve_tree_ser *ser,
 
 /* --- what is in use, after --- */
 
-/* A limit that is this machine's own gives way. Context: stat_lock held. */
+/* A limit that was not given gives way to that of the last kernel. Context: stat_lock held. */
 static int ispace_charge(struct shmem_sb_info *sbinfo, const struct preserve_tree_ser *ser)
 {
+	u64 inodes = DIV_ROUND_UP_ULL(ser->used_ispace, SHMEM_LU_INODE_SPACE);
 	u64 space = ser->used_ispace - SHMEM_LU_INODE_SPACE;
 
 	if (!sbinfo->max_inodes)
@@ -138,9 +146,9 @@ static int ispace_charge(struct shmem_sb_info *sbinfo, const struct preserve_tre
 	if (ser->used_ispace < SHMEM_LU_INODE_SPACE)
 		return -EUCLEAN;
 	if (space > sbinfo->free_ispace) {
-		if (sbinfo->max_inodes != shmem_default_max_inodes())
+		if (!ser->own_inodes || ser->own_inodes > MAX_INODES)
 			return -EUCLEAN;
-		sbinfo->max_inodes = DIV_ROUND_UP_ULL(ser->used_ispace, SHMEM_LU_INODE_SPACE);
+		sbinfo->max_inodes = max(ser->own_inodes, inodes);
 		sbinfo->free_ispace = sbinfo->max_inodes * SHMEM_LU_INODE_SPACE -
 				      SHMEM_LU_INODE_SPACE;
 	}
@@ -153,9 +161,9 @@ static int pages_charge(struct shmem_sb_info *sbinfo, const struct preserve_tree
 	if (!sbinfo->max_blocks)
 		return 0;
 	if (ser->used_pages > sbinfo->max_blocks) {
-		if (sbinfo->max_blocks != shmem_default_max_blocks())
+		if (!ser->own_pages || ser->own_pages > LONG_MAX)
 			return -EUCLEAN;
-		sbinfo->max_blocks = ser->used_pages;
+		sbinfo->max_blocks = max(ser->own_pages, ser->used_pages);
 	}
 	percpu_counter_add(&sbinfo->used_blocks, ser->used_pages);
 	return 0;

@@ -74,7 +74,7 @@ struct preserve_tree_reader {
  * @target:     Of a symbolic link; not terminated.
  * @target_len: Its length.
  * @nr_extras:  Extras that follow.
- * @used_pages: Pages that it counts against the file system's limit. Not in the bytes.
+ * @used_pages: Pages that a symbolic link counts against a limit. Not in the bytes.
  */
 struct preserve_tree_inode {
 	u32 parts;

@@ -48,7 +48,7 @@ struct super_block;
  * @inode_new:     A new inode of that type; the task at hand is the @maker. NULL without
  *                 memory.
  * @inode_note:    Notes what the VFS does not know of a locked inode: seals, flags, birth, the
- *                 next position of a directory, and the pages that it counts.
+ *                 next position of a directory, the pages that a symbolic link takes.
  * @inode_load:    Gives this, and file handles' hash, to a new inode. Returns 0, or -EOPNOTSUPP
  *                 for what this kernel does not know.
  * @inode_flags:   Sets i_flags as the inode's own flags say.

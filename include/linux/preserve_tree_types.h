@@ -16,7 +16,8 @@ struct task_struct;
  * struct preserve_tree_node - What is left of an inode in the image that it was made of.
  * @pos:    Of a directory that no task has looked into: its number plus one. Of a file whose
  *          data no task has touched: where its inode stands in the image. 0: nothing is left.
- *          Changes to 0 once, with release, under the image's lock.
+ *          Where tasks may look it changes to 0 with release, under the image's lock; where
+ *          none can any more, the inode is new or goes.
  * @unmade: It has no name yet: the image counts what it takes, also if it goes.
  */
 struct preserve_tree_node {

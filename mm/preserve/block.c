@@ -259,9 +259,10 @@ static long block_search(struct preserve_block *block, unsigned long nr)
 }
 
 /* Context: node lock held. Returns the first pfn, or 0. */
-static unsigned long node_take_goal(struct preserve_node *node,
-				    unsigned long nr, unsigned long goal)
+static unsigned long node_take_goal(struct preserve_node *node, unsigned long nr,
+				    const struct preserve_request *rq)
 {
+	unsigned long goal = rq->goal;
 	struct preserve_block *block;
 	unsigned long bit;
 
@@ -274,6 +275,12 @@ static unsigned long node_take_goal(struct preserve_node *node,
 	bit = goal - block->pfn;
 	if (!preserve_block_fits(block, bit, nr))
 		return 0;
+	if (rq->kernel) {
+		/* What never moves would keep a block of data in use. */
+		if (!block->metadata && !preserve_block_is_idle(block))
+			return 0;
+		block->metadata = true;
+	}
 	preserve_block_mark(node, block, bit, nr, true);
 	return goal;
 }
@@ -437,7 +444,7 @@ unsigned long preserve_node_alloc(struct preserve_node *node,
 	if (rq->goal == PRESERVE_GOAL_NEW)
 		pfn = rq->order ? 0 : node_take_new(node);
 	else
-		pfn = node_take_goal(node, nr, rq->goal);
+		pfn = node_take_goal(node, nr, rq);
 	return pfn ?: node_take(node, nr, rq->metadata || rq->kernel);
 }
 

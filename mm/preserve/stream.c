@@ -2,8 +2,8 @@
 /*
  * Bytes of the kernel's own that cross a kexec: a stream, in pages of the pool.
  *
- * A stream is written from its beginning to its end, preserved, and read by the next kernel.
- * It has no inode and no page cache. So the limits, the rights and the memory cgroup of the
+ * A stream is written from its beginning to its end, preserved, and read by the next kernel, or
+ * by this one, to undo what it says. It has no inode and no page cache. So the limits, the rights and the memory cgroup of the
  * task at hand do not matter, reading needs no memory, and there is nothing to freeze: what is
  * overwritten in place is what the next kernel reads.
  *
@@ -15,10 +15,14 @@
 #include <linux/io.h>
 #include <linux/mm.h>
 #include <linux/preserve.h>
+#include <linux/sizes.h>
 #include <linux/uaccess.h>
 #include <trace/events/preserve.h>
 
 #include "file.h"
+
+/* Bytes that are copied in one go. */
+#define PART	SZ_1M
 
 /**
  * preserve_stream_init - Make an empty stream.
@@ -75,7 +79,7 @@ static int stream_grow(struct preserve_stream *s)
 	return -ENOSPC;
 }
 
-/* Where @pos is. *@len becomes what is there in a row. NULL: the stream has no such page. */
+/* Where @pos is. *@len becomes what is there in a row, or a part of it. NULL: the stream has no such page. */
 static void *stream_at(const struct preserve_stream *s, u64 pos, size_t *len)
 {
 	u64 index = pos >> PAGE_SHIFT, left;
@@ -84,7 +88,7 @@ static void *stream_at(const struct preserve_stream *s, u64 pos, size_t *len)
 	if (prmap_lookup(&s->map, index, &run))
 		return NULL;
 	left = ((run.index + run.nr) << PAGE_SHIFT) - pos;
-	*len = min(*len, left);
+	*len = min3(*len, left, PART);
 	return pfn_to_kaddr(run.pfn + (index - run.index)) + offset_in_page(pos);
 }
 
@@ -287,6 +291,14 @@ void preserve_stream_unpreserve(struct preserve_stream *s)
 
 /* --- retrieving --- */
 
+/* Pages without holes, as many as the bytes need: no length is more than there is memory. */
+static bool stream_whole(const struct prmap *map, u64 length)
+{
+	u64 nr = prmap_nr_keys(map);
+
+	return nr == DIV_ROUND_UP_ULL(length, PAGE_SIZE) && prmap_test_range(map, 0, nr);
+}
+
 /**
  * preserve_stream_retrieve - Become the owner of a stream that the last kernel preserved.
  * @s:      Set up; freed by preserve_stream_free().
@@ -296,14 +308,24 @@ void preserve_stream_unpreserve(struct preserve_stream *s)
  * The bytes are not looked at.
  *
  * Context: Process context.
- * Return: 0, or as preserve_record_take(), with a message.
+ * Return: 0, or as preserve_record_take(), with a message: @s is as it was then.
  */
 int preserve_stream_retrieve(struct preserve_stream *s, u64 handle, u32 kind)
 {
-	struct preserve_file_ser *rec = preserve_record_take(handle, kind, &s->map);
+	struct preserve_file_ser *rec;
+	struct prmap map;
 
+	rec = preserve_record_take(handle, kind, &map);
 	if (IS_ERR(rec))
 		return PTR_ERR(rec);
+	if (!stream_whole(&map, rec->i_size)) {
+		preserve_note_refused();
+		pr_err_ratelimited("record at %#llx refused: a stream has holes, or another length; its memory stays set aside until the next kexec\n",
+				   handle);
+		preserve_record_untake(rec, &map);
+		return -EBADMSG;
+	}
+	s->map = map;
 	s->length = rec->i_size;
 	s->record = NULL;
 	s->crossed = true;
@@ -314,8 +336,10 @@ int preserve_stream_retrieve(struct preserve_stream *s, u64 handle, u32 kind)
 
 static int free_folios(unsigned long pfn, unsigned long nr)
 {
-	for (; nr; nr--, pfn++)
+	for (; nr; nr--, pfn++) {
 		put_page(pfn_to_page(pfn));
+		cond_resched();
+	}
 	return 0;
 }
 

@@ -22,6 +22,7 @@
 #include "image.h"
 #include "liveupdate.h"
 #include "memory.h"
+#include "record.h"
 #include "stage.h"
 #include "tree.h"
 
@@ -60,6 +61,10 @@ static void hurt_nothing(struct preserve_tree_ser *image)
 	section_commit(image, image_dir(image, DIR_FIRST));
 	section_commit(image, image_link(image, 0));
 	image_commit(image);
+}
+
+static void hurt_no_image(struct preserve_tree_ser *image)
+{
 }
 
 static void hurt_tree_sum(struct preserve_tree_ser *image)
@@ -361,13 +366,29 @@ static void hurt_run_kernel(struct preserve_tree_ser *image)
 	two_is(image, frames_of_kernel);
 }
 
+/* The record says that the stream is longer than its page. */
+static void hurt_stream_size(struct preserve_file_ser *rec, struct prmap_leaf *leaf)
+{
+	rec->i_size = 1ULL << 40;
+	record_commit(rec);
+}
+
+/* The stream's page is the page of its own map. */
+static void hurt_stream_self(struct preserve_file_ser *rec, struct prmap_leaf *leaf)
+{
+	leaf->word[1] &= (1ULL << LEAF_PFN_SHIFT) - 1;
+	leaf->word[1] |= rec->map.top / IMAGE_PAGE << LEAF_PFN_SHIFT;
+	leaf_commit(rec, leaf);
+}
+
 /**
  * struct attack - what is done to a tree, and what comes of it
- * @name:    the tree's source, by which its image is found
+ * @name:    the tree's source, by which its image and its record are found
  * @hurt:    does it
  * @whole:   the tree is refused with this
  * @err:     otherwise, what is refused gives this
  * @refused: what begins so is refused
+ * @record:  does it to the record; @hurt does nothing then
  */
 static const struct attack {
 	const char *name;
@@ -375,12 +396,15 @@ static const struct attack {
 	int whole;
 	int err;
 	const char *refused[MAX_REFUSED];
+	void (*record)(struct preserve_file_ser *rec, struct prmap_leaf *leaf);
 } attacks[] = {
 	{ "nothing",	hurt_nothing,		0, 0, {} },
 	{ "tree-sum",	hurt_tree_sum,		EBADMSG, 0, {} },
 	{ "tree-version", hurt_tree_version,	EPROTO, 0, {} },
 	{ "tree-used",	hurt_tree_used,		EUCLEAN, 0, {} },
 	{ "tree-space",	hurt_tree_space,	EUCLEAN, 0, {} },
+	{ "stream-size", hurt_no_image,		EBADMSG, 0, {}, hurt_stream_size },
+	{ "stream-self", hurt_no_image,		EBADMSG, 0, {}, hurt_stream_self },
 	{ "compat",	hurt_compat,		0, 0, {} },
 	{ "incompat",	hurt_incompat,		EPROTO, 0, {} },
 	{ "skipped",	hurt_skipped,		0, 0, {} },
@@ -493,7 +517,25 @@ static int victim_of(const struct preserve_tree_ser *image)
 	return -1;
 }
 
-static unsigned int window_attack(char *window)
+/* A record found in memory, if it is a victim. */
+static void record_attack(int mem, struct preserve_file_ser *rec)
+{
+	struct prmap_leaf *leaf;
+
+	if (rec->magic != PRESERVE_FILE_MAGIC || rec->kind != PRESERVE_FILE_TREE)
+		return;
+	for (unsigned int i = 0; i < NR_ATTACKS; i++) {
+		if (!attacks[i].record || strcmp(rec->name, attacks[i].name))
+			continue;
+		leaf = mmap(NULL, IMAGE_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, mem,
+			    rec->map.top);
+		require(leaf != MAP_FAILED, "the map of %s", rec->name);
+		attacks[i].record(rec, leaf);
+		munmap(leaf, IMAGE_PAGE);
+	}
+}
+
+static unsigned int window_attack(int mem, char *window)
 {
 	unsigned int found = 0;
 
@@ -501,6 +543,7 @@ static unsigned int window_attack(char *window)
 		struct preserve_tree_ser *image = (struct preserve_tree_ser *)(window + pos);
 		int i = victim_of(image);
 
+		record_attack(mem, (void *)image);
 		if (i < 0)
 			continue;
 		require(image->length <= IMAGE_PAGE, "the image of %s is a page: %llu",
@@ -525,7 +568,7 @@ static unsigned int victims_attack(void)
 
 		if (window == MAP_FAILED)
 			continue;
-		found += window_attack(window);
+		found += window_attack(mem, window);
 		munmap(window, MIB(2));
 	}
 	close(mem);

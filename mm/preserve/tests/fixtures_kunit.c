@@ -116,6 +116,8 @@ static void image_3_beginning(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 3, ser->nr_inodes);
 	KUNIT_EXPECT_EQ(test, 2, ser->used_pages);
 	KUNIT_EXPECT_EQ(test, 4096, ser->used_ispace);
+	KUNIT_EXPECT_EQ(test, 1000, ser->own_pages);
+	KUNIT_EXPECT_EQ(test, 0, ser->own_inodes);
 	KUNIT_EXPECT_EQ(test, 5, ser->next_ino);
 	KUNIT_EXPECT_EQ(test, PRESERVE_TREE_LAZYTIME, ser->flags);
 	KUNIT_EXPECT_EQ(test, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOATIME, ser->mnt_attr);

@@ -614,8 +614,6 @@ static const char *tree_fields_bad(const struct preserve_tree_ser *tree)
 	    !table_ok(tree->others, tree->nr_others, tree->length) ||
 	    !tree->nr_links || tree->nr_others > PRESERVE_TREE_MAX_OTHERS)
 		return "table out of bounds";
-	if (tree->flags & ~(u64)PRESERVE_TREE_FLAGS || tree->mnt_attr & ~MOUNT_ATTRS)
-		return "flags unknown";
 	if (tree->used_pages > LONG_MAX || tree->used_ispace > LONG_MAX)
 		return "usage out of bounds";
 	if (tree->nr_inodes > tree->length)
@@ -655,6 +653,10 @@ int preserve_tree_check(const struct preserve_tree_ser *tree, u64 size,
 	}
 	if (tree->incompat & ~(u64)PRESERVE_TREE_INCOMPAT) {
 		*reason = "features unknown";
+		return -EPROTO;
+	}
+	if (tree->flags & ~(u64)PRESERVE_TREE_FLAGS || tree->mnt_attr & ~MOUNT_ATTRS) {
+		*reason = "flags unknown";
 		return -EPROTO;
 	}
 	*reason = tree->length == size ? tree_fields_bad(tree) :

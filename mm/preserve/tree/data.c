@@ -31,7 +31,7 @@
 /* Rounds of making room in a memory cgroup that other tasks fill at once. */
 #define TRIES		4
 
-/* Returns 0; -EIO if these bytes are not, or not all of, a file's inode. */
+/* Returns 0; -EUCLEAN if these bytes are not, or not all of, a file's inode; or -EIO. */
 static int read_inode(struct preserve_tree_image *image, u8 *buf, size_t len,
 		      loff_t pos, struct preserve_tree_inode *in,
 		      const u8 **end)
@@ -43,7 +43,7 @@ static int read_inode(struct preserve_tree_image *image, u8 *buf, size_t len,
 	if (preserve_stream_read(&image->stream, buf, len, pos))
 		return -EIO;
 	*end = r.end;
-	return preserve_tree_get_inode(&r, in) && S_ISREG(in->mode) ? 0 : -EIO;
+	return preserve_tree_get_inode(&r, in) && S_ISREG(in->mode) ? 0 : -EUCLEAN;
 }
 
 /**
@@ -76,8 +76,8 @@ int preserve_tree_data_get(struct preserve_tree_sb *ts, struct inode *inode,
 		if (!err)
 			break;
 		kvfree(bytes);
-		if (len == left)
-			return err;
+		if (err == -EIO || len == left)
+			return -EIO;
 	}
 	*buf = bytes;
 	return 0;

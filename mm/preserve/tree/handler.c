@@ -138,10 +138,11 @@ static void file_thaw(struct preserve_tree_sb *ts, struct inode *inode, bool our
 
 static void inode_thaw(struct preserve_tree_sb *ts, struct inode *inode)
 {
-	/* Only noting it for the image sets that. */
-	bool ours = inode->i_flags & S_NOCMTIME;
+	bool ours;
 
 	inode_lock(inode);
+	/* Only noting it for the image sets that. */
+	ours = inode->i_flags & S_NOCMTIME;
 	ts->ops->inode_flags(inode);
 	if (S_ISREG(inode->i_mode))
 		file_thaw(ts, inode, ours);

@@ -258,8 +258,8 @@ static int other_note(struct preserve_tree_image *image, u64 pos, u32 kind)
 	default:
 		if (!(kind & PRESERVE_SECTION_SKIP))
 			return -EPROTO;
-		pr_info("%s: a section of kind %#x is left out: this kernel does not know it\n",
-			image->ser.source, kind);
+		pr_info_ratelimited("%s: a section of kind %#x is left out: this kernel does not know it\n",
+				    image->ser.source, kind);
 		return 0;
 	}
 	if (*at)
@@ -386,6 +386,7 @@ int preserve_section_runs(const struct preserve_tree_image *image,
 
 	preserve_section_reader(image, sec, &r);
 	for (i = 0; i < sec->head.nr; i++) {
+		cond_resched();
 		if (dir ? !preserve_tree_get_entry(&r, &entry) :
 			  !preserve_tree_get_inode(&r, &entry.inode))
 			return -EUCLEAN;

@@ -159,6 +159,7 @@ static void entries_show(struct making *m)
 
 	for (i = 0; i < m->nr; i++) {
 		dentry = m->made[i].dentry;
+		cond_resched();
 		twin = d_lookup(m->parent, &dentry->d_name);
 		if (!twin) {
 			entry_show(m, i);
@@ -470,6 +471,7 @@ static void dir_release(struct preserve_tree_image *image, u64 no, struct xarray
 		}
 		for (nr = entry.inode.nr_extras; nr && !r.bad; nr--)
 			preserve_tree_get_extra(&r, &extra);
+		cond_resched();
 	}
 	preserve_section_put(&sec);
 }

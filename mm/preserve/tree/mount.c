@@ -22,6 +22,9 @@
 #include "../../../fs/mount.h"
 #include "tree.h"
 
+/* Bytes of an option that a message shows. */
+#define MAX_SHOWN	64U
+
 /* Flags of a file system that cross. */
 static const struct {
 	unsigned long sb;
@@ -163,6 +166,8 @@ void preserve_mount_note(struct preserve_tree_sb *ts, struct super_block *sb,
 static int option_give(struct fs_context *fc, const struct preserve_tree_option *option,
 		       const char *source)
 {
+	const int key_len = min(option->key_len, MAX_SHOWN);
+	const int value_len = min(option->value_len, MAX_SHOWN);
 	char *key = kmemdup_nul(option->key, option->key_len, GFP_KERNEL);
 	char *value = kmemdup_nul(option->value, option->value_len, GFP_KERNEL);
 	int err = -ENOMEM;
@@ -170,11 +175,13 @@ static int option_give(struct fs_context *fc, const struct preserve_tree_option 
 	if (key && value)
 		err = vfs_parse_fs_string(fc, key, option->value_len ? value : NULL);
 	if (err && err != -ENOMEM && option->flags & PRESERVE_OPTION_SKIP) {
-		pr_warn("%s: option %s=%s cannot be followed here\n", source, key, value);
+		pr_warn_ratelimited("%s: option %*pE=%*pE cannot be followed here\n", source,
+				    key_len, option->key, value_len, option->value);
 		err = 0;
 	} else if (err && err != -ENOMEM) {
-		pr_err_ratelimited("%s: option %s=%s is not for this kernel (%pe)\n", source,
-				   key, value, ERR_PTR(err));
+		pr_err_ratelimited("%s: option %*pE=%*pE is not for this kernel (%pe)\n", source,
+				   key_len, option->key, value_len, option->value,
+				   ERR_PTR(err));
 	}
 	kfree(key);
 	kfree(value);
@@ -196,6 +203,8 @@ static int options_give(struct fs_context *fc, struct preserve_tree_image *image
 	if (err)
 		return err;
 	preserve_section_reader(image, &sec, &r);
+	if (sec.head.nr > PRESERVE_TREE_MAX_OPTIONS)
+		err = -EUCLEAN;
 	for (i = 0; i < sec.head.nr && !err; i++)
 		err = preserve_tree_get_option(&r, &option) ?
 		      option_give(fc, &option, image->ser.source) : -EUCLEAN;

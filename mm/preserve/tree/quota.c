@@ -5,6 +5,7 @@
  */
 #include <linux/fs.h>
 #include <linux/quotaops.h>
+#include <linux/sched/signal.h>
 
 #include "tree.h"
 
@@ -201,8 +202,12 @@ int preserve_quota_load(struct super_block *sb, struct preserve_tree_image *imag
 	if (err)
 		return err;
 	preserve_section_reader(image, &sec, &r);
-	for (i = 0; i < sec.head.nr && !err; i++)
+	for (i = 0; i < sec.head.nr && !err; i++) {
 		err = quota_load(sb, &r);
+		if (fatal_signal_pending(current))
+			err = err ?: -EINTR;
+		cond_resched();
+	}
 	preserve_section_put(&sec);
 	return err;
 }

@@ -179,6 +179,11 @@ static int mount_make(const struct preserve_tree_ops *ops, struct incoming *in)
 
 	if (in->mnt)
 		return 0;
+	if (strcmp(image->ser.fs_type, ops->fs_type)) {
+		pr_err_ratelimited("%s: the image is of another file system, %s\n",
+				   image->ser.source, image->ser.fs_type);
+		return -EPROTO;
+	}
 	fc = preserve_super_make(ops, image);
 	if (IS_ERR(fc))
 		return PTR_ERR(fc);

@@ -360,7 +360,7 @@ static int inode_put(struct saving *s, struct dentry *dentry)
 		if (in.nr_extras)
 			preserve_tree_put(&s->w, in.nr_extras);
 		preserve_tree_put_bytes(&s->w, extras.buf, extras.len);
-		s->image->ser.used_pages += in.used_pages;
+		s->image->ser.used_pages += S_ISREG(in.mode) ? in.nr_pages : in.used_pages;
 	}
 	do_delayed_call(&done);
 	kvfree(runs.buf);
@@ -446,9 +446,11 @@ static int links_check(struct saving *s)
 	unsigned long no;
 	void *left;
 
-	xa_for_each(&s->names, no, left)
+	xa_for_each(&s->names, no, left) {
 		if (xa_to_value(left) && !s->damaged)
 			return refuse(s, -EBUSY, "names of files change");
+		cond_resched();
+	}
 	return 0;
 }
 
@@ -654,7 +656,7 @@ static void claims_undo(struct saving *s, u32 kind,
 	}
 }
 
-/* Nothing stays claimed, and the image is empty. */
+/* Nothing stays claimed, and the image names nothing. */
 static void image_undo(struct saving *s)
 {
 	s->image->ser.length = s->pos;

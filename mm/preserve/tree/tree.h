@@ -112,7 +112,6 @@ int preserve_image_open(struct preserve_tree_image *image, const char **reason);
 void preserve_image_reset(struct preserve_tree_image *image);
 void preserve_image_free(struct preserve_tree_image *image);
 void preserve_image_release(struct preserve_tree_image *image);
-bool preserve_image_again(int err);
 int preserve_section_read(struct preserve_tree_image *image, u64 pos, u32 kind, u64 no,
 			  struct preserve_tree_section *sec);
 int preserve_section_get(struct preserve_tree_image *image, u32 kind, u64 no,

@@ -95,6 +95,9 @@
 /* The most sections besides directories and links. */
 #define PRESERVE_TREE_MAX_OTHERS	64
 
+/* The most mount options. */
+#define PRESERVE_TREE_MAX_OPTIONS	256
+
 /**
  * struct preserve_tree_ser - The file system.
  * @magic:      %PRESERVE_TREE_MAGIC.
@@ -112,6 +115,9 @@
  * @nr_inodes:  Inodes besides the root.
  * @used_pages: Of all files, as the file system's limit counts them.
  * @used_ispace: Bytes of inode space in use, as the file system's limit counts it.
+ * @own_pages:  Limit of pages that was the file system's own, because none was given; 0 if
+ *              one was. It holds where the next kernel's own is too low for @used_pages.
+ * @own_inodes: The same of inodes, for @used_ispace.
  * @epoch:      Seconds that times are relative to.
  * @next_ino:   Next inode number.
  * @flags:      PRESERVE_TREE_*.
@@ -141,6 +147,8 @@ struct preserve_tree_ser {
 	__u64 nr_inodes;
 	__u64 used_pages;
 	__u64 used_ispace;
+	__u64 own_pages;
+	__u64 own_inodes;
 	__s64 epoch;
 	__u64 next_ino;
 	__u64 flags;
@@ -168,17 +176,19 @@ static_assert(offsetof(struct preserve_tree_ser, nr_others) == 80);
 static_assert(offsetof(struct preserve_tree_ser, nr_inodes) == 88);
 static_assert(offsetof(struct preserve_tree_ser, used_pages) == 96);
 static_assert(offsetof(struct preserve_tree_ser, used_ispace) == 104);
-static_assert(offsetof(struct preserve_tree_ser, epoch) == 112);
-static_assert(offsetof(struct preserve_tree_ser, next_ino) == 120);
-static_assert(offsetof(struct preserve_tree_ser, flags) == 128);
-static_assert(offsetof(struct preserve_tree_ser, mnt_attr) == 136);
-static_assert(offsetof(struct preserve_tree_ser, dev) == 144);
-static_assert(offsetof(struct preserve_tree_ser, reserved) == 148);
-static_assert(offsetof(struct preserve_tree_ser, uuid) == 152);
-static_assert(offsetof(struct preserve_tree_ser, fs_type) == 168);
-static_assert(offsetof(struct preserve_tree_ser, source) == 200);
-static_assert(offsetof(struct preserve_tree_ser, csum) == 328);
-static_assert(sizeof(struct preserve_tree_ser) == 336);
+static_assert(offsetof(struct preserve_tree_ser, own_pages) == 112);
+static_assert(offsetof(struct preserve_tree_ser, own_inodes) == 120);
+static_assert(offsetof(struct preserve_tree_ser, epoch) == 128);
+static_assert(offsetof(struct preserve_tree_ser, next_ino) == 136);
+static_assert(offsetof(struct preserve_tree_ser, flags) == 144);
+static_assert(offsetof(struct preserve_tree_ser, mnt_attr) == 152);
+static_assert(offsetof(struct preserve_tree_ser, dev) == 160);
+static_assert(offsetof(struct preserve_tree_ser, reserved) == 164);
+static_assert(offsetof(struct preserve_tree_ser, uuid) == 168);
+static_assert(offsetof(struct preserve_tree_ser, fs_type) == 184);
+static_assert(offsetof(struct preserve_tree_ser, source) == 216);
+static_assert(offsetof(struct preserve_tree_ser, csum) == 344);
+static_assert(sizeof(struct preserve_tree_ser) == 352);
 
 #define PRESERVE_SECTION_MAGIC		0x54434553U	/* "SECT" */
 
