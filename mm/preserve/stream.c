@@ -3,9 +3,9 @@
  * Bytes of the kernel's own that cross a kexec: a stream, in pages of the pool.
  *
  * A stream is written from its beginning to its end, preserved, and read by the next kernel, or
- * by this one, to undo what it says. It has no inode and no page cache. So the limits, the rights and the memory cgroup of the
- * task at hand do not matter, reading needs no memory, and there is nothing to freeze: what is
- * overwritten in place is what the next kernel reads.
+ * by this one, to undo what it says. It has no inode and no page cache. So the limits, the
+ * rights and the memory cgroup of the task at hand do not matter, reading needs no memory, and
+ * there is nothing to freeze: what is overwritten in place is what the next kernel reads.
  *
  * Which pages it has is in a map like that of a file, and it has a record like a file's. The
  * pages never move.
@@ -79,7 +79,10 @@ static int stream_grow(struct preserve_stream *s)
 	return -ENOSPC;
 }
 
-/* Where @pos is. *@len becomes what is there in a row, or a part of it. NULL: the stream has no such page. */
+/*
+ * Where @pos is. *@len becomes what is there in a row, or a part of it. NULL: the stream has
+ * no such page.
+ */
 static void *stream_at(const struct preserve_stream *s, u64 pos, size_t *len)
 {
 	u64 index = pos >> PAGE_SHIFT, left;
