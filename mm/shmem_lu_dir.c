@@ -14,7 +14,7 @@
 #include "shmem_lu.h"
 #include "shmem_lu_tmpfs.h"
 
-static int dir_load(struct inode *dir)
+static int lookup_load(struct inode *dir)
 {
 	struct shmem_sb_info *sbinfo = dir->i_sb->s_fs_info;
 
@@ -38,7 +38,7 @@ struct dentry *shmem_lu_lookup(struct inode *dir, struct dentry *dentry, unsigne
 
 	if (!sbinfo->lu_tree.incoming)
 		return simple_lookup(dir, dentry, flags);
-	err = dir_load(dir);
+	err = lookup_load(dir);
 	if (err)
 		return ERR_PTR(err);
 	found = d_lookup(dentry->d_parent, &dentry->d_name);
@@ -47,7 +47,7 @@ struct dentry *shmem_lu_lookup(struct inode *dir, struct dentry *dentry, unsigne
 
 static int dir_iterate(struct file *file, struct dir_context *ctx)
 {
-	int err = dir_load(file_inode(file));
+	int err = lookup_load(file_inode(file));
 
 	return err ?: simple_offset_dir_operations.iterate_shared(file, ctx);
 }
@@ -81,7 +81,7 @@ bool shmem_lu_dir_empty(struct dentry *dentry)
 	int err = 0;
 
 	if (inode && S_ISDIR(inode->i_mode))
-		err = dir_load(inode);
+		err = lookup_load(inode);
 	return (!err || err == -EUCLEAN) && simple_empty(dentry);
 }
 

@@ -138,7 +138,7 @@ void shmem_lu_leave(struct inode *inode)
  * "preserve" any more. A task that holds the inode may wait for this one: then the file just
  * stays as it is.
  */
-static void file_restored(struct address_space *mapping)
+static void file_all_restored(struct address_space *mapping)
 {
 	struct inode *inode = mapping->host;
 	struct shmem_sb_info *sbinfo = inode->i_sb->s_fs_info;
@@ -161,7 +161,7 @@ static bool file_frozen(const struct address_space *mapping)
 /* Files that belong to a tmpfs with a name. */
 const struct preserve_file_ops shmem_lu_file_ops = {
 	.insert = shmem_lu_insert,
-	.restored = file_restored,
+	.all_restored = file_all_restored,
 	.frozen = file_frozen,
 };
 

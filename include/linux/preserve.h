@@ -32,7 +32,7 @@ struct ucounts;
  *            locked, into the page cache, tells preserve_file_restored() under its
  *            lock, and takes their references over. Returns how many, the first ones; or
  *            an error if none. The others are as before. Process context.
- * @restored: A file that crossed has all of its folios now. Called once, in process
+ * @all_restored: A file that crossed has all of its folios now. Called once, in process
  *            context, perhaps with the inode locked by another task that waits; may be
  *            NULL.
  * @frozen:   Does a file whose map begins stand still for the next kernel already? Asked under
@@ -41,7 +41,7 @@ struct ucounts;
 struct preserve_file_ops {
 	int (*insert)(struct address_space *mapping, struct folio_batch *batch,
 		      pgoff_t index, gfp_t gfp);
-	void (*restored)(struct address_space *mapping);
+	void (*all_restored)(struct address_space *mapping);
 	bool (*frozen)(const struct address_space *mapping);
 };
 

@@ -325,8 +325,8 @@ void preserve_file_end_if_complete(struct preserve_file *pf)
 	if (preserve_file_incomplete(pf))
 		return;
 	preserve_file_end(pf);
-	if (!atomic_xchg(&pf->restore->ended, 1) && pf->ops->restored)
-		pf->ops->restored(pf->mapping);
+	if (!atomic_xchg(&pf->restore->ended, 1) && pf->ops->all_restored)
+		pf->ops->all_restored(pf->mapping);
 }
 
 /**

@@ -2,12 +2,12 @@
 /*
  * Gaining pool blocks by moving other memory out of the way.
  *
- * Pageblocks are judged in windows of 1 GiB by what it takes to empty them: the
+ * Pageblocks are judged in areas of 1 GiB by what it takes to empty them: the
  * number of pages to migrate, or the reason why it cannot work. Windows that
  * already hold pool blocks come first, then those with the most usable blocks,
  * so that the pool fills whole GiBs and leaves others free for 1 GiB pages. Memory
  * below ZONE_NORMAL, which others may need for its address, comes last. Inside a
- * window the longest and cheapest contiguous run is taken first.
+ * area the longest and cheapest contiguous run is taken first.
  *
  * alloc_contig_frozen_range() does the moving. A run that fails is tried again
  * in halves, down to single blocks; nothing is waited for beyond what it waits.
@@ -27,20 +27,20 @@
 
 #include "pool.h"
 
-#define WINDOW_BLOCKS	(1U << (30 - PAGE_SHIFT - pageblock_order))
-#define WINDOW_PAGES	(1UL << (30 - PAGE_SHIFT))
+#define AREA_BLOCKS	(1U << (30 - PAGE_SHIFT - pageblock_order))
+#define AREA_PAGES	(1UL << (30 - PAGE_SHIFT))
 
 /*
- * Longest run that is emptied in one go: what moves away from a part of a window
+ * Longest run that is emptied in one go: what moves away from a part of an area
  * would come to lie in the next part, and move again.
  */
-#define RUN_BLOCKS	WINDOW_BLOCKS
+#define RUN_BLOCKS	AREA_BLOCKS
 
 /* This part of memory is left to others. */
 #define MARGIN_PART	64
 
 /* Windows that growth on demand looks at in one go. */
-#define SOME_WINDOWS	2
+#define SOME_AREAS	2
 
 /* It takes runs of so many blocks at least as they come ... */
 #define LEAST_RUN	4U
@@ -65,14 +65,14 @@ enum {
 };
 
 /**
- * struct window - What one GiB has to offer.
+ * struct area - What one GiB has to offer.
  * @pfn:    Its first.
  * @low:    All of it is below ZONE_NORMAL.
  * @ours:   Blocks of the pool in it.
  * @usable: Blocks that can be emptied, as far as one can see.
  * @pages:  Pages to migrate for all of them.
  */
-struct window {
+struct area {
 	unsigned long pfn;
 	bool low;
 	unsigned int ours;
@@ -87,7 +87,7 @@ struct window {
  * @done: Blocks gained.
  * @nomem: Blocks in a row that there was no memory to empty.
  * @stop: No sense in going on: no memory to move pages to, or a signal.
- * @cost: Of the present window's blocks.
+ * @cost: Of the present area's blocks.
  */
 struct search {
 	int nid;
@@ -100,7 +100,7 @@ struct search {
 
 static struct search *search_alloc(int nid, unsigned long nr_blocks)
 {
-	struct search *s = kmalloc_flex(*s, cost, WINDOW_BLOCKS, GFP_KERNEL);
+	struct search *s = kmalloc_flex(*s, cost, AREA_BLOCKS, GFP_KERNEL);
 
 	if (s) {
 		s->nid = nid;
@@ -183,10 +183,10 @@ static u16 block_cost(unsigned long pfn, int nid)
 	return cost;
 }
 
-static u16 window_cost(const struct search *s, const struct window *w,
-		       unsigned int i)
+static u16 area_cost(const struct search *s, const struct area *a,
+		     unsigned int i)
 {
-	return block_cost(w->pfn + ((unsigned long)i << pageblock_order),
+	return block_cost(a->pfn + ((unsigned long)i << pageblock_order),
 			  s->nid);
 }
 
@@ -199,22 +199,22 @@ static unsigned long normal_start(int nid)
 				      node_start_pfn(nid);
 }
 
-static void window_judge(struct search *s, struct window *w, unsigned long pfn,
-			 bool tally)
+static void area_judge(struct search *s, struct area *a, unsigned long pfn,
+		       bool tally)
 {
 	unsigned int i;
 
-	*w = (struct window) {
+	*a = (struct area) {
 		.pfn = pfn,
-		.low = pfn + WINDOW_PAGES <= normal_start(s->nid),
+		.low = pfn + AREA_PAGES <= normal_start(s->nid),
 	};
-	for (i = 0; i < WINDOW_BLOCKS; i++) {
-		s->cost[i] = window_cost(s, w, i);
+	for (i = 0; i < AREA_BLOCKS; i++) {
+		s->cost[i] = area_cost(s, a, i);
 		if (s->cost[i] < COST_PINNED) {
-			w->usable++;
-			w->pages += s->cost[i];
+			a->usable++;
+			a->pages += s->cost[i];
 		}
-		w->ours += s->cost[i] == COST_OURS;
+		a->ours += s->cost[i] == COST_OURS;
 		if (tally && s->cost[i] == COST_PINNED)
 			count(s, PRESERVE_EVACUATE_PINNED, 1);
 		if (tally && s->cost[i] == COST_UNMOVABLE)
@@ -291,11 +291,11 @@ static int run_try(struct search *s, unsigned long pfn, unsigned int nr,
 	return err;
 }
 
-/* Gains what it can of the @nr blocks from index @first of the window on. */
-static void run_gain(struct search *s, const struct window *w,
+/* Gains what it can of the @nr blocks from index @first of the area on. */
+static void run_gain(struct search *s, const struct area *a,
 		     unsigned int first, unsigned int nr)
 {
-	unsigned long pfn = w->pfn + ((unsigned long)first << pageblock_order);
+	unsigned long pfn = a->pfn + ((unsigned long)first << pageblock_order);
 	u16 cost;
 	int err;
 
@@ -311,8 +311,8 @@ static void run_gain(struct search *s, const struct window *w,
 		return;
 	}
 	if (nr > 1) {
-		run_gain(s, w, first, nr / 2);
-		run_gain(s, w, first + nr / 2, nr - nr / 2);
+		run_gain(s, a, first, nr / 2);
+		run_gain(s, a, first + nr / 2, nr - nr / 2);
 		return;
 	}
 	if (err == -ENOMEM || err == -ENOSPC) {
@@ -336,7 +336,7 @@ static unsigned int run_pick(const struct search *s, unsigned int most,
 	unsigned int i, len = 0, best = 0;
 	unsigned long sum = 0, best_sum = 0;
 
-	for (i = 0; i < WINDOW_BLOCKS; i++) {
+	for (i = 0; i < AREA_BLOCKS; i++) {
 		if (s->cost[i] >= COST_PINNED) {
 			len = 0;
 			sum = 0;
@@ -356,7 +356,7 @@ static unsigned int run_pick(const struct search *s, unsigned int most,
 	return best;
 }
 
-static void window_gain(struct search *s, const struct window *w)
+static void area_gain(struct search *s, const struct area *a)
 {
 	unsigned int first, nr, i;
 
@@ -364,7 +364,7 @@ static void window_gain(struct search *s, const struct window *w)
 		nr = run_pick(s, min(s->left, RUN_BLOCKS), &first);
 		if (!nr)
 			return;
-		run_gain(s, w, first, nr);
+		run_gain(s, a, first, nr);
 		/* Tried: whatever became of it. */
 		for (i = first; i < first + nr; i++)
 			s->cost[i] = COST_OURS;
@@ -373,25 +373,25 @@ static void window_gain(struct search *s, const struct window *w)
 }
 
 /*
- * Gains runs that cost little as they come, from index *i of the window on; *i
+ * Gains runs that cost little as they come, from index *i of the area on; *i
  * is then where it has come to.
  */
-static void window_skim(struct search *s, const struct window *w,
-			unsigned int *i)
+static void area_skim(struct search *s, const struct area *a,
+		      unsigned int *i)
 {
 	unsigned int nr = 0;
 	bool cheap;
 
-	for (; s->left && !s->stop && *i <= WINDOW_BLOCKS; ++*i) {
+	for (; s->left && !s->stop && *i <= AREA_BLOCKS; ++*i) {
 		cheap = false;
-		if (*i < WINDOW_BLOCKS) {
-			s->cost[*i] = window_cost(s, w, *i);
+		if (*i < AREA_BLOCKS) {
+			s->cost[*i] = area_cost(s, a, *i);
 			cheap = s->cost[*i] <= pageblock_nr_pages / CHEAP_PART;
 		}
 		nr += cheap;
 		if (nr && (nr == min(s->left, RUN_BLOCKS) ||
 			   (!cheap && nr >= min(s->left, LEAST_RUN)))) {
-			run_gain(s, w, *i + cheap - nr, nr);
+			run_gain(s, a, *i + cheap - nr, nr);
 			nr = 0;
 		}
 		if (!cheap)
@@ -401,10 +401,10 @@ static void window_skim(struct search *s, const struct window *w,
 	}
 }
 
-static int window_compare(const void *a, const void *b)
+static int area_compare(const void *a, const void *b)
 {
-	const struct window *x = a, *y = b;
-	unsigned int step = WINDOW_BLOCKS / 8;
+	const struct area *x = a, *y = b;
+	unsigned int step = AREA_BLOCKS / 8;
 
 	if (!x->ours != !y->ours)
 		return !x->ours - !y->ours;
@@ -443,14 +443,14 @@ bool preserve_can_evacuate(unsigned long pfn)
 bool preserve_evacuate_at(unsigned long pfn)
 {
 	struct search *s = search_alloc(pfn_to_nid(pfn), 1);
-	const struct window w = { .pfn = pfn };
+	const struct area a = { .pfn = pfn };
 	bool done;
 
 	if (!s)
 		return false;
 	s->cost[0] = block_cost(pfn, s->nid);
 	if (s->cost[0] < COST_PINNED)
-		run_gain(s, &w, 0, 1);
+		run_gain(s, &a, 0, 1);
 	done = s->done;
 	kfree(s);
 	return done;
@@ -459,14 +459,14 @@ bool preserve_evacuate_at(unsigned long pfn)
 /**
  * struct preserve_evacuation - A search of all of a node's memory.
  * @search:  The blocks that it is for.
- * @windows: All that there is, the best first.
+ * @areas: All that there is, the best first.
  * @nr:      How many.
  * @next:    The one that is next.
- * @pfn:     First frame of the window that was tried last.
+ * @pfn:     First frame of the area that was tried last.
  */
 struct preserve_evacuation {
 	struct search *search;
-	struct window *windows;
+	struct area *areas;
 	unsigned long nr;
 	unsigned long next;
 	unsigned long pfn;
@@ -474,7 +474,7 @@ struct preserve_evacuation {
 
 static void evacuation_free(struct preserve_evacuation *ev)
 {
-	kvfree(ev->windows);
+	kvfree(ev->areas);
 	kfree(ev->search);
 	kfree(ev);
 }
@@ -491,44 +491,44 @@ static void evacuation_free(struct preserve_evacuation *ev)
 struct preserve_evacuation *preserve_evacuation_begin(int nid,
 						      unsigned long nr_blocks)
 {
-	unsigned long pfn = round_down(node_start_pfn(nid), WINDOW_PAGES);
-	unsigned long nr = DIV_ROUND_UP(node_end_pfn(nid) - pfn, WINDOW_PAGES), i;
+	unsigned long pfn = round_down(node_start_pfn(nid), AREA_PAGES);
+	unsigned long nr = DIV_ROUND_UP(node_end_pfn(nid) - pfn, AREA_PAGES), i;
 	struct preserve_evacuation *ev = kzalloc_obj(*ev);
 
 	if (!ev)
 		return NULL;
 	ev->search = search_alloc(nid, nr_blocks);
-	ev->windows = kvmalloc_objs(*ev->windows, nr);
-	if (!ev->search || !ev->windows) {
+	ev->areas = kvmalloc_objs(*ev->areas, nr);
+	if (!ev->search || !ev->areas) {
 		evacuation_free(ev);
 		return NULL;
 	}
 	for (i = 0; i < nr; i++)
-		window_judge(ev->search, &ev->windows[i], pfn + i * WINDOW_PAGES,
-			     false);
-	sort(ev->windows, nr, sizeof(*ev->windows), window_compare, NULL);
+		area_judge(ev->search, &ev->areas[i], pfn + i * AREA_PAGES,
+			   false);
+	sort(ev->areas, nr, sizeof(*ev->areas), area_compare, NULL);
 	ev->nr = nr;
 	ev->pfn = pfn;
 	return ev;
 }
 
 /**
- * preserve_evacuation_step - Gain what one window has.
+ * preserve_evacuation_step - Gain what one area has.
  * @ev: From preserve_evacuation_begin().
  *
  * Context: As there.
- * Return: True if it has tried a window; false if none is left or needed.
+ * Return: True if it has tried an area; false if none is left or needed.
  */
 bool preserve_evacuation_step(struct preserve_evacuation *ev)
 {
-	struct window *w = &ev->windows[ev->next];
+	struct area *a = &ev->areas[ev->next];
 	struct search *s = ev->search;
 
 	if (ev->next == ev->nr || !s->left || s->stop)
 		return false;
-	ev->pfn = w->pfn;
-	window_judge(s, w, ev->pfn, true);
-	window_gain(s, w);
+	ev->pfn = a->pfn;
+	area_judge(s, a, ev->pfn, true);
+	area_gain(s, a);
 	ev->next++;
 	return true;
 }
@@ -556,7 +556,7 @@ unsigned long preserve_evacuation_end(struct preserve_evacuation *ev)
 {
 	unsigned long done = ev->search->done;
 
-	preserve_nodes[ev->search->nid].window = ev->pfn;
+	preserve_nodes[ev->search->nid].area = ev->pfn;
 	evacuation_free(ev);
 	return done;
 }
@@ -567,7 +567,7 @@ unsigned long preserve_evacuation_end(struct preserve_evacuation *ev)
  * @nr_blocks: How many.
  *
  * Goes on where the last search ended. What costs little is taken as it comes,
- * else the best of a few windows, so that what a block costs to find does not
+ * else the best of a few areas, so that what a block costs to find does not
  * depend on how much memory there is.
  *
  * Context: As preserve_evacuation_begin().
@@ -575,31 +575,31 @@ unsigned long preserve_evacuation_end(struct preserve_evacuation *ev)
  */
 unsigned long preserve_evacuate_some(int nid, unsigned long nr_blocks)
 {
-	unsigned long start = round_down(node_start_pfn(nid), WINDOW_PAGES);
+	unsigned long start = round_down(node_start_pfn(nid), AREA_PAGES);
 	struct preserve_node *node = &preserve_nodes[nid];
 	struct search *s = search_alloc(nid, nr_blocks);
 	unsigned long done, from = node->search ?: normal_start(nid);
-	struct window w;
+	struct area a;
 	unsigned int n, i;
 
 	if (!s)
 		return 0;
-	for (n = 0; n < SOME_WINDOWS && s->left && !s->stop; n++) {
+	for (n = 0; n < SOME_AREAS && s->left && !s->stop; n++) {
 		if (from < start || from >= node_end_pfn(nid))
 			from = start;
-		w.pfn = round_down(from, WINDOW_PAGES);
-		i = (from - w.pfn) >> pageblock_order;
-		window_skim(s, &w, &i);
-		from = w.pfn + ((unsigned long)i << pageblock_order);
+		a.pfn = round_down(from, AREA_PAGES);
+		i = (from - a.pfn) >> pageblock_order;
+		area_skim(s, &a, &i);
+		from = a.pfn + ((unsigned long)i << pageblock_order);
 	}
 	node->search = from;
-	for (n = 0; n < SOME_WINDOWS && s->left && !s->stop; n++) {
-		if (node->window < start || node->window >= node_end_pfn(nid))
-			node->window = start;
-		window_judge(s, &w, node->window, true);
-		window_gain(s, &w);
+	for (n = 0; n < SOME_AREAS && s->left && !s->stop; n++) {
+		if (node->area < start || node->area >= node_end_pfn(nid))
+			node->area = start;
+		area_judge(s, &a, node->area, true);
+		area_gain(s, &a);
 		if (s->left)
-			node->window += WINDOW_PAGES;
+			node->area += AREA_PAGES;
 	}
 	done = s->done;
 	kfree(s);

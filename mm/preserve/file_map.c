@@ -431,12 +431,12 @@ static int window_move(struct preserve_file *pf, u64 *edge, u64 end,
 }
 
 /* What the map names is the file's own. A damaged image of a tree may have claimed it as well. */
-static int claim_run(unsigned long pfn, unsigned long nr)
+static int map_claim_run(unsigned long pfn, unsigned long nr)
 {
 	return preserve_claim(pfn, nr) ? -EBUSY : 0;
 }
 
-static int unclaim_run(unsigned long pfn, unsigned long nr)
+static int map_unclaim_run(unsigned long pfn, unsigned long nr)
 {
 	preserve_unclaim(pfn, nr);
 	return 0;
@@ -524,7 +524,7 @@ static int map_claim(struct preserve_file *pf)
  */
 void preserve_file_map_unclaim(struct preserve_file *pf)
 {
-	window_move(pf, &pf->lo, pf->hi, unclaim_run);
+	window_move(pf, &pf->lo, pf->hi, map_unclaim_run);
 	map_unclaim(pf);
 	xa_lock_irq(&pf->mapping->i_pages);
 	pf->lo = 0;
@@ -545,7 +545,7 @@ int preserve_file_map_claim(struct preserve_file *pf)
 	int err = map_claim(pf);
 
 	if (!err)
-		err = window_move(pf, &pf->hi, U64_MAX, claim_run);
+		err = window_move(pf, &pf->hi, U64_MAX, map_claim_run);
 	if (err)
 		preserve_file_map_unclaim(pf);
 	return err;

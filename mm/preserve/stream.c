@@ -171,12 +171,12 @@ int preserve_stream_read(const struct preserve_stream *s, void *buf, size_t len,
 
 /* --- preserving --- */
 
-static int claim_page(void *ctx, u64 phys)
+static int stream_claim_page(void *ctx, u64 phys)
 {
 	return preserve_claim(PHYS_PFN(phys), 1) ? -EBUSY : 0;
 }
 
-static int unclaim_page(void *ctx, u64 phys)
+static int stream_unclaim_page(void *ctx, u64 phys)
 {
 	preserve_unclaim(PHYS_PFN(phys), 1);
 	return 0;
@@ -198,12 +198,12 @@ static int stream_run_for_each(const struct preserve_stream *s,
 	return err;
 }
 
-static int claim_run(unsigned long pfn, unsigned long nr)
+static int stream_claim_run(unsigned long pfn, unsigned long nr)
 {
 	return preserve_claim(pfn, nr) ? -EBUSY : 0;
 }
 
-static int unclaim_run(unsigned long pfn, unsigned long nr)
+static int stream_unclaim_run(unsigned long pfn, unsigned long nr)
 {
 	preserve_unclaim(pfn, nr);
 	return 0;
@@ -212,23 +212,23 @@ static int unclaim_run(unsigned long pfn, unsigned long nr)
 /* All of it is the stream's own: it may be unclaimed also if only a part was claimed. */
 static void stream_unclaim(struct preserve_stream *s)
 {
-	stream_run_for_each(s, unclaim_run);
-	prmap_walk_pages(&s->map, unclaim_page, NULL);
-	unclaim_page(NULL, virt_to_phys(s->record));
+	stream_run_for_each(s, stream_unclaim_run);
+	prmap_walk_pages(&s->map, stream_unclaim_page, NULL);
+	stream_unclaim_page(NULL, virt_to_phys(s->record));
 }
 
 static int stream_claim(struct preserve_stream *s)
 {
-	int err = claim_page(NULL, virt_to_phys(s->record));
+	int err = stream_claim_page(NULL, virt_to_phys(s->record));
 
-	err = err ?: stream_run_for_each(s, claim_run);
-	err = err ?: prmap_walk_pages(&s->map, claim_page, NULL);
+	err = err ?: stream_run_for_each(s, stream_claim_run);
+	err = err ?: prmap_walk_pages(&s->map, stream_claim_page, NULL);
 	if (err)
 		stream_unclaim(s);
 	return err;
 }
 
-static void record_fill(struct preserve_stream *s, u32 kind, const char *name)
+static void stream_record_fill(struct preserve_stream *s, u32 kind, const char *name)
 {
 	struct preserve_file_ser *rec = s->record;
 
@@ -270,7 +270,7 @@ int preserve_stream_preserve(struct preserve_stream *s, u32 kind, const char *na
 		s->record = NULL;
 		return err;
 	}
-	record_fill(s, kind, name);
+	stream_record_fill(s, kind, name);
 	atomic_long_inc(&preserve_nr_files);
 	*handle = virt_to_phys(s->record);
 	return 0;
@@ -337,7 +337,7 @@ int preserve_stream_retrieve(struct preserve_stream *s, u64 handle, u32 kind)
 	return 0;
 }
 
-static int free_folios(unsigned long pfn, unsigned long nr)
+static int stream_put_folios(unsigned long pfn, unsigned long nr)
 {
 	for (; nr; nr--, pfn++) {
 		put_page(pfn_to_page(pfn));
@@ -357,7 +357,7 @@ void preserve_stream_free(struct preserve_stream *s)
 	if (s->crossed) {
 		preserve_map_release(&s->map);
 	} else {
-		stream_run_for_each(s, free_folios);
+		stream_run_for_each(s, stream_put_folios);
 		prmap_destroy(&s->map);
 	}
 	preserve_stream_init(s);

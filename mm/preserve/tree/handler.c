@@ -68,7 +68,7 @@ static unsigned long tree_get_id(struct file *file)
 	return (unsigned long)file_inode(file)->i_sb;
 }
 
-static int refuse(const struct file *file, int err, const char *why)
+static int handler_refuse(const struct file *file, int err, const char *why)
 {
 	pr_err_ratelimited("%pD: not preserved: %s (%pe)\n", file, why,
 			   ERR_PTR(err));
@@ -85,15 +85,15 @@ static int tree_suits(const struct file *file)
 	if (!preserve_can_hand_over())
 		return -EOPNOTSUPP;
 	if (file->f_path.dentry != sb->s_root)
-		return refuse(file, -EINVAL, "not the root of its file system");
+		return handler_refuse(file, -EINVAL, "not the root of its file system");
 	/* Owners would come back as they are on disk: real root's, for many. */
 	if (is_idmapped_mnt(file->f_path.mnt))
-		return refuse(file, -EOPNOTSUPP, "the mount is id-mapped");
+		return handler_refuse(file, -EOPNOTSUPP, "the mount is id-mapped");
 	if (sb->s_user_ns != &init_user_ns)
-		return refuse(file, -EOPNOTSUPP,
+		return handler_refuse(file, -EOPNOTSUPP,
 			      "the mount belongs to another user namespace");
 	why = preserve_mount_refused(sb, file->f_path.mnt);
-	return why ? refuse(file, -EOPNOTSUPP, why) : 0;
+	return why ? handler_refuse(file, -EOPNOTSUPP, why) : 0;
 }
 
 /* A task that waits to fill a hole holds the inode's lock. */
@@ -279,8 +279,9 @@ static int tree_preserve(struct liveupdate_file_op_args *args)
 	err = tree_freeze_changes(ts, sb, image);
 	if (err) {
 		preserve_image_free(image);
-		return err == -EOPNOTSUPP ?
-		       refuse(args->file, err, "quotas are counted, and switched off") : err;
+		if (err != -EOPNOTSUPP)
+			return err;
+		return handler_refuse(args->file, err, "quotas are counted, and switched off");
 	}
 	err = tree_write(ts, sb, args->file->f_path.mnt, image, &args->serialized_data);
 	if (err) {

@@ -211,7 +211,7 @@ static int dir_make(struct making *m, const struct preserve_tree_section *sec)
 }
 
 /* In place of its inode: this needs no memory. */
-static void dir_note(struct preserve_tree_image *image, u64 no, unsigned long what)
+static void dir_mark(struct preserve_tree_image *image, u64 no, unsigned long what)
 {
 	xa_store(&image->dirs, no, xa_mk_value(what), GFP_KERNEL);
 	xa_clear_mark(&image->dirs, no, PRESERVE_DIR_LAZY);
@@ -230,7 +230,7 @@ static void dir_refuse(struct preserve_tree_sb *ts, struct inode *dir)
 
 	if (dir_refused(image, no))
 		return;
-	dir_note(image, no, PRESERVE_DIR_REFUSED);
+	dir_mark(image, no, PRESERVE_DIR_REFUSED);
 	pr_err_ratelimited("%s: directory with inode %llu is refused\n",
 			   image->ser.source, (u64)dir->i_ino);
 }
@@ -332,7 +332,7 @@ int preserve_tree_dir_load(struct preserve_tree_sb *ts, struct inode *dir)
 			dir_refuse(ts, dir);
 	}
 	if (made) {
-		dir_note(image, node->pos - 1, PRESERVE_DIR_MADE);
+		dir_mark(image, node->pos - 1, PRESERVE_DIR_MADE);
 		/* After the entries have become visible. */
 		smp_store_release(&node->pos, 0);
 	}
@@ -494,7 +494,7 @@ void preserve_tree_dir_forget(struct preserve_tree_sb *ts, struct inode *dir)
 
 	xa_init(&below);
 	if (!dir_refused(image, own))
-		dir_note(image, own, PRESERVE_DIR_MADE);
+		dir_mark(image, own, PRESERVE_DIR_MADE);
 	xa_store(&below, own, xa_mk_value(1),
 		 GFP_KERNEL | __GFP_NOFAIL);
 	while (!image->making && !xa_empty(&below)) {

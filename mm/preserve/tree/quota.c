@@ -95,8 +95,8 @@ static void grace_note(struct super_block *sb, int type, struct preserve_tree_wr
 	++*nr;
 }
 
-static void limits_note(const struct qc_dqblk *dq, struct kqid id, struct preserve_tree_writer *w,
-			u32 *nr)
+static void id_note(const struct qc_dqblk *dq, struct kqid id,
+		    struct preserve_tree_writer *w, u32 *nr)
 {
 	preserve_tree_put(w, id.type);
 	preserve_tree_put(w, from_kqid(&init_user_ns, id));
@@ -119,7 +119,7 @@ static int type_note(struct super_block *sb, int type, struct preserve_tree_writ
 		return 0;
 	grace_note(sb, type, w, nr);
 	while (!(err = dquot_get_next_dqblk(sb, &id, &dq))) {
-		limits_note(&dq, id, w, nr);
+		id_note(&dq, id, w, nr);
 		if (from_kqid(&init_user_ns, id) >= U32_MAX - 1)
 			break;
 		id = make_kqid(&init_user_ns, type,

@@ -73,7 +73,7 @@ struct saving {
 	const struct dentry *name;
 };
 
-static int refuse(const struct saving *s, int err, const char *why)
+static int save_refuse(const struct saving *s, int err, const char *why)
 {
 	pr_err_ratelimited("%pd: not preserved: %s (%pe)\n", s->name, why,
 			   ERR_PTR(err));
@@ -89,7 +89,7 @@ static bool section_refused(const struct preserve_section_ser *sec)
 	return sec->kind == PRESERVE_SECTION_DIR && sec->nr && !sec->length;
 }
 
-static struct preserve_tree_writer *section_table(struct saving *s, u32 kind)
+static struct preserve_tree_writer *save_table(struct saving *s, u32 kind)
 {
 	switch (kind) {
 	case PRESERVE_SECTION_DIR:
@@ -104,7 +104,7 @@ static struct preserve_tree_writer *section_table(struct saving *s, u32 kind)
 /* Puts the section at hand into the image, and notes where it is. */
 static int section_put(struct saving *s, struct preserve_tree_section *sec)
 {
-	struct preserve_tree_writer *table = section_table(s, sec->head.kind);
+	struct preserve_tree_writer *table = save_table(s, sec->head.kind);
 	struct preserve_stream *stream = &s->image->stream;
 	u64 at = s->pos;
 	int err;
@@ -240,7 +240,7 @@ static int file_enter(struct saving *s, struct inode *inode)
 	err = s->ts->ops->file_enter(inode);
 	if (!err || fatal_signal_pending(current))
 		return err;
-	return refuse(s, -EBUSY,
+	return save_refuse(s, -EBUSY,
 		      "a page is pinned or busy, or the pool or a memory cgroup is full");
 }
 
@@ -253,7 +253,7 @@ static int file_runs(struct saving *s, struct inode *inode,
 	int err;
 
 	if (pf && preserve_file_record(pf))
-		return refuse(s, -EBUSY, "preserved by itself already");
+		return save_refuse(s, -EBUSY, "preserved by itself already");
 	s->ts->ops->file_freeze(inode, true);
 	/* What comes after that is refused: the file system asks under this lock. */
 	xa_lock_irq(&inode->i_mapping->i_pages);
@@ -267,7 +267,7 @@ static int file_runs(struct saving *s, struct inode *inode,
 	if (err)
 		return err;
 	err = runs_of_file(s, inode->i_mapping, in);
-	return err ? refuse(s, err, "its data cannot be noted") : 0;
+	return err ? save_refuse(s, err, "its data cannot be noted") : 0;
 }
 
 /* --- an inode --- */
@@ -300,7 +300,7 @@ static int extras_note(struct saving *s, struct inode *inode,
 	int err = s->ts->ops->extras_note(inode, w, nr, &space);
 
 	s->image->ser.used_ispace += space;
-	return err == -E2BIG ? refuse(s, err, "a memory policy is too long") : err;
+	return err == -E2BIG ? save_refuse(s, err, "a memory policy is too long") : err;
 }
 
 /* A directory's number, which it gets here. Returns 0, or a negative errno. */
@@ -437,7 +437,7 @@ static int link_name_note(struct saving *s, u64 no)
 	unsigned long left = xa_to_value(xa_load(&s->names, no));
 
 	if (!left)
-		return refuse(s, -EBUSY, "its names change");
+		return save_refuse(s, -EBUSY, "its names change");
 	return xa_err(xa_store(&s->names, no, xa_mk_value(left - 1), GFP_KERNEL));
 }
 
@@ -448,7 +448,7 @@ static int links_check(struct saving *s)
 
 	xa_for_each(&s->names, no, left) {
 		if (xa_to_value(left) && !s->damaged)
-			return refuse(s, -EBUSY, "names of files change");
+			return save_refuse(s, -EBUSY, "names of files change");
 		cond_resched();
 	}
 	return 0;
@@ -474,7 +474,7 @@ static int entry_save(struct saving *s, struct dentry *dentry)
 	} else {
 		err = inode_save(s, dentry);
 		if (!err && s->nlink != 1 && !S_ISDIR(inode->i_mode))
-			err = refuse(s, -EBUSY, "its names change");
+			err = save_refuse(s, -EBUSY, "its names change");
 	}
 	s->nr++;
 	s->image->ser.used_ispace += s->ts->ops->name_space;
@@ -526,7 +526,7 @@ static int dir_save(struct saving *s, struct dentry *parent, u64 no)
 	if (err == -EUCLEAN)
 		return dir_refused_save(s, no);
 	if (err == -EOPNOTSUPP)
-		return refuse(s, err, "it has what this kernel does not know");
+		return save_refuse(s, err, "it has what this kernel does not know");
 	while (!err && (dentry = next_entry(parent, dentry))) {
 		/* It cannot go away: no need for the reference. */
 		dput(dentry);
@@ -551,7 +551,7 @@ static int dir_save(struct saving *s, struct dentry *parent, u64 no)
 	kvfree(list);
 	if (err == -EFBIG) {
 		s->name = parent;
-		return refuse(s, err, "it has too many entries, or one is too large");
+		return save_refuse(s, err, "it has too many entries, or one is too large");
 	}
 	return err ?: section_end(s, PRESERVE_SECTION_DIR, no);
 }
