@@ -77,6 +77,7 @@ static void run(void)
 	suite_report(log, "preserve_table");
 	suite_report(log, "preserve_image");
 	suite_report(log, "preserve_fixtures");
+	suite_report(log, "preserve_stream");
 	suite_report(log, "preserve-pool");
 }
 

@@ -458,14 +458,18 @@ int preserve_run_release(unsigned long pfn, unsigned long nr)
  *
  * A damaged image may name frames that are not the pool's, or the same frames twice.
  * The next kernel finds an owner for none of the former and one for the latter, and
- * refuses the other's data alone.
+ * refuses the other's data alone. So what is claimed already costs no other frame of the run
+ * its claim.
  *
- * Context: Any.
+ * Context: Process context.
  * Return: 0.
  */
 int preserve_run_claim(unsigned long pfn, unsigned long nr)
 {
-	preserve_claim(pfn, nr);
+	if (!preserve_claim(pfn, nr))
+		return 0;
+	for (; nr && preserve_claim(pfn, 1) != -ENXIO; nr--, pfn++)
+		cond_resched();
 	return 0;
 }
 
@@ -474,7 +478,7 @@ int preserve_run_claim(unsigned long pfn, unsigned long nr)
  * @pfn: First frame.
  * @nr:  How many.
  *
- * Context: Any.
+ * Context: Process context.
  * Return: 0.
  */
 int preserve_run_unclaim(unsigned long pfn, unsigned long nr)

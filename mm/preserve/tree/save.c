@@ -648,8 +648,11 @@ static void claims_undo(struct saving *s, u32 kind,
 		while ((err = preserve_section_read(s->image, at[no], kind, no,
 						    &sec)) == -ENOMEM)
 			memalloc_retry_wait(GFP_KERNEL);
-		if (err)
+		if (err) {
+			pr_err_ratelimited("frames that a section names stay claimed: it cannot be read (%pe)\n",
+					   ERR_PTR(err));
 			continue;
+		}
 		preserve_section_runs(s->image, &sec, preserve_run_unclaim);
 		preserve_section_put(&sec);
 		cond_resched();
