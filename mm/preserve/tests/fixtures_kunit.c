@@ -11,7 +11,6 @@
 #include <linux/preserve_codec.h>
 #include <linux/stat.h>
 #include <linux/string.h>
-#include <linux/unaligned.h>
 #include <uapi/linux/mount.h>
 
 #include "../file.h"
@@ -81,10 +80,11 @@ static void record_5(struct kunit *test)
 /* A section of the image, as a reader. */
 static struct preserve_tree_reader section(struct kunit *test, u64 table, u64 no, u32 kind, u32 nr)
 {
-	u64 pos = get_unaligned((const u64 *)(fixture_image + table + no * sizeof(u64)));
 	struct preserve_section_ser head;
 	const u8 *bytes;
+	u64 pos;
 
+	memcpy(&pos, fixture_image + table + no * sizeof(pos), sizeof(pos));
 	KUNIT_ASSERT_LE(test, pos + sizeof(head), sizeof(fixture_image));
 	memcpy(&head, fixture_image + pos, sizeof(head));
 	bytes = fixture_image + pos + sizeof(head);
