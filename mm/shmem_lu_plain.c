@@ -152,10 +152,15 @@ static void file_all_restored(struct address_space *mapping)
 	inode_unlock(inode);
 }
 
-/* The next kernel's image says where the file's memory is already. */
+/*
+ * The next kernel's image says where the file's memory is already. Until it does, a hole may be
+ * punched, and the file map has to follow.
+ */
 static bool file_frozen(const struct address_space *mapping)
 {
-	return !shmem_lu_may_change(mapping->host);
+	const struct shmem_sb_info *sbinfo = mapping->host->i_sb->s_fs_info;
+
+	return preserve_tree_noted(&sbinfo->lu_tree, mapping->host);
 }
 
 /* Files that belong to a tmpfs with a name. */

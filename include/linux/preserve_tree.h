@@ -11,6 +11,7 @@
 #define _LINUX_PRESERVE_TREE_H
 
 #include <linux/compiler.h>
+#include <linux/fs.h>
 #include <linux/liveupdate.h>
 #include <linux/preserve_tree_types.h>
 #include <linux/sched.h>
@@ -149,6 +150,23 @@ bool preserve_tree_data_drop(struct preserve_tree_sb *ts, struct inode *inode);
 static inline bool preserve_tree_frozen(const struct preserve_tree_sb *ts)
 {
 	return unlikely(READ_ONCE(ts->outgoing));
+}
+
+/**
+ * preserve_tree_noted - Does the next kernel's image say already what an inode is?
+ * @ts:    What is kept for its file system.
+ * @inode: The inode.
+ *
+ * What has been noted stands still. Preserve marks an inode before it notes it, with its lock
+ * held.
+ *
+ * Context: Any; lasting with the inode locked, or the xa_lock of its i_pages.
+ * Return: True if it does.
+ */
+static inline bool preserve_tree_noted(const struct preserve_tree_sb *ts,
+				       const struct inode *inode)
+{
+	return preserve_tree_frozen(ts) && READ_ONCE(inode->i_flags) & S_NOCMTIME;
 }
 
 /**

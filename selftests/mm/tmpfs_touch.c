@@ -25,6 +25,9 @@
 #define LARGE		24
 #define NR_FILES	64	/* in each tree; the second half is for the thaw */
 #define SESSION		"touch"
+#define SLOW		"/slow"	/* many files before a few that are touched */
+#define NR_SLOW		6000
+#define NR_PUNCHED	40
 
 static const char * const trees[] = { "/pool", "/plain" };
 
@@ -44,6 +47,26 @@ static int file_open(unsigned int tree, unsigned int file, int flags)
 	return fd;
 }
 
+static void make_slow(int session)
+{
+	int root = tree_mount(SLOW, "preserve"), fd;
+	char path[64];
+	unsigned int i;
+
+	require(!mkdir(SLOW "/a", 0755) && !mkdir(SLOW "/z", 0755), "mkdir");
+	for (i = 0; i < NR_SLOW + NR_PUNCHED; i++) {
+		snprintf(path, sizeof(path), SLOW "/%c/%u", i < NR_SLOW ? 'a' : 'z',
+			 i < NR_SLOW ? i : i - NR_SLOW);
+		fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0644);
+		require(fd >= 0, "%s", path);
+		if (i >= NR_SLOW)
+			require(!pattern_write(fd, i - NR_SLOW, 0, size_of(1)), "write");
+		close(fd);
+	}
+	require(!preserve_session_add_fd(session, root, 3), "preserve");
+	close(root);
+}
+
 static void make(void)
 {
 	int session = stage_session_create(SESSION), root, fd;
@@ -60,7 +83,8 @@ static void make(void)
 		require(!preserve_session_add_fd(session, root, 1 + t), "preserve");
 		close(root);
 	}
-	check(1, "two trees are preserved");
+	make_slow(session);
+	check(1, "the trees are preserved");
 }
 
 static void retrieve(void)
@@ -73,6 +97,9 @@ static void retrieve(void)
 		require(fd >= 0 && !tree_attach(fd, trees[t]), "%s", trees[t]);
 		close(fd);
 	}
+	fd = preserve_session_get_fd(session, 3);
+	require(fd >= 0 && !tree_attach(fd, SLOW), SLOW);
+	close(fd);
 	stage_session_finish(session);
 }
 
@@ -179,6 +206,63 @@ static void race_thaw(unsigned int tree)
 	      tree ? ", out of the pool" : "", bad);
 }
 
+/* --- holes in what was touched first, while the tree is being preserved --- */
+
+static atomic_int preserved;
+
+static void *preserve_once(void *arg)
+{
+	int session = stage_session_create("punch"), root = (int)(long)arg;
+	long err = preserve_session_add_fd(session, root, 1);
+
+	atomic_store(&preserved, 1);
+	close(session);
+	return (void *)err;
+}
+
+/* A hole beside what was read: it is there, or refused, and the rest is as it was. */
+static bool hole_is_good(int fd, unsigned int file)
+{
+	bool punched;
+	char byte;
+
+	require(pread(fd, &byte, 1, 2 * PAGE) == 1, "read");
+	punched = !fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, PAGE, 2 * PAGE);
+	require(punched || errno == EPERM, "punch: %s", strerror(errno));
+	if (punched && !range_is_zero(fd, PAGE, 2 * PAGE))
+		return false;
+	return !pattern_check(fd, file, 0, PAGE) &&
+	       !pattern_check(fd, file, (punched ? 3 : 1) * PAGE,
+			      size_of(1) - (punched ? 3 : 1) * PAGE);
+}
+
+static void race_punch(void)
+{
+	int root = tree_open(SLOW), fds[NR_PUNCHED];
+	unsigned int i, bad = 0, early = 0;
+	pthread_t thread;
+	char path[64];
+	void *err;
+
+	for (i = 0; i < NR_PUNCHED; i++) {
+		snprintf(path, sizeof(path), SLOW "/z/%u", i);
+		fds[i] = open(path, O_RDWR | O_CLOEXEC);
+		require(fds[i] >= 0, "%s", path);
+	}
+	require(!pthread_create(&thread, NULL, preserve_once, (void *)(long)root), "a thread");
+	for (i = 0; i < NR_PUNCHED; i++) {
+		usleep(2000);
+		early += !atomic_load(&preserved);
+		bad += !hole_is_good(fds[i], i);
+		close(fds[i]);
+	}
+	pthread_join(thread, &err);
+	close(root);
+	check(!err, "a tree with files that get holes is preserved: %ld", (long)err);
+	check(!bad, "of %u files, %u of them while it was, %u are not as they should be",
+	      NR_PUNCHED, early, bad);
+}
+
 /* --- what the kernel keeps --- */
 
 /* Objects of a slab cache that are in use. */
@@ -231,6 +315,7 @@ static void touch_trees(void)
 		race_truncate(t);
 		race_thaw(t);
 	}
+	race_punch();
 	check_small();
 	check(!pool_counter("incoming"), "nothing is left behind");
 }
