@@ -36,8 +36,8 @@ static void flag_put(struct preserve_tree_writer *w, u32 *nr, const char *key, b
 /* --- options and limits, before --- */
 
 /*
- * One that was not given is left out: it is the next machine's. A task that was quick may
- * have more than the limit, which the next kernel would not believe.
+ * One that was not given, and was not changed since, is left out: it is the next machine's. A
+ * task that was quick may have more than the limit, which the next kernel would not believe.
  */
 static void limits_note(struct shmem_sb_info *sbinfo, struct preserve_tree_ser *ser,
 			struct preserve_tree_writer *w, u32 *nr)
@@ -45,12 +45,12 @@ static void limits_note(struct shmem_sb_info *sbinfo, struct preserve_tree_ser *
 	u64 blocks = sbinfo->max_blocks, inodes = sbinfo->max_inodes;
 	u64 used = DIV_ROUND_UP_ULL(ser->used_ispace, SHMEM_LU_INODE_SPACE);
 
-	if (blocks == shmem_default_max_blocks())
+	if (blocks && blocks == sbinfo->lu_own_blocks)
 		ser->own_pages = blocks;
 	else
 		preserve_tree_put_option(w, nr, 0, "nr_blocks", "%llu",
 					 blocks ? max(blocks, ser->used_pages) : 0);
-	if (inodes == shmem_default_max_inodes())
+	if (inodes && inodes == sbinfo->lu_own_inodes)
 		ser->own_inodes = inodes;
 	else
 		preserve_tree_put_option(w, nr, 0, "nr_inodes", "%llu",
@@ -149,6 +149,7 @@ static int ispace_charge(struct shmem_sb_info *sbinfo, const struct preserve_tre
 		if (!ser->own_inodes || ser->own_inodes > MAX_INODES)
 			return -EUCLEAN;
 		sbinfo->max_inodes = max(ser->own_inodes, inodes);
+		sbinfo->lu_own_inodes = sbinfo->max_inodes;
 		sbinfo->free_ispace = sbinfo->max_inodes * SHMEM_LU_INODE_SPACE -
 				      SHMEM_LU_INODE_SPACE;
 	}
@@ -164,6 +165,7 @@ static int pages_charge(struct shmem_sb_info *sbinfo, const struct preserve_tree
 		if (!ser->own_pages || ser->own_pages > LONG_MAX)
 			return -EUCLEAN;
 		sbinfo->max_blocks = max(ser->own_pages, ser->used_pages);
+		sbinfo->lu_own_blocks = sbinfo->max_blocks;
 	}
 	percpu_counter_add(&sbinfo->used_blocks, ser->used_pages);
 	return 0;
@@ -275,13 +277,18 @@ static const struct preserve_tree_ops tmpfs_ops = {
 
 /**
  * shmem_lu_new_super - A tmpfs is made.
- * @sbinfo: Its.
+ * @sbinfo: Its; the limits are set.
  * @pool:   Whether it is mounted with "preserve".
  */
 void shmem_lu_new_super(struct shmem_sb_info *sbinfo, bool pool)
 {
 	sbinfo->lu_tree.ops = &tmpfs_ops;
 	sbinfo->lu_tree.pool = pool;
+	/* The machine's memory, and with it the default, changes later. */
+	if (sbinfo->max_blocks == shmem_default_max_blocks())
+		sbinfo->lu_own_blocks = sbinfo->max_blocks;
+	if (sbinfo->max_inodes == shmem_default_max_inodes())
+		sbinfo->lu_own_inodes = sbinfo->max_inodes;
 }
 
 static struct preserve_tree_handler tmpfs_handler = {
