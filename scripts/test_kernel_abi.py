@@ -49,6 +49,11 @@ class Images(unittest.TestCase):
     def test_an_image_that_is_not_packed(self):
         self.assertEqual(abi.payload(b"\x7fELF and so on"), b"\x7fELF and so on")
 
+    def test_what_cannot_be_read_is_not_taken_for_nothing(self):
+        for image in (bzimage(b"\x02\x21LZ4 or so"), b"MZ\0\0zimg" + b"\0" * 99):
+            with self.assertRaises(ValueError):
+                abi.payload(image)
+
     def test_what_a_bzimage_packs(self):
         for pack in (gzip.compress, lzma.compress):
             image = bzimage(pack(a_note(TEXT)) + b"\0\0\0\0")

@@ -158,10 +158,11 @@ static inline bool preserve_tree_frozen(const struct preserve_tree_sb *ts)
  * @inode: The inode.
  *
  * What has been noted stands still. Preserve marks an inode before it notes it, with its lock
- * held.
+ * held, and takes the xa_lock of its i_pages in between.
  *
- * Context: Any; lasting with the inode locked, or the xa_lock of its i_pages.
- * Return: True if it does.
+ * Context: Any. With that xa_lock held: false means that noting it waits for the lock, true
+ *          that letting it go on does.
+ * Return: True if it does, or is about to.
  */
 static inline bool preserve_tree_noted(const struct preserve_tree_sb *ts,
 				       const struct inode *inode)

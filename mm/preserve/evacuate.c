@@ -3,10 +3,10 @@
  * Gaining pool blocks by moving other memory out of the way.
  *
  * Pageblocks are judged in areas of 1 GiB by what it takes to empty them: the
- * number of pages to migrate, or the reason why it cannot work. Windows that
+ * number of pages to migrate, or the reason why it cannot work. Areas that
  * already hold pool blocks come first, then those with the most usable blocks,
  * so that the pool fills whole GiBs and leaves others free for 1 GiB pages. Memory
- * below ZONE_NORMAL, which others may need for its address, comes last. Inside a
+ * below ZONE_NORMAL, which others may need for its address, comes last. Inside an
  * area the longest and cheapest contiguous run is taken first.
  *
  * alloc_contig_frozen_range() does the moving. A run that fails is tried again
@@ -39,7 +39,7 @@
 /* This part of memory is left to others. */
 #define MARGIN_PART	64
 
-/* Windows that growth on demand looks at in one go. */
+/* Areas that growth on demand looks at in one go. */
 #define SOME_AREAS	2
 
 /* It takes runs of so many blocks at least as they come ... */
@@ -459,7 +459,7 @@ bool preserve_evacuate_at(unsigned long pfn)
 /**
  * struct preserve_evacuation - A search of all of a node's memory.
  * @search:  The blocks that it is for.
- * @areas: All that there is, the best first.
+ * @areas:   All that there is, the best first.
  * @nr:      How many.
  * @next:    The one that is next.
  * @pfn:     First frame of the area that was tried last.

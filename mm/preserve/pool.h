@@ -151,7 +151,7 @@ enum preserve_evacuate_result {
  *             (lend.c) covers it.
  * @search:    Where growth on demand goes on to look for blocks that cost little,
  *             a pfn.
- * @area:    Where it goes on to look for others.
+ * @area:      Where it goes on to look for others.
  * @rounds:    Of emptying blocks, in one pass over all files (compact.c).
  * @not_before: Growth on demand is not tried again before this, in jiffies.
  * @sweep: Where the present search of everything goes on among the lent blocks; 0 if none

@@ -31,8 +31,6 @@ void preserve_record_commit(struct preserve_file_ser *rec)
 	rec->magic = PRESERVE_FILE_MAGIC;
 	rec->version = PRESERVE_FILE_VERSION;
 	rec->size = sizeof(*rec);
-	rec->compat |= PRESERVE_FILE_COMPAT;
-	rec->incompat |= PRESERVE_FILE_INCOMPAT;
 	rec->csum = record_sum(rec);
 }
 

@@ -29,8 +29,6 @@ void preserve_header_commit(struct preserve_header_ser *hdr)
 	hdr->magic = PRESERVE_HEADER_MAGIC;
 	hdr->version = PRESERVE_HEADER_VERSION;
 	hdr->size = sizeof(*hdr);
-	hdr->compat |= PRESERVE_HEADER_COMPAT;
-	hdr->incompat |= PRESERVE_HEADER_INCOMPAT;
 	hdr->block_order = pageblock_order;
 	hdr->page_shift = PAGE_SHIFT;
 	hdr->csum = header_sum(hdr);

@@ -590,8 +590,6 @@ void preserve_tree_commit(struct preserve_tree_ser *tree)
 	tree->magic = PRESERVE_TREE_MAGIC;
 	tree->version = PRESERVE_TREE_VERSION;
 	tree->size = sizeof(*tree);
-	tree->compat |= PRESERVE_TREE_COMPAT;
-	tree->incompat |= PRESERVE_TREE_INCOMPAT;
 	tree->csum = tree_sum(tree);
 }
 

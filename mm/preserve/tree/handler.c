@@ -13,10 +13,10 @@
  * "preserve" have their memory in the pool already; those of another one are moved
  * there.
  *
- * From then on the tree stands still. What would change its shape, a size, a hole or an
- * attribute is EPERM; a fault into a hole is SIGBUS; times do not move. Content can be
- * written where there is some, unless that had to clear set-ID bits or capabilities.
- * Unpreserve lets everything go on.
+ * From then on the tree stands still: names from the beginning on, each file from the moment
+ * at which it is noted. What would change its shape, a size, a hole or an attribute is EPERM; a
+ * fault into a hole is SIGBUS; times do not move. Content can be written where there is some,
+ * unless that had to clear set-ID bits or capabilities. Unpreserve lets everything go on.
  *
  * Retrieving gives a detached mount, for move_mount(2). Directories and inodes are made when
  * a task looks there, file by file memory when a task touches it. What is retrieved and not

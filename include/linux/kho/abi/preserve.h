@@ -57,7 +57,7 @@
 #define PRESERVE_HEADER_MAGIC		0x524448565253504dULL /* "MPSRVHDR" */
 #define PRESERVE_HEADER_VERSION		4
 
-/* Features of header and table that this kernel writes and knows: none so far. */
+/* Features of header and table that this kernel knows, whether it uses them or not: none. */
 #define PRESERVE_HEADER_COMPAT		0x0
 #define PRESERVE_HEADER_INCOMPAT	0x0
 
@@ -202,7 +202,7 @@ static_assert(sizeof(struct preserve_bitmaps_ser) == 24);
 #define PRESERVE_FILE_MAGIC		0x4543455256535250ULL /* "PRSVRECE" */
 #define PRESERVE_FILE_VERSION		5
 
-/* Features of records that this kernel writes and knows: none so far. */
+/* Features of records that this kernel knows, whether it uses them or not: none. */
 #define PRESERVE_FILE_COMPAT		0x0
 #define PRESERVE_FILE_INCOMPAT		0x0
 
@@ -338,11 +338,13 @@ static_assert(sizeof(struct preserve_file_ser) == 3896);
 /**
  * DOC: What a kernel writes and reads
  *
- * A text of lines "what version compat incompat", and one for each of LUO's handlers. It
- * is the file abi in sysfs, and an ELF note of the kernel's image: name
+ * A text of lines "what version compat incompat", the words being the features that the
+ * kernel knows; one without words for the map and the page size, and one for each of LUO's
+ * handlers. It is the file abi in sysfs, and an ELF note of the kernel's image: name
  * %PRESERVE_ABI_NOTE, type %PRESERVE_ABI_NOTE_TYPE. A program that loads the next kernel
  * compares the two. A kernel takes over what another one hands over if for each line of the
- * other's it has one with the same version, and knows all bits of incompat.
+ * other's it has one with the same version, and knows all bits of incompat; and if its
+ * pageblocks have the same size, which the text does not say.
  */
 
 /* The name of the ELF note that says what a kernel can take over, and its type. */

@@ -72,7 +72,7 @@
 #define PRESERVE_TREE_MAGIC		0x4545525456525350ULL /* "PSRVTREE" */
 #define PRESERVE_TREE_VERSION		3
 
-/* Features that this kernel writes and knows: none so far. */
+/* Features that this kernel knows, whether it uses them or not: none. */
 #define PRESERVE_TREE_COMPAT		0x0
 #define PRESERVE_TREE_INCOMPAT		0x0
 
