@@ -110,8 +110,6 @@ static int take_run(u64 *taken, unsigned long pfn, unsigned long nr)
 {
 	if (!preserve_take(pfn, nr))
 		return -EBADMSG;
-	/* By a damaged image of a tree, which named them as well: see preserve_run_claim(). */
-	preserve_unclaim(pfn, nr);
 	++*taken;
 	return 0;
 }
@@ -155,6 +153,50 @@ static int record_take_frames(u64 phys, const struct prmap *map,
 	return -EBADMSG;
 }
 
+static int unclaim_run(u64 *unused, unsigned long pfn, unsigned long nr)
+{
+	preserve_unclaim(pfn, nr);
+	return 0;
+}
+
+static int unclaim_page(void *unused, u64 phys)
+{
+	preserve_unclaim(PHYS_PFN(phys), 1);
+	return 0;
+}
+
+static bool any_claimed(void)
+{
+	int nid;
+
+	for_each_online_node(nid)
+		if (READ_ONCE(preserve_nodes[nid].nr_claimed))
+			return true;
+	return false;
+}
+
+/*
+ * What is claimed of frames that are the record's own is so by the image of a damaged tree,
+ * which names them as well: see preserve_run_claim(). Only of a record that is accepted: one
+ * that is refused costs no other its claims.
+ */
+static void record_disown_others(u64 phys, const struct prmap *map,
+				 const struct stretches *seen)
+{
+	if (!any_claimed())
+		return;
+	record_for_each(phys, map, seen, unclaim_run, NULL);
+	prmap_walk_pages(map, unclaim_page, NULL);
+}
+
+/* Pages without holes, as many as the bytes need: no length is more than there is memory. */
+static bool stream_whole(const struct prmap *map, u64 length)
+{
+	u64 nr = prmap_nr_keys(map);
+
+	return nr == DIV_ROUND_UP_ULL(length, PAGE_SIZE) && prmap_test_range(map, 0, nr);
+}
+
 static int record_accept(u64 phys, struct preserve_file_ser *rec, u32 kind,
 			 struct prmap *map, const char **reason)
 {
@@ -177,7 +219,14 @@ static int record_accept(u64 phys, struct preserve_file_ser *rec, u32 kind,
 			 NULL, &lim, reason);
 	if (err)
 		return err;
-	return record_take_frames(phys, map, &seen, reason);
+	if (kind == PRESERVE_FILE_TREE && !stream_whole(map, rec->i_size)) {
+		*reason = "a stream has holes, or another length";
+		return -EBADMSG;
+	}
+	err = record_take_frames(phys, map, &seen, reason);
+	if (!err)
+		record_disown_others(phys, map, &seen);
+	return err;
 }
 
 /**

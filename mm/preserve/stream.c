@@ -294,21 +294,13 @@ void preserve_stream_unpreserve(struct preserve_stream *s)
 
 /* --- retrieving --- */
 
-/* Pages without holes, as many as the bytes need: no length is more than there is memory. */
-static bool stream_whole(const struct prmap *map, u64 length)
-{
-	u64 nr = prmap_nr_keys(map);
-
-	return nr == DIV_ROUND_UP_ULL(length, PAGE_SIZE) && prmap_test_range(map, 0, nr);
-}
-
 /**
  * preserve_stream_retrieve - Become the owner of a stream that the last kernel preserved.
  * @s:      Set up; freed by preserve_stream_free().
  * @handle: From preserve_stream_preserve(), not trusted.
  * @kind:   PRESERVE_FILE_*.
  *
- * The bytes are not looked at.
+ * It has as many pages as bytes; these are not looked at.
  *
  * Context: Process context.
  * Return: 0, or as preserve_record_take(), with a message: @s is as it was then.
@@ -321,13 +313,6 @@ int preserve_stream_retrieve(struct preserve_stream *s, u64 handle, u32 kind)
 	rec = preserve_record_take(handle, kind, &map);
 	if (IS_ERR(rec))
 		return PTR_ERR(rec);
-	if (!stream_whole(&map, rec->i_size)) {
-		preserve_note_refused();
-		pr_err_ratelimited("record at %#llx refused: a stream has holes, or another length; its memory stays set aside until the next kexec\n",
-				   handle);
-		preserve_record_untake(rec, &map);
-		return -EBADMSG;
-	}
 	s->map = map;
 	s->length = rec->i_size;
 	s->record = NULL;
