@@ -30,31 +30,19 @@
 #include <linux/cred.h>
 #include <linux/file.h>
 #include <linux/fs.h>
-#include <linux/fs_context.h>
-#include <linux/highmem.h>
 #include <linux/io.h>
 #include <linux/liveupdate.h>
-#include <linux/memcontrol.h>
 #include <linux/memfd.h>
-#include <linux/mempolicy.h>
 #include <linux/pagemap.h>
 #include <linux/preserve.h>
 #include <linux/preserve_codec.h>
-#include <linux/sched/signal.h>
-#include <linux/seq_file.h>
 #include <linux/shmem_fs.h>
-#include <linux/slab.h>
 #include <linux/user_namespace.h>
 #include <uapi/linux/memfd.h>
 
 #include "internal.h"
 #include "shmem_lu.h"
 #include "shmem_lu_tmpfs.h"
-
-/* Seals this version knows. An unknown one would be lost: refuse it. */
-#define SHMEM_LU_SEALS		(F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | \
-				 F_SEAL_WRITE | F_SEAL_FUTURE_WRITE | \
-				 F_SEAL_EXEC)
 
 /* If one of these prototypes changes, review this file. */
 static_assert(__same_type(shmem_add_to_page_cache,

@@ -44,6 +44,11 @@ struct shmem_inode_info;
 struct shmem_sb_info;
 struct super_block;
 
+/* Seals that this version knows. An unknown one would be lost: it is refused. */
+#define SHMEM_LU_SEALS		(F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | \
+				 F_SEAL_WRITE | F_SEAL_FUTURE_WRITE | \
+				 F_SEAL_EXEC)
+
 /* What an inode takes of a tmpfs's limit: BOGO_INODE_SIZE of mm/shmem.c. */
 #define SHMEM_LU_INODE_SPACE	1024
 

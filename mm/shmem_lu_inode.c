@@ -20,10 +20,6 @@
 /* Flags of an inode that its fsflags give. */
 #define FSFLAG_BITS	(S_NOATIME | S_APPEND | S_IMMUTABLE | S_CASEFOLD)
 
-/* An unknown one would be lost on the next way. */
-#define KNOWN_SEALS	(F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | \
-			 F_SEAL_FUTURE_WRITE | F_SEAL_EXEC)
-
 /**
  * shmem_lu_inode_flags - Set an inode's flags as its fsflags say.
  * @inode: The inode.
@@ -84,7 +80,7 @@ int shmem_lu_inode_load(struct inode *inode, const struct preserve_tree_inode *i
 		inode->i_fop = &shmem_lu_dir_operations;
 	}
 	/* Another kernel may know them: they are not to be lost here. */
-	if (in->fsflags & ~SHMEM_FL_USER_VISIBLE || in->seals & ~KNOWN_SEALS ||
+	if (in->fsflags & ~SHMEM_FL_USER_VISIBLE || in->seals & ~SHMEM_LU_SEALS ||
 	    (in->fsflags & FS_CASEFOLD_FL && !inode->i_sb->s_encoding))
 		return -EOPNOTSUPP;
 	return 0;

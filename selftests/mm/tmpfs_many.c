@@ -24,22 +24,6 @@
 
 static unsigned int nr_dirs;
 
-/* Objects of a slab cache that are in use. */
-static long slab_objects(const char *name)
-{
-	FILE *f = fopen("/proc/slabinfo", "re");
-	char line[256], cache[64];
-	long nr, found = -1;
-
-	require(f, "/proc/slabinfo");
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "%63s %ld", cache, &nr) == 2 && !strcmp(cache, name))
-			found = nr;
-	fclose(f);
-	require(found >= 0, "the slab cache %s", name);
-	return found;
-}
-
 static void path_of(char *path, size_t size, unsigned int dir, int file)
 {
 	if (file < 0)
@@ -91,11 +75,10 @@ static void progress(const char *what, unsigned int dir)
 static void make(void)
 {
 	int root = tree_mount("/t", "preserve,size=0,nr_inodes=0"), session;
-	long objects = slab_objects("preserve_file");
-	__s64 data, image;
+	__s64 objects = slab_objects("preserve_file"), data, image;
 	char path[64];
 
-	require(root >= 0, "mount");
+	require(root >= 0 && objects >= 0, "mount");
 	for (unsigned int d = 0; d < nr_dirs; d++) {
 		path_of(path, sizeof(path), d, -1);
 		require(!mkdir(path, 0755), "mkdir");
@@ -104,8 +87,8 @@ static void make(void)
 		progress("made", d);
 	}
 	objects = slab_objects("preserve_file") - objects;
-	check(objects < BOUND, "what is kept for files in the pool, beside their inodes: %ld",
-	      objects);
+	check(objects < BOUND, "what is kept for files in the pool, beside their inodes: %lld",
+	      (long long)objects);
 	data = nr_dirs * DIR_FILES * 4096LL;
 	session = stage_session_create(SESSION);
 	require(!preserve_session_add_fd(session, root, 1), "preserve");

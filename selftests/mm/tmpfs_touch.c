@@ -265,24 +265,9 @@ static void race_punch(void)
 
 /* --- what the kernel keeps --- */
 
-/* Objects of a slab cache that are in use. */
-static long slab_objects(const char *name)
-{
-	FILE *f = fopen("/proc/slabinfo", "r");
-	char line[512], cache[64];
-	long active, found = -1;
-
-	require(f, "/proc/slabinfo");
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "%63s %ld", cache, &active) == 2 && !strcmp(cache, name))
-			found = active;
-	fclose(f);
-	return found;
-}
-
 static void check_small(void)
 {
-	long before = slab_objects("preserve_file"), after, slack = 2 * NR_FILES;
+	__s64 before = slab_objects("preserve_file"), after, slack = 2 * NR_FILES;
 	unsigned int i;
 	int fd;
 
@@ -293,16 +278,16 @@ static void check_small(void)
 	}
 	after = slab_objects("preserve_file");
 	/* CPUs have some at hand, which count as in use. */
-	check(before >= 0 && after - before < slack,
-	      "%u files of 16 pages take %ld objects", 10 * NR_FILES, after - before);
+	check(before >= 0 && after - before < slack, "%u files of 16 pages take %lld objects",
+	      10 * NR_FILES, (long long)(after - before));
 	for (i = 0; i < 10 * NR_FILES; i++) {
 		fd = file_open(0, 1000 + i, 0);
 		require(!pattern_write(fd, i, 16 * PAGE, PAGE), "a page more");
 		close(fd);
 	}
 	after = slab_objects("preserve_file");
-	check(after - before > 10 * NR_FILES - slack, "with a page more, %ld",
-	      after - before);
+	check(after - before > 10 * NR_FILES - slack, "with a page more, %lld",
+	      (long long)(after - before));
 }
 
 static void touch_trees(void)

@@ -192,6 +192,11 @@ __s64 meminfo_bytes(const char *name)
 	return kib < 0 ? kib : kib * 1024;
 }
 
+__s64 slab_objects(const char *name)
+{
+	return proc_number("/proc/slabinfo", name, ' ');
+}
+
 __s64 vmstat_count(const char *name)
 {
 	return proc_number("/proc/vmstat", name, ' ');

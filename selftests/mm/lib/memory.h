@@ -47,6 +47,9 @@ int text_write(const char *path, const char *text);
 /* A number from a line "NAME: number" of /proc/meminfo, in bytes. */
 __s64 meminfo_bytes(const char *name);
 
+/* Objects of a slab cache that are in use, those that CPUs have at hand among them. */
+__s64 slab_objects(const char *name);
+
 /* A counter of /proc/vmstat. */
 __s64 vmstat_count(const char *name);
 
