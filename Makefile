@@ -17,7 +17,7 @@ help: ## this list
 demo: kernel ## SQLite in a memfd and memcached on a tmpfs survive a real kexec
 	@$S/demo
 
-check: deps ## all tests; KERNEL=normal|stock|debug or TEST=NAME for a part
+check: deps ## all tests; KERNEL=normal|stock|debug|older or TEST=NAME for a part
 	@$S/check
 
 check-long: deps ## the long forms of the tests, before a larger change lands: hours
@@ -37,6 +37,9 @@ kernel-debug: deps ## with KASAN, lockdep, fault injection: build/debug/bzImage
 
 stock: deps ## the same source and configuration without our code: build/stock/bzImage
 	@$S/build-kernel stock
+
+older: deps ## Linux 7.2 without our code, to update from and go back to: build/older/bzImage
+	@$S/build-kernel older
 
 tree: deps ## the kernel tree with our files and hooks: build/linux
 	@$S/tree
@@ -63,5 +66,5 @@ distclean: clean ## removes the cache of this user too: source, downloads, objec
 deps:
 	@$S/deps
 
-.PHONY: help demo check check-long check-native check-style kernel kernel-debug stock tree \
-	bench bench-compare series docs clean distclean deps
+.PHONY: help demo check check-long check-native check-style kernel kernel-debug stock older \
+	tree bench bench-compare series docs clean distclean deps

@@ -114,11 +114,11 @@ def build(directory):
 
 def kernel_image(name):
     known = {"normal": BUILD / "bzImage", "stock": BUILD / "stock/bzImage",
-             "debug": BUILD / "debug/bzImage"}
+             "debug": BUILD / "debug/bzImage", "older": BUILD / "older/bzImage"}
     path = known.get(name, Path(name))
     if not path.is_file():
         hint = {"normal": "make kernel", "stock": "make stock",
-                "debug": "make kernel-debug"}.get(name, "name an image")
+                "debug": "make kernel-debug", "older": "make older"}.get(name, "name an image")
         raise SetupError(f"no kernel image {path}; next: {hint}")
     return path
 

@@ -59,7 +59,7 @@ def of_image(image, build):
     """The symbols of a kernel that we have built; None for another."""
     build = Path(build)
     variants = {build / "bzImage": "normal", build / "stock/bzImage": "stock",
-                build / "debug/bzImage": "debug"}
+                build / "debug/bzImage": "debug", build / "older/bzImage": "older"}
     variant = variants.get(Path(image))
     path = build / f"obj/{variant}/System.map"
     if not variant or not path.is_file():

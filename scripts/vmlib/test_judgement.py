@@ -190,12 +190,15 @@ class Parts(unittest.TestCase):
 
     def test_a_test_belongs_to_its_costliest_kernel(self):
         tests = {"a": {}, "to": {"kernels": "normal", "next-kernel": "debug"},
-                 "stock": {"kernels": "stock", "next-kernel": "normal"}}
+                 "stock": {"kernels": "stock", "next-kernel": "normal"},
+                 "older": {"kernels": "normal", "next-kernel": "older"}}
         def labels(*parts):
             return [spec.label() for spec in table.specs(tests, parts)]
         self.assertEqual(labels("normal"), ["a-normal"])
         self.assertEqual(labels("stock"), ["stock-stock"])
         self.assertEqual(labels("debug"), ["a-debug", "to-normal"])
+        self.assertEqual(labels("older"), ["older-normal"])
+        self.assertNotIn("older-normal", labels(*table.USUAL))
 
 
 if __name__ == "__main__":
