@@ -137,6 +137,29 @@ static bool plain_can_preserve(struct file *file)
 	return !err;
 }
 
+/*
+ * The administrator wants plain memfds to be LUO's. One that is preserved is asked for by
+ * LUO only to say so.
+ */
+static bool plain_stays_ours(struct file *file)
+{
+	struct inode *inode = file_inode(file);
+	struct preserve_file *pf;
+	bool preserved;
+	int err = 0;
+
+	inode_lock(inode);
+	pf = inode_pf(inode);
+	preserved = pf && preserve_file_record(pf);
+	if (!preserved)
+		err = shmem_lu_plain_out(inode);
+	inode_unlock(inode);
+	if (err && err != -EINTR)
+		pr_info_ratelimited("%pD does not leave the pool (%pe)\n", file,
+				    ERR_PTR(err));
+	return preserved;
+}
+
 /**
  * shmem_lu_in_pool - Is any of a file's memory the pool's, or about to be?
  * @inode: A shmem file's; locked.
@@ -170,6 +193,8 @@ static bool shmem_lu_can_preserve(struct liveupdate_file_handler *handler,
 	if (preserve_mapping(inode->i_mapping) &&
 	    !(pf && preserve_file_is_plain(pf)))
 		return true;
+	if (!READ_ONCE(preserve_admit_plain))
+		return plain_stays_ours(file);
 	can = (file->f_mode & rw) == rw &&
 	      !(memfd_get_seals(file) & ~SHMEM_LU_SEALS) &&
 	      preserve_can_hand_over() && plain_can_preserve(file);

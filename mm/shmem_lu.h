@@ -409,6 +409,7 @@ int shmem_lu_enter(struct inode *inode);
 void shmem_lu_leave(struct inode *inode);
 int shmem_lu_plain_enter(struct inode *inode);
 void shmem_lu_plain_leave(struct inode *inode);
+int shmem_lu_plain_out(struct inode *inode);
 
 /**
  * shmem_lu_late - Was a folio allocated before its file entered the pool?

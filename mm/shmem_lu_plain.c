@@ -6,6 +6,9 @@
  * preserved any more. A file with a page that cannot be moved is left alone, and
  * LUO's own memfd handler takes it.
  *
+ * Without preserve_admit_plain it is LUO's handler in any case, whose format kernels without
+ * our code read: what such a file has in the pool, from an earlier preserve, moves out.
+ *
  * PRESERVE_IOCTL_ENTER has the memory moved ahead of time: then the file is like one made
  * with MFD_PRESERVE for good.
  */
@@ -200,6 +203,19 @@ void shmem_lu_plain_leave(struct inode *inode)
 
 	if (pf && preserve_file_is_plain(pf))
 		shmem_lu_leave(inode);
+}
+
+/**
+ * shmem_lu_plain_out - Make a plain file one that LUO's own handler can preserve.
+ * @inode: Its inode; locked. Not preserved.
+ *
+ * Context: Process context.
+ * Return: 0 if none of its memory is in the pool; or the error of preserve_move_out().
+ */
+int shmem_lu_plain_out(struct inode *inode)
+{
+	shmem_lu_plain_leave(inode);
+	return preserve_move_out(inode->i_mapping);
 }
 
 /* The same as shmem_lu_plain_enter(), for good. Context: the inode locked. */

@@ -172,7 +172,9 @@ int preserve_run_for_each(struct address_space *mapping, preserve_run_fn *fn,
 /* Memory that comes into the pool for a while, or for good. */
 int preserve_enter(struct address_space *mapping);
 void preserve_leave(struct address_space *mapping);
+extern bool preserve_admit_plain;
 int preserve_move_in(struct address_space *mapping);
+int preserve_move_out(struct address_space *mapping);
 bool preserve_any_in_pool(struct address_space *mapping);
 void preserve_file_set_plain(struct preserve_file *pf, bool plain);
 bool preserve_file_is_plain(const struct preserve_file *pf);

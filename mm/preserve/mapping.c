@@ -17,6 +17,9 @@
 
 #include "file.h"
 
+/* Whether files that were not made for the pool come into it when they are preserved. */
+bool preserve_admit_plain __read_mostly = true;
+
 void __preserve_folio_added(struct address_space *mapping, struct folio *folio)
 {
 	struct preserve_file *pf = preserve_file_of(mapping);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Moving a file's folios: within the pool, and into it.
+ * Moving a file's folios: within the pool, into it, and out of it.
  *
  * migrate_pages() does the work, with targets that the pool gives. The page cache
  * tells the file map of each folio as it changes hands. migrate_pages() asks for
@@ -42,7 +42,8 @@
  * @is_short: The pool had no frames for a folio ...
  * @nid:   ... that is of this node.
  * @done:  Pages that the pool has given.
- * @left:  Folios that have stayed outside of the pool in this round.
+ * @is_out: Folios move out of the pool, rather than into it.
+ * @left:  Folios that have stayed where they were in this round.
  * @first: Page index of the first of them.
  */
 struct move {
@@ -51,6 +52,7 @@ struct move {
 	bool is_short;
 	int nid;
 	unsigned long done;
+	bool is_out;
 	unsigned long left;
 	pgoff_t first;
 };
@@ -142,19 +144,19 @@ int preserve_move_pages(struct address_space *mapping, pgoff_t index,
 	return 0;
 }
 
-static void stays_outside(struct move *m, const struct folio *folio)
+static void stays(struct move *m, const struct folio *folio)
 {
 	m->left++;
 	m->first = min(m->first, folio->index);
 }
 
 /*
- * Collects up to BATCH pages' worth of folios that are not in the pool, from
- * *index on. Returns how many folios outside the pool it has seen.
+ * Collects up to BATCH pages' worth of folios that are on the wrong side, from
+ * *index on. Returns how many of them it has seen: 0 if there are no more.
  */
-static unsigned int isolate_outside(struct address_space *mapping,
-				    struct move *m, pgoff_t *index,
-				    struct list_head *list)
+static unsigned int isolate_misplaced(struct address_space *mapping,
+				      struct move *m, pgoff_t *index,
+				      struct list_head *list)
 {
 	unsigned int seen = 0, pages = 0;
 	struct folio_batch fbatch;
@@ -166,13 +168,13 @@ static unsigned int isolate_outside(struct address_space *mapping,
 		for (i = 0; i < folio_batch_count(&fbatch); i++) {
 			struct folio *folio = fbatch.folios[i];
 
-			if (preserve_pool_block(&folio->page))
+			if (!preserve_pool_block(&folio->page) == m->is_out)
 				continue;
 			seen++;
 			if (isolate_folio_to_list(folio, list))
 				pages += folio_nr_pages(folio);
 			else
-				stays_outside(m, folio);
+				stays(m, folio);
 		}
 		folio_batch_release(&fbatch);
 		cond_resched();
@@ -181,7 +183,7 @@ static unsigned int isolate_outside(struct address_space *mapping,
 }
 
 /*
- * Moves what isolate_outside() collects from *index on. Isolated folios are put
+ * Moves what isolate_misplaced() collects from *index on. Isolated folios are put
  * back before the pool grows: a task that isolates to evacuate waits for them.
  * Returns how many folios were found outside.
  */
@@ -200,13 +202,13 @@ static int move_batch(struct address_space *mapping, struct move *m,
 		*index = start;
 		m->is_short = false;
 		m->left = left;
-		seen = isolate_outside(mapping, m, index, &list);
+		seen = isolate_misplaced(mapping, m, index, &list);
 		if (!list_empty(&list))
 			migrate_pages(&list, target_in_pool, NULL,
 				      (unsigned long)m, MIGRATE_SYNC,
 				      MR_COMPACTION, NULL);
 		list_for_each_entry(folio, &list, lru)
-			stays_outside(m, folio);
+			stays(m, folio);
 		putback_movable_pages(&list);
 		if (fatal_signal_pending(current))
 			return -EINTR;
@@ -279,6 +281,62 @@ int preserve_move_in(struct address_space *mapping)
 		from = m.left ? m.first : 0;
 	}
 	return seen < 0 ? seen : -EBUSY;
+}
+
+/*
+ * One round over the file. Returns how many folios were found in the pool, or -ENOMEM.
+ * No target is in a lent block: only movable memory is.
+ */
+static long move_out_round(struct address_space *mapping)
+{
+	struct migration_target_control mtc = {
+		.nid = NUMA_NO_NODE,
+		.gfp_mask = GFP_USER | __GFP_NOWARN,
+		.reason = MR_LONGTERM_PIN,
+	};
+	struct move m = { .is_out = true };
+	unsigned int seen;
+	pgoff_t index = 0;
+	LIST_HEAD(list);
+	long all = 0;
+	int err = 0;
+
+	do {
+		seen = isolate_misplaced(mapping, &m, &index, &list);
+		all += seen;
+		if (!list_empty(&list))
+			err = migrate_pages(&list, alloc_migration_target, NULL,
+					    (unsigned long)&mtc, MIGRATE_SYNC,
+					    MR_LONGTERM_PIN, NULL);
+		putback_movable_pages(&list);
+	} while (seen && err != -ENOMEM && !fatal_signal_pending(current));
+	return err == -ENOMEM ? err : all;
+}
+
+/**
+ * preserve_move_out - Move all folios of a file out of the pool.
+ * @mapping: The file's; none of its folios has to be there any more.
+ *
+ * Context: Process context, no folio locked.
+ * Return: 0 when a look at the whole file finds none of them there; -ENOMEM if there is
+ *         no room elsewhere; -EBUSY if one cannot be moved, because it is pinned or
+ *         busy; -EINTR.
+ */
+int preserve_move_out(struct address_space *mapping)
+{
+	unsigned int round;
+	long seen;
+
+	for (round = 0; round < ROUNDS; round++) {
+		if (round && wait_for_others(round))
+			return -EINTR;
+		seen = move_out_round(mapping);
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		if (seen <= 0)
+			return seen;
+	}
+	return -EBUSY;
 }
 
 /**

@@ -109,6 +109,11 @@ static u64 show_lend(int nid)
 	return READ_ONCE(preserve_pool_lend);
 }
 
+static u64 show_admit_plain(int nid)
+{
+	return READ_ONCE(preserve_admit_plain);
+}
+
 static u64 show_poisoned(int nid)
 {
 	return pages_to_bytes(preserve_nr_poisoned());
@@ -199,6 +204,16 @@ static int set_lend(const char *text)
 	return kstrtobool(text, &lend) ?: preserve_pool_set_lend(lend);
 }
 
+static int set_admit_plain(const char *text)
+{
+	bool admit;
+	int err = kstrtobool(text, &admit);
+
+	if (!err)
+		WRITE_ONCE(preserve_admit_plain, admit);
+	return err;
+}
+
 static int set_compact(const char *text)
 {
 	return sysfs_streq(text, "1") ? preserve_compact() : -EINVAL;
@@ -279,6 +294,7 @@ static struct preserve_attr preserve_attrs[] = {
 	PRESERVE_RW(size),
 	PRESERVE_RW(max),
 	PRESERVE_RW(lend),
+	PRESERVE_RW(admit_plain),
 	{
 		.attr = __ATTR(compact, 0200, NULL, preserve_attr_store),
 		.set = set_compact,

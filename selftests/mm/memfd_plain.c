@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "liveupdate.h"
+#include "load.h"
 #include "memory.h"
 #include "place.h"
 #include "stage.h"
@@ -299,6 +300,28 @@ static void refuse_half(int session)
 	verify(fd, KIND_FULL, "half");
 }
 
+/*
+ * Where plain files are to be LUO's, one leaves the pool as a whole or is not preserved; and
+ * the pool can still have it later.
+ */
+static void refuse_pinned_in_pool(int session)
+{
+	int fd = make(KIND_FULL), other = stage_session_create("other"), err;
+
+	add(other, fd, KIND_FULL);
+	close(other);
+	place_pin(fd, PAGE);
+	check(!pool_set("admit_plain", 0), "plain files are LUO's");
+	err = preserve_session_add_fd(session, fd, NR_KINDS);
+	check(err == -EAGAIN, "a pinned page cannot leave the pool: %d", err);
+	verify(fd, KIND_FULL, "pinned in the pool");
+	check(!pool_set("admit_plain", 1), "plain files are the pool's again");
+	other = stage_session_create("other");
+	add(other, fd, KIND_FULL);
+	close(other);
+	verify(fd, KIND_FULL, "preserved in the pool again");
+}
+
 static void refuse_readonly(int session)
 {
 	int fd = make(KIND_FULL), other = stage_session_create("other"), err;
@@ -334,6 +357,7 @@ static void before(void)
 	preserve_again(session);
 	preserve_pinned(session);
 	refuse_half(session);
+	refuse_pinned_in_pool(session);
 	refuse_readonly(session);
 	preserve_written(session);
 	check(pool_counter("files") == NR_KINDS - 1,
