@@ -138,39 +138,25 @@ static bool plain_can_preserve(struct file *file)
 }
 
 /*
- * The administrator wants plain memfds to be LUO's. One that is preserved is asked for by
- * LUO only to say so.
+ * The administrator wants plain memfds to be LUO's: what they have in the pool moves out.
+ * While this task has waited for the inode, another may have preserved the file, made it one
+ * of the pool's for good, or preserved its tree.
  */
 static bool plain_stays_ours(struct file *file)
 {
 	struct inode *inode = file_inode(file);
-	struct preserve_file *pf;
-	bool preserved;
+	bool ours;
 	int err = 0;
 
 	inode_lock(inode);
-	pf = inode_pf(inode);
-	preserved = pf && preserve_file_record(pf);
-	if (!preserved)
-		err = shmem_lu_plain_out(inode);
+	ours = preserve_mapping(inode->i_mapping) && !shmem_lu_plain_idle(inode);
+	if (!ours && shmem_lu_may_change(inode))
+		err = inode->i_nlink ? -EOPNOTSUPP : shmem_lu_plain_out(inode);
 	inode_unlock(inode);
 	if (err && err != -EINTR)
 		pr_info_ratelimited("%pD does not leave the pool (%pe)\n", file,
 				    ERR_PTR(err));
-	return preserved;
-}
-
-/**
- * shmem_lu_in_pool - Is any of a file's memory the pool's, or about to be?
- * @inode: A shmem file's; locked.
- *
- * Context: Process context.
- * Return: True if so: LUO's own handler must not preserve its frames one by one.
- */
-bool shmem_lu_in_pool(struct inode *inode)
-{
-	return preserve_mapping(inode->i_mapping) ||
-	       preserve_any_in_pool(inode->i_mapping);
+	return ours;
 }
 
 static bool shmem_lu_can_preserve(struct liveupdate_file_handler *handler,

@@ -66,7 +66,6 @@ int shmem_lu_memfd_create(struct file *file);
 void shmem_lu_show_fdinfo(struct seq_file *m, struct file *file);
 void __shmem_lu_clear(struct address_space *mapping, pgoff_t start, pgoff_t end);
 bool shmem_lu_incomplete(const struct address_space *mapping);
-bool shmem_lu_in_pool(struct inode *inode);
 bool shmem_lu_may_label(const struct inode *inode);
 bool shmem_lu_may_setattr(const struct inode *inode, const struct iattr *attr);
 int shmem_lu_unlink(struct inode *dir, struct dentry *dentry);
@@ -278,11 +277,6 @@ static inline bool shmem_lu_may_add(struct xa_state *xas, struct folio *folio,
 	return true;
 }
 
-static inline bool shmem_lu_in_pool(struct inode *inode)
-{
-	return false;
-}
-
 static inline bool shmem_lu_dir_empty(struct dentry *dentry)
 {
 	return simple_empty(dentry);
@@ -409,6 +403,7 @@ int shmem_lu_enter(struct inode *inode);
 void shmem_lu_leave(struct inode *inode);
 int shmem_lu_plain_enter(struct inode *inode);
 void shmem_lu_plain_leave(struct inode *inode);
+bool shmem_lu_plain_idle(struct inode *inode);
 int shmem_lu_plain_out(struct inode *inode);
 
 /**

@@ -206,16 +206,37 @@ void shmem_lu_plain_leave(struct inode *inode)
 }
 
 /**
- * shmem_lu_plain_out - Make a plain file one that LUO's own handler can preserve.
- * @inode: Its inode; locked. Not preserved.
+ * shmem_lu_plain_idle - Is a file a plain one in the pool that is not preserved?
+ * @inode: Its inode; locked.
  *
  * Context: Process context.
- * Return: 0 if none of its memory is in the pool; or the error of preserve_move_out().
+ * Return: True if it is: it may leave.
+ */
+bool shmem_lu_plain_idle(struct inode *inode)
+{
+	struct preserve_file *pf = preserve_file_of(inode->i_mapping);
+
+	return pf && preserve_file_is_plain(pf) && !preserve_file_record(pf);
+}
+
+/**
+ * shmem_lu_plain_out - Make a plain file one that LUO's own handler can preserve.
+ * @inode: Its inode; locked. Not in the pool, or shmem_lu_plain_idle().
+ *
+ * What reclaim takes of it meanwhile can come back to a frame of the pool: that handler
+ * looks at what it has pinned.
+ *
+ * Context: Process context.
+ * Return: 0 if none of its memory is in the pool; the error of preserve_move_out(), or of
+ *         bringing in what is in swap.
  */
 int shmem_lu_plain_out(struct inode *inode)
 {
+	int err;
+
 	shmem_lu_plain_leave(inode);
-	return preserve_move_out(inode->i_mapping);
+	err = swap_in_all(inode);
+	return err ?: preserve_move_out(inode->i_mapping);
 }
 
 /* The same as shmem_lu_plain_enter(), for good. Context: the inode locked. */

@@ -258,6 +258,26 @@ static inline bool preserve_may_move(const struct address_space *mapping,
 }
 
 /**
+ * preserve_folios_in_pool - Is one of some folios the pool's?
+ * @folios: The folios; the caller holds a reference to each.
+ * @nr:     How many.
+ *
+ * LUO's own handler of memfds must not hand such a one over: its frames lie in a block that
+ * the pool hands over as a whole.
+ *
+ * Context: Any.
+ * Return: True if so.
+ */
+static inline bool preserve_folios_in_pool(struct folio *const *folios,
+					   unsigned long nr)
+{
+	while (nr--)
+		if (preserve_pool_block(&folios[nr]->page))
+			return true;
+	return false;
+}
+
+/**
  * preserve_incore - Is memory there, where the page cache has none?
  * @mapping: Any file's.
  * @index:   Page index.

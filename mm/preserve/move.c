@@ -10,6 +10,7 @@
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/preserve.h>
+#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/swap.h>
 
@@ -183,11 +184,11 @@ static unsigned int isolate_misplaced(struct address_space *mapping,
 }
 
 /*
- * Moves what isolate_misplaced() collects from *index on. Isolated folios are put
- * back before the pool grows: a task that isolates to evacuate waits for them.
+ * Moves what isolate_misplaced() collects from *index on into the pool. Isolated folios are
+ * put back before the pool grows: a task that isolates to evacuate waits for them.
  * Returns how many folios were found outside.
  */
-static int move_batch(struct address_space *mapping, struct move *m,
+static int move_in_batch(struct address_space *mapping, struct move *m,
 		      pgoff_t *index)
 {
 	unsigned long left = m->left;
@@ -223,10 +224,36 @@ static int move_batch(struct address_space *mapping, struct move *m,
 	return -ENOSPC;
 }
 
+/* The same as move_in_batch(), out of the pool; -ENOMEM if there is no room elsewhere. */
+static int move_out_batch(struct address_space *mapping, struct move *m,
+			  pgoff_t *index)
+{
+	struct migration_target_control mtc = {
+		.nid = NUMA_NO_NODE,
+		.gfp_mask = GFP_USER | __GFP_RETRY_MAYFAIL | __GFP_NOWARN,
+		.reason = MR_LONGTERM_PIN,
+	};
+	struct folio *folio;
+	LIST_HEAD(list);
+	int seen, err = 0;
+
+	seen = isolate_misplaced(mapping, m, index, &list);
+	if (!list_empty(&list))
+		err = migrate_pages(&list, alloc_migration_target, NULL,
+				    (unsigned long)&mtc, MIGRATE_SYNC,
+				    MR_LONGTERM_PIN, NULL);
+	list_for_each_entry(folio, &list, lru)
+		stays(m, folio);
+	putback_movable_pages(&list);
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	return err == -ENOMEM ? err : seen;
+}
+
 /*
  * One round over the file, from a page index on. Where many folios stay outside, the
  * rest of the file is not worth a look before they move. Returns how many folios were
- * found outside.
+ * found on the wrong side.
  */
 static long move_round(struct address_space *mapping, struct move *m,
 		       pgoff_t index)
@@ -238,7 +265,8 @@ static long move_round(struct address_space *mapping, struct move *m,
 	m->first = ULONG_MAX;
 	m->left = 0;
 	do {
-		seen = move_batch(mapping, m, &index);
+		seen = m->is_out ? move_out_batch(mapping, m, &index) :
+				   move_in_batch(mapping, m, &index);
 		all += seen;
 	} while (seen > 0 && m->left < BATCH);
 	return seen < 0 ? seen : all;
@@ -254,6 +282,26 @@ static int wait_for_others(unsigned int round)
 	return fatal_signal_pending(current) ? -EINTR : 0;
 }
 
+/* All of the file, in as many rounds as it takes. */
+static int move_all(struct address_space *mapping, struct move *m)
+{
+	unsigned int round;
+	pgoff_t from = 0;
+	long seen = 0;
+
+	for (round = 0; round < ROUNDS; round++) {
+		if (round && wait_for_others(round))
+			return -EINTR;
+		seen = move_round(mapping, m, from);
+		if (seen == -EINTR || seen == -ENOMEM || (!seen && !from))
+			return seen;
+		if (seen == -ENOSPC && !preserve_pool_may_grow(m->nid))
+			break;
+		from = m->left ? m->first : 0;
+	}
+	return seen < 0 ? seen : -EBUSY;
+}
+
 /**
  * preserve_move_in - Move all folios of a file into the pool.
  * @mapping: The file's; new folios already come from the pool.
@@ -266,56 +314,15 @@ static int wait_for_others(unsigned int round)
 int preserve_move_in(struct address_space *mapping)
 {
 	struct move m = {};
-	unsigned int round;
-	pgoff_t from = 0;
-	long seen = 0;
 
-	for (round = 0; round < ROUNDS; round++) {
-		if (round && wait_for_others(round))
-			return -EINTR;
-		seen = move_round(mapping, &m, from);
-		if (seen == -EINTR || (!seen && !from))
-			return seen;
-		if (seen == -ENOSPC && !preserve_pool_may_grow(m.nid))
-			break;
-		from = m.left ? m.first : 0;
-	}
-	return seen < 0 ? seen : -EBUSY;
-}
-
-/*
- * One round over the file. Returns how many folios were found in the pool, or -ENOMEM.
- * No target is in a lent block: only movable memory is.
- */
-static long move_out_round(struct address_space *mapping)
-{
-	struct migration_target_control mtc = {
-		.nid = NUMA_NO_NODE,
-		.gfp_mask = GFP_USER | __GFP_NOWARN,
-		.reason = MR_LONGTERM_PIN,
-	};
-	struct move m = { .is_out = true };
-	unsigned int seen;
-	pgoff_t index = 0;
-	LIST_HEAD(list);
-	long all = 0;
-	int err = 0;
-
-	do {
-		seen = isolate_misplaced(mapping, &m, &index, &list);
-		all += seen;
-		if (!list_empty(&list))
-			err = migrate_pages(&list, alloc_migration_target, NULL,
-					    (unsigned long)&mtc, MIGRATE_SYNC,
-					    MR_LONGTERM_PIN, NULL);
-		putback_movable_pages(&list);
-	} while (seen && err != -ENOMEM && !fatal_signal_pending(current));
-	return err == -ENOMEM ? err : all;
+	return move_all(mapping, &m);
 }
 
 /**
  * preserve_move_out - Move all folios of a file out of the pool.
- * @mapping: The file's; none of its folios has to be there any more.
+ * @mapping: The file's, for which preserve_leave() has been called.
+ *
+ * They go where they can be pinned for long: neither to lent blocks nor to KHO's scratch.
  *
  * Context: Process context, no folio locked.
  * Return: 0 when a look at the whole file finds none of them there; -ENOMEM if there is
@@ -324,19 +331,12 @@ static long move_out_round(struct address_space *mapping)
  */
 int preserve_move_out(struct address_space *mapping)
 {
-	unsigned int round;
-	long seen;
+	struct move m = { .is_out = true };
+	unsigned int flags = memalloc_pin_save();
+	int err = move_all(mapping, &m);
 
-	for (round = 0; round < ROUNDS; round++) {
-		if (round && wait_for_others(round))
-			return -EINTR;
-		seen = move_out_round(mapping);
-		if (fatal_signal_pending(current))
-			return -EINTR;
-		if (seen <= 0)
-			return seen;
-	}
-	return -EBUSY;
+	memalloc_pin_restore(flags);
+	return err;
 }
 
 /**

@@ -245,6 +245,25 @@ static void preserve_swapped(int session)
 	      "swapped: nothing of it can be swapped out now");
 }
 
+/* What the pool has had of it, and is in swap, is none of the pool's when LUO has it. */
+static void swapped_out_of_pool(void)
+{
+	int fd = make(KIND_FULL), other = stage_session_create("other");
+
+	add(other, fd, KIND_FULL);
+	close(other);
+	check(swap_out(fd, shapes[KIND_FULL].size, KIB(256)),
+	      "out: some of it is in swap");
+	check(!pool_set("admit_plain", 0), "out: plain files are LUO's");
+	other = stage_session_create("other");
+	check(!preserve_session_add_fd(other, fd, KIND_FULL),
+	      "out: it is preserved");
+	check(!pool_counter("files"), "out: the pool has no file");
+	close(other);
+	check(!pool_set("admit_plain", 1), "out: the pool's again");
+	verify(fd, KIND_FULL, "out");
+}
+
 static void preserve_huge(int session)
 {
 	int fd = make(KIND_HUGE);
@@ -348,6 +367,7 @@ static void before(void)
 	size_t i;
 
 	swap_on();
+	swapped_out_of_pool();
 	for (i = 0; i < STAGE_COUNT(simple); i++)
 		there_and_back(simple[i]);
 	for (i = 0; i < STAGE_COUNT(simple) - 1; i++)
