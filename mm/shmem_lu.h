@@ -73,8 +73,12 @@ struct dentry *shmem_lu_lookup(struct inode *dir, struct dentry *dentry, unsigne
 bool shmem_lu_may_add(struct xa_state *xas, struct folio *folio,
 		      const void *expected);
 bool shmem_lu_dir_empty(struct dentry *dentry);
+#ifdef CONFIG_FS_POSIX_ACL
 int shmem_lu_set_acl(struct mnt_idmap *idmap, struct dentry *dentry,
 		     struct posix_acl *acl, int type);
+#else
+#define shmem_lu_set_acl	simple_set_acl
+#endif
 int shmem_lu_option(struct fs_context *fc, bool *pool);
 void shmem_lu_new_super(struct shmem_sb_info *sbinfo, bool pool);
 int shmem_lu_acct(struct inode *inode, long nr);

@@ -116,6 +116,18 @@ bool shmem_lu_may_label(const struct inode *inode)
 	return shmem_lu_may_change(inode) && !(pf && preserve_file_record(pf));
 }
 
+#ifdef CONFIG_FS_POSIX_ACL
+static bool has_acl(const struct inode *inode)
+{
+	return !IS_ERR_OR_NULL(inode->i_acl) && !is_uncached_acl(inode->i_acl);
+}
+#else
+static bool has_acl(const struct inode *inode)
+{
+	return false;
+}
+#endif
+
 /**
  * shmem_lu_may_setattr - May these attributes of this inode change?
  * @inode: A shmem inode, locked.
@@ -129,10 +141,11 @@ bool shmem_lu_may_setattr(const struct inode *inode, const struct iattr *attr)
 {
 	if (!shmem_lu_may_change(inode))
 		return false;
-	return !(attr->ia_valid & ATTR_MODE) || IS_ERR_OR_NULL(inode->i_acl) ||
-	       is_uncached_acl(inode->i_acl) || shmem_lu_may_label(inode);
+	return !(attr->ia_valid & ATTR_MODE) || !has_acl(inode) ||
+	       shmem_lu_may_label(inode);
 }
 
+#ifdef CONFIG_FS_POSIX_ACL
 /**
  * shmem_lu_set_acl - Set an ACL, unless the tree is preserved.
  * @idmap:  Of the mount.
@@ -150,3 +163,4 @@ int shmem_lu_set_acl(struct mnt_idmap *idmap, struct dentry *dentry,
 		return -EPERM;
 	return simple_set_acl(idmap, dentry, acl, type);
 }
+#endif

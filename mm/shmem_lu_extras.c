@@ -80,6 +80,7 @@ static int own_labels_note(struct inode *inode, struct preserve_tree_writer *w, 
 	return 0;
 }
 
+#ifdef CONFIG_FS_POSIX_ACL
 static int acl_note(struct inode *inode, int type, struct preserve_tree_writer *w,
 		    u32 *nr)
 {
@@ -99,6 +100,13 @@ static int acl_note(struct inode *inode, int type, struct preserve_tree_writer *
 	++*nr;
 	return w->err;
 }
+#else
+static int acl_note(struct inode *inode, int type, struct preserve_tree_writer *w,
+		    u32 *nr)
+{
+	return 0;
+}
+#endif
 
 /**
  * shmem_lu_labels_note - Note an inode's extended attributes, labels and ACLs.
@@ -255,6 +263,7 @@ static int label_load(struct inode *inode, const char *name,
 	return xattr_load(inode, name, extra);
 }
 
+#ifdef CONFIG_FS_POSIX_ACL
 static int acl_load(struct inode *inode, const char *name,
 		    const struct preserve_tree_extra *extra)
 {
@@ -280,6 +289,13 @@ static int acl_load(struct inode *inode, const char *name,
 	posix_acl_release(acl);
 	return 0;
 }
+#else
+static int acl_load(struct inode *inode, const char *name,
+		    const struct preserve_tree_extra *extra)
+{
+	return -EOPNOTSUPP;
+}
+#endif
 
 static int policy_load(struct inode *inode, const char *text,
 		       const struct preserve_tree_extra *extra)

@@ -81,7 +81,7 @@ int shmem_lu_inode_load(struct inode *inode, const struct preserve_tree_inode *i
 	}
 	/* Another kernel may know them: they are not to be lost here. */
 	if (in->fsflags & ~SHMEM_FL_USER_VISIBLE || in->seals & ~SHMEM_LU_SEALS ||
-	    (in->fsflags & FS_CASEFOLD_FL && !inode->i_sb->s_encoding))
+	    (in->fsflags & FS_CASEFOLD_FL && !sb_has_encoding(inode->i_sb)))
 		return -EOPNOTSUPP;
 	return 0;
 }

@@ -94,6 +94,7 @@ static void encoding_note(struct super_block *sb, struct preserve_tree_writer *w
 }
 #endif
 
+#ifdef CONFIG_NUMA
 /* One that cannot be followed there is dropped: it says nothing of the content. */
 static void policy_note(struct mempolicy *mpol, struct preserve_tree_writer *w, u32 *nr)
 {
@@ -104,6 +105,11 @@ static void policy_note(struct mempolicy *mpol, struct preserve_tree_writer *w, 
 	mpol_to_str(text, sizeof(text), mpol);
 	preserve_tree_put_option(w, nr, PRESERVE_OPTION_SKIP, "mpol", "%s", text);
 }
+#else
+static void policy_note(struct mempolicy *mpol, struct preserve_tree_writer *w, u32 *nr)
+{
+}
+#endif
 
 static void options_note(struct super_block *sb, struct preserve_tree_ser *ser,
 			 struct preserve_tree_writer *w, u32 *nr)

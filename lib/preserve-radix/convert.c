@@ -232,9 +232,9 @@ static void bits_to_leaf(const u64 *bits, u32 from, u32 end,
 void prmap_bitmap_to_runs(struct prmap *map, struct prmap_path *path)
 {
 	struct prmap_entry *entry = path->entry, old = *entry;
+	/* On the stack: no larger than pages of this size need. */
 	struct {
-		u32 from;
-		u32 end;
+		typeof(__builtin_choose_expr(PRMAP_BITS < 1 << 16, (u16)0, (u32)0)) from, end;
 	} run[PRMAP_MAX_SPARSE];
 	u32 nr = 0, i, from = 0;
 	u64 *bits = path->leaf, window = prmap_window(old.key);

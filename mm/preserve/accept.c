@@ -13,6 +13,7 @@
 #define pr_fmt(fmt) "preserve: " fmt
 
 #include <linux/io.h>
+#include <linux/memblock.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/preserve.h>

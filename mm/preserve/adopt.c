@@ -278,18 +278,27 @@ static void __init take_all_blocks(const struct adoption *ad)
 		padata_do_multithreaded(&job);
 }
 
-static void __init block_mark_bad(struct preserve_block *block)
+#ifdef CONFIG_MEMORY_FAILURE
+static void __init pages_mark_bad(const struct preserve_block *block)
 {
 	unsigned long bit;
 
-	if (!block->poisoned)
-		return;
-	preserve_adopt_poisoned(block);
-	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE))
-		return;
 	for_each_set_bit(bit, block->poisoned, pageblock_nr_pages)
 		if (!TestSetPageHWPoison(pfn_to_page(block->pfn + bit)))
 			num_poisoned_pages_inc(block->pfn + bit);
+}
+#else
+static void __init pages_mark_bad(const struct preserve_block *block)
+{
+}
+#endif
+
+static void __init block_mark_bad(struct preserve_block *block)
+{
+	if (!block->poisoned)
+		return;
+	preserve_adopt_poisoned(block);
+	pages_mark_bad(block);
 }
 
 /* In order, so that the lowest are used first. */
