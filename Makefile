@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Every target does its own set-up: packages, kernel source, tree, kernels.
-# Variables: LINUX_SRC=DIR builds from a Linux 7.3 tree of your own.
+# Variables: LINUX_SRC=DIR builds from a Linux 7.3 tree of your own. ARCH=arm64 makes kernels
+# and runs tests for that architecture.
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 S := scripts
 export BUILD ?= $(CURDIR)/build
-export LINUX_SRC KERNEL TEST PATCHES
+export LINUX_SRC KERNEL TEST PATCHES ARCH
 unexport DIR
 
 help: ## this list
@@ -25,6 +26,17 @@ check-long: deps ## the long forms of the tests, before a larger change lands: h
 
 check-native: deps ## the map's tests and the scripts' own, without a VM: seconds
 	@$S/check native
+
+check-configs: ## our files and the hooked ones under many configurations, gcc and clang
+	@$S/deps clang
+	@$S/check-configs
+
+check-series: deps ## each patch of the series builds
+	@$S/check-series
+
+check-arm64: ## ten VM tests on an emulated arm64 machine; TEST=NAME for another
+	@$S/deps arm64
+	@ARCH=arm64 $S/check $(if $(TEST),vm,arm64)
 
 check-style: deps ## checkpatch --strict, sparse, layers, kernel-doc, codespell
 	@$S/check style
@@ -66,5 +78,6 @@ distclean: clean ## removes the cache of this user too: source, downloads, objec
 deps:
 	@$S/deps
 
-.PHONY: help demo check check-long check-native check-style kernel kernel-debug stock older \
+.PHONY: help demo check check-long check-native check-configs check-series check-arm64 \
+	check-style kernel kernel-debug stock older \
 	tree bench bench-compare series docs clean distclean deps

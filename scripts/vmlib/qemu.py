@@ -16,9 +16,9 @@ import threading
 import time
 
 from . import qmp
+from .arch import CHOSEN, HOST
 
-PROGRAM = "qemu-system-x86_64"
-
+PROGRAM = CHOSEN.qemu
 
 # KVM may take so many times as long as an emulated CPU for the firmware, which is little
 # but exits; where it takes longer, it is one inside another and of no use.
@@ -45,8 +45,9 @@ def firmware_seconds(accel, limit):
 @functools.cache
 def kvm_usable():
     """There are machines with a /dev/kvm that cannot start a CPU, or are many times
-    slower than an emulated one: tries both."""
-    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+    slower than an emulated one: tries both. What it tries is x86's firmware."""
+    if CHOSEN.name != HOST or HOST != "x86" or \
+            not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return False
     try:
         emulated = firmware_seconds(["-accel", "tcg", "-cpu", "max"], 60)
@@ -59,23 +60,17 @@ def kvm_usable():
 def command(spec, kernel, initrd, cmdline, console):
     """The command line for a machine; spec as in table.Spec."""
     kvm = kvm_usable() and not spec.icount
-    # Without these two the kernel clears pages word by word, which TCG does in a
-    # quarter of the time; figures in instructions keep the string instructions.
-    emulated = "max" if spec.icount else "max,-erms,-fsrm"
+    emulated = CHOSEN.exact_cpu if spec.icount else CHOSEN.cpu
     cpus = 1 if spec.icount else spec.cpus
     nodes = spec.numa + spec.memoryless
     args = [PROGRAM, "-nodefaults", "-no-user-config", "-display", "none",
             "-no-reboot", "-m", spec.memory, "-smp", _smp(cpus, nodes),
-            # The firmware's tables say nothing of slots that nothing is plugged
-            # into: reading them took the debug kernel a second at each boot.
-            "-global", "PIIX4_PM.acpi-pci-hotplug-with-bridge-support=off",
-            "-global", "PIIX4_PM.acpi-root-pci-hotplug=off",
-            "-accel", "kvm" if kvm else "tcg",
+            *CHOSEN.machine, "-accel", "kvm" if kvm else "tcg",
             "-cpu", "host" if kvm else emulated,
             "-kernel", str(kernel), "-initrd", str(initrd), "-append", cmdline,
             "-chardev", f"file,id=console,path={console}",
             "-serial", "chardev:console",
-            "-chardev", "stdio,id=port,signal=off", "-serial", "chardev:port"]
+            "-chardev", "stdio,id=port,signal=off", *CHOSEN.port]
     if spec.disk:
         args += ["-drive", f"file={spec.disk},format=raw,if=virtio,readonly=on"]
     if spec.icount:

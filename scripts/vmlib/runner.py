@@ -11,25 +11,18 @@ import time
 import traceback
 from pathlib import Path
 
-from . import explain, initramfs, klog, pace, qemu, symbols, verdict
+from . import explain, initramfs, klog, pace, qemu, symbols, table, verdict
+from .arch import BUILD, CHOSEN, TOP
 
-TOP = Path(__file__).resolve().parents[2]
-BUILD = Path(os.environ.get("BUILD", TOP / "build"))
-SELFTESTS = BUILD / "selftests"
+SELFTESTS = CHOSEN.build / "selftests"
 LOGS = BUILD / "logs/vm"
 WORK = BUILD / "vm"
 
-# What each kernel gets; retain_initrd lets it hand its programs to the next. On a
-# busy host the emulated timer comes too late for the kernel's test of it:
-# no_timer_check leaves that out, as the kernel does by itself under KVM.
-# tsc=nowatchdog: on a busy host, about one boot in 70 of the stock kernel stands still
-# in the clocksource watchdog; README.md beside this file has the story. An NMI, by
-# which the harness ends a machine that stands still, makes the kernel print the
-# backtraces of all CPUs. KUnit tests run where a test asks for them, not at each boot.
-# One RAM disk is enough for swap; 16 of them are half a second of a debug boot.
-CMDLINE = ("console=ttyS0,115200 printk.time=1 kho=on liveupdate=on retain_initrd "
-           "oops=panic panic=-1 rdinit=/init no_timer_check tsc=nowatchdog "
-           "unknown_nmi_panic panic_sys_info=all_bt,tasks kunit.enable=0 "
+# What each kernel gets; retain_initrd lets it hand its programs to the next. KUnit tests
+# run where a test asks for them, not at each boot. One RAM disk is enough for swap; 16 of
+# them are half a second of a debug boot. arch.py has the rest.
+CMDLINE = (f"{CHOSEN.words} printk.time=1 kho=on liveupdate=on retain_initrd "
+           "oops=panic panic=-1 rdinit=/init panic_sys_info=all_bt,tasks kunit.enable=0 "
            "brd.rd_nr=1")
 # KASAN's shadow is reserved memory: KHO's default, twice what is reserved, would
 # leave none, and the debug kernel needs room for it in the scratch areas: see
@@ -103,19 +96,18 @@ def build(directory):
     """Builds the programs of a directory of ours; quick when all is built."""
     log = LOGS.parent / f"build-{directory.replace('/', '-')}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    output = BUILD / ("tools" if directory == "tools" else "selftests")
+    output = CHOSEN.build / ("tools" if directory == "tools" else "selftests")
     with open(log, "wb") as out:
         run = subprocess.run(["make", f"-j{os.cpu_count()}", "-C",
-                              str(TOP / directory), f"O={output}"],
+                              str(TOP / directory), f"O={output}",
+                              f"CROSS_COMPILE={CHOSEN.prefix()}"],
                              stdout=out, stderr=out, check=False)
     if run.returncode:
         raise SetupError(f"building {directory} failed; log: {log}")
 
 
 def kernel_image(name):
-    known = {"normal": BUILD / "bzImage", "stock": BUILD / "stock/bzImage",
-             "debug": BUILD / "debug/bzImage", "older": BUILD / "older/bzImage"}
-    path = known.get(name, Path(name))
+    path = CHOSEN.kernel(name) if name in table.KERNELS else Path(name)
     if not path.is_file():
         hint = {"normal": "make kernel", "stock": "make stock",
                 "debug": "make kernel-debug", "older": "make older"}.get(name, "name an image")
@@ -225,7 +217,7 @@ def _tell(spec, port, clock, slower):
         order = [stage, *range(stage + 1, spec.stages), *range(stage)]
         kernels = dict.fromkeys(kernel_image(spec.kernel_at(n)) for n in order)
         candidates = [found for found in
-                      (symbols.of_image(image, BUILD) for image in kernels) if found]
+                      (symbols.of_image(image) for image in kernels) if found]
         lines = explain.cpus(qmp, candidates)
         return lines + ([explain.nmi(qmp, clock, slower)] if running else [])
     return tell

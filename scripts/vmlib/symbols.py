@@ -9,6 +9,9 @@ import bisect
 import re
 from pathlib import Path
 
+from .arch import CHOSEN
+from .table import KERNELS
+
 PAGE_FAULT = 14
 # What the entry points to from early boot on, and an offset into it: every early
 # handler has nine bytes (thirteen with a landing pad in front).
@@ -55,13 +58,10 @@ class Symbols:
         return f"{name}+{address - start:#x}"
 
 
-def of_image(image, build):
+def of_image(image, arch=CHOSEN):
     """The symbols of a kernel that we have built; None for another."""
-    build = Path(build)
-    variants = {build / "bzImage": "normal", build / "stock/bzImage": "stock",
-                build / "debug/bzImage": "debug", build / "older/bzImage": "older"}
-    variant = variants.get(Path(image))
-    path = build / f"obj/{variant}/System.map"
-    if not variant or not path.is_file():
-        return None
-    return Symbols(path.read_text())
+    for variant in KERNELS:
+        path = arch.system_map(variant)
+        if arch.kernel(variant) == Path(image) and path.is_file():
+            return Symbols(path.read_text())
+    return None

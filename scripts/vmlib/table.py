@@ -13,7 +13,7 @@ USUAL = ("normal", "stock", "debug")
 LISTS = ("next_append", "next_kernel", "expect", "file", "program_file",
          "directory")
 WORDS = ("kernels",)
-SWITCHES = ("icount", "kmemleak")
+SWITCHES = ("icount", "kmemleak", "arm64")
 NUMBERS = ("cpus", "numa", "memoryless", "stages", "quiet", "timeout")
 
 
@@ -32,6 +32,7 @@ class Spec:
     memoryless: int = 0
     icount: bool = False
     kmemleak: bool = False
+    arm64: bool = False
     disk: str = ""
     append: str = ""
     next_append: list = dataclasses.field(default_factory=list)
@@ -105,6 +106,8 @@ def _alike(sections, name, path, before=()):
         return own
     if other not in sections:
         raise TableError(f"{path}: [{name}] is like [{other}], which is not there")
+    # What one is marked for, the other is not.
+    own.setdefault("arm64", "no")
     before = (*before, name)
     if other in before:
         raise TableError(f"{path}: [{other}] is like itself: {', '.join(before)}")

@@ -5,9 +5,8 @@
  * the test ended.
  *
  * The command line gives preserve.test=PATH, preserve.args=A,B,C,
- * preserve.stage=N, preserve.token=T and preserve.kmemleak=1 where leaks are to be
- * looked for. The test's standard output is the
- * port, so its TAP lines reach the host in order; its standard error is the
+ * preserve.stage=N, preserve.token=T, preserve.port=TTY, and preserve.kmemleak=1
+ * where leaks are to be looked for. The test's standard output is the port, so its TAP lines reach the host in order; its standard error is the
  * console. A test that enters the next kernel never returns here: each kernel
  * runs this program anew with the next stage.
  *
@@ -32,7 +31,6 @@
 
 #include "kselftest.h"
 
-#define PORT		"/dev/ttyS1"
 #define CONSOLE		"/dev/console"
 #define KMEMLEAK	"/sys/kernel/debug/kmemleak"
 #define MAX_ARGS	32
@@ -59,6 +57,7 @@ struct run {
 	const char *stage;
 	const char *token;
 	char *args;
+	const char *port;
 	bool kmemleak;
 };
 
@@ -118,11 +117,13 @@ static void mount_all(void)
 	}
 }
 
-static void open_ports(void)
+static void open_ports(const char *name)
 {
 	int console = open(CONSOLE, O_RDWR | O_NOCTTY);
+	char path[64];
 
-	port = open(PORT, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	snprintf(path, sizeof(path), "/dev/%s", name);
+	port = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
 	if (port < 0)
 		end();
 	set_raw(port);
@@ -181,6 +182,8 @@ static void parse(struct run *run)
 			run->test = value;
 		else if (!strcmp(word, "stage"))
 			run->stage = value;
+		else if (!strcmp(word, "port"))
+			run->port = value;
 		else if (!strcmp(word, "token"))
 			run->token = value;
 		else if (!strcmp(word, "args"))
@@ -269,12 +272,12 @@ static void verdict(const struct run *run, int status)
 
 int main(void)
 {
-	struct run run = { .stage = "0" };
+	struct run run = { .stage = "0", .port = "ttyS1" };
 	pid_t pid;
 
 	mount_all();
-	open_ports();
 	parse(&run);
+	open_ports(run.port);
 	if (!run.test || !run.token) {
 		say("# the command line names no test or no token\n");
 		end();
