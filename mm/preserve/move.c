@@ -189,7 +189,7 @@ static unsigned int isolate_misplaced(struct address_space *mapping,
  * Returns how many folios were found outside.
  */
 static int move_in_batch(struct address_space *mapping, struct move *m,
-		      pgoff_t *index)
+			 pgoff_t *index)
 {
 	unsigned long left = m->left;
 	pgoff_t start = *index;

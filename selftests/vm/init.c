@@ -6,9 +6,10 @@
  *
  * The command line gives preserve.test=PATH, preserve.args=A,B,C,
  * preserve.stage=N, preserve.token=T, preserve.port=TTY, and preserve.kmemleak=1
- * where leaks are to be looked for. The test's standard output is the port, so its TAP lines reach the host in order; its standard error is the
- * console. A test that enters the next kernel never returns here: each kernel
- * runs this program anew with the next stage.
+ * where leaks are to be looked for. The test's standard output is the port, so
+ * its TAP lines reach the host in order; its standard error is the console. A
+ * test that enters the next kernel never returns here: each kernel runs this
+ * program anew with the next stage.
  *
  * The verdict line carries the token, which no earlier run knows, and the last
  * line of the kernel log is a marker by which the host sees that it got it all.
