@@ -140,7 +140,8 @@ static bool plain_can_preserve(struct file *file)
 /*
  * The administrator wants plain memfds to be LUO's: what they have in the pool moves out.
  * While this task has waited for the inode, another may have preserved the file, made it one
- * of the pool's for good, or preserved its tree.
+ * of the pool's for good, or preserved its tree. LUO's handler is not asked for one that does
+ * not leave: it would be refused after a search for memory; admit() says no.
  */
 static bool plain_stays_ours(struct file *file)
 {
@@ -156,7 +157,19 @@ static bool plain_stays_ours(struct file *file)
 	if (err && err != -EINTR)
 		pr_info_ratelimited("%pD does not leave the pool (%pe)\n", file,
 				    ERR_PTR(err));
-	return ours;
+	return ours || err;
+}
+
+/*
+ * Under the inode lock, for what has changed since can_preserve(): one plain file in the pool
+ * makes the next kernel, if it is an older one, refuse all sessions.
+ */
+static int admit(struct inode *inode)
+{
+	if (READ_ONCE(preserve_admit_plain) ||
+	    (preserve_mapping(inode->i_mapping) && !shmem_lu_plain_idle(inode)))
+		return 0;
+	return inode->i_nlink ? -EOPNOTSUPP : -EAGAIN;
 }
 
 static bool shmem_lu_can_preserve(struct liveupdate_file_handler *handler,
@@ -334,6 +347,9 @@ static int file_preserve(struct file *file, u64 *handle)
 		inode_unlock(inode);
 		return -EPERM;
 	}
+	err = admit(inode);
+	if (err)
+		goto unlock;
 	pf = pf_to_preserve(inode);
 	if (IS_ERR(pf)) {
 		err = PTR_ERR(pf);
