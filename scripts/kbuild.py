@@ -64,6 +64,8 @@ class Kbuild:
 
     def _of_directory(self, directory):
         """The objects and directories that the configuration has in one directory."""
+        if not Path(self.tree, directory, "Makefile").exists():
+            return set()
         run = subprocess.run(
             ["make", "-s", "-f", TOP / "scripts/objects.mk", f"srctree={self.tree}",
              f"objtree={self.output}", f"DIR={directory}", *self.words],
