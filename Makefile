@@ -8,11 +8,11 @@
 MAKEFLAGS += --no-print-directory
 S := scripts
 export BUILD ?= $(CURDIR)/build
-export LINUX_SRC KERNEL TEST PATCHES ARCH
+export LINUX_SRC KERNEL TEST PATCHES
 unexport DIR
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | \
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | \
 		while IFS='	' read -r t d; do printf '  make %-14s %s\n' "$$t" "$$d"; done
 
 demo: kernel ## SQLite in a memfd and memcached on a tmpfs survive a real kexec

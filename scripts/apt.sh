@@ -60,4 +60,3 @@ update_lists()
 	done >"$STATE/sources.list"
 	[ -n "$good" ] || { echo "no suite of $1 can be read"; return 1; }
 }
-

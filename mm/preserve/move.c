@@ -151,6 +151,16 @@ static void stays(struct move *m, const struct folio *folio)
 	m->first = min(m->first, folio->index);
 }
 
+/* What migrate_pages() has left on its list. */
+static void put_back(struct move *m, struct list_head *list)
+{
+	const struct folio *folio;
+
+	list_for_each_entry(folio, list, lru)
+		stays(m, folio);
+	putback_movable_pages(list);
+}
+
 /*
  * Collects up to BATCH pages' worth of folios that are on the wrong side, from
  * *index on. Returns how many of them it has seen: 0 if there are no more.
@@ -193,7 +203,6 @@ static int move_in_batch(struct address_space *mapping, struct move *m,
 {
 	unsigned long left = m->left;
 	pgoff_t start = *index;
-	struct folio *folio;
 	unsigned int seen;
 	LIST_HEAD(list);
 	int i;
@@ -208,9 +217,7 @@ static int move_in_batch(struct address_space *mapping, struct move *m,
 			migrate_pages(&list, target_in_pool, NULL,
 				      (unsigned long)m, MIGRATE_SYNC,
 				      MR_COMPACTION, NULL);
-		list_for_each_entry(folio, &list, lru)
-			stays(m, folio);
-		putback_movable_pages(&list);
+		put_back(m, &list);
 		if (fatal_signal_pending(current))
 			return -EINTR;
 		if (!m->is_short)
@@ -233,7 +240,6 @@ static int move_out_batch(struct address_space *mapping, struct move *m,
 		.gfp_mask = GFP_USER | __GFP_RETRY_MAYFAIL | __GFP_NOWARN,
 		.reason = MR_LONGTERM_PIN,
 	};
-	struct folio *folio;
 	LIST_HEAD(list);
 	int seen, err = 0;
 
@@ -242,9 +248,7 @@ static int move_out_batch(struct address_space *mapping, struct move *m,
 		err = migrate_pages(&list, alloc_migration_target, NULL,
 				    (unsigned long)&mtc, MIGRATE_SYNC,
 				    MR_LONGTERM_PIN, NULL);
-	list_for_each_entry(folio, &list, lru)
-		stays(m, folio);
-	putback_movable_pages(&list);
+	put_back(m, &list);
 	if (fatal_signal_pending(current))
 		return -EINTR;
 	return err == -ENOMEM ? err : seen;

@@ -8,7 +8,7 @@ from pathlib import Path
 # By what it costs to have one. A test belongs to the costliest that it goes through.
 KERNELS = ("normal", "stock", "debug", "older")
 # Those that a run without a choice goes through. The older release is a source of its
-# own to fetch and a kernel more to build, for a format that has changed once in years.
+# own to fetch, and a kernel more to build.
 USUAL = ("normal", "stock", "debug")
 LISTS = ("next_append", "next_kernel", "expect", "file", "program_file",
          "directory")
