@@ -26,6 +26,7 @@
 #include "chance.h"
 #include "liveupdate.h"
 #include "memory.h"
+#include "physical.h"
 #include "record.h"
 #include "stage.h"
 #include "tree.h"
@@ -66,13 +67,6 @@ static void hurt(void *where, size_t length)
 
 static unsigned int nr_hurt;
 
-static void *map_phys(int mem, __u64 phys, size_t size)
-{
-	void *window = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, mem, phys);
-
-	return window == MAP_FAILED ? NULL : window;
-}
-
 static bool is_victim(unsigned int nr)
 {
 	return nr % 2;
@@ -84,9 +78,9 @@ static bool is_committed(unsigned int nr)
 	return nr % 4 == 3;
 }
 
-static void record_hurt(int mem, struct preserve_file_ser *rec, unsigned int nr)
+static void record_hurt(struct preserve_file_ser *rec, unsigned int nr)
 {
-	struct prmap_leaf *leaf = map_phys(mem, rec->map.top, PAGE);
+	struct prmap_leaf *leaf = physical_map(rec->map.top, PAGE);
 
 	/* What an earlier kernel has left in free memory. */
 	if (!leaf || !leaf->head.nr || leaf->head.nr > PRMAP_LEAF_CAP)
@@ -141,7 +135,7 @@ static void image_hurt(struct preserve_tree_ser *image, unsigned int nr)
 		section_commit(image, sec);
 }
 
-static void page_look(int mem, void *page)
+static void page_hurt(void *page, __u64 phys)
 {
 	struct preserve_file_ser *rec = page;
 	struct preserve_tree_ser *image = page;
@@ -149,7 +143,7 @@ static void page_look(int mem, void *page)
 
 	if (rec->magic == PRESERVE_FILE_MAGIC && sscanf(rec->name, "memfd:file-%u", &nr) == 1 &&
 	    rec->map.height == 1 && is_victim(nr))
-		record_hurt(mem, rec, nr);
+		record_hurt(rec, nr);
 	else if (image->magic == PRESERVE_TREE_MAGIC &&
 		 sscanf(image->source, "tree-%u", &nr) == 1 &&
 		 image->length <= IMAGE_PAGE && is_victim(nr))
@@ -158,19 +152,7 @@ static void page_look(int mem, void *page)
 
 static void hurt_all(void)
 {
-	__u64 end = meminfo_bytes("MemTotal") + MIB(512);
-	int mem = open("/dev/mem", O_RDWR);
-
-	require(mem >= 0, "/dev/mem");
-	for (__u64 phys = MIB(2); phys < end; phys += MIB(2)) {
-		char *window = map_phys(mem, phys, MIB(2));
-
-		for (size_t at = 0; window && at < MIB(2); at += PAGE)
-			page_look(mem, window + at);
-		if (window)
-			munmap(window, MIB(2));
-	}
-	close(mem);
+	physical_look(page_hurt);
 	check(nr_hurt >= (NR_FILES + NR_TREES) / 2, "%u records, maps and images are damaged",
 	      nr_hurt);
 }

@@ -10,7 +10,6 @@
  */
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +18,7 @@
 
 #include "liveupdate.h"
 #include "memory.h"
+#include "physical.h"
 #include "record.h"
 #include "stage.h"
 
@@ -210,14 +210,6 @@ static void before(void)
 	}
 }
 
-static void *map_phys(int mem, __u64 phys, size_t size)
-{
-	void *window = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, mem,
-			    phys);
-
-	return window == MAP_FAILED ? NULL : window;
-}
-
 /* The attack that a record found in memory is the victim of, or -1. */
 static int victim_of(const struct preserve_file_ser *rec)
 {
@@ -229,47 +221,31 @@ static int victim_of(const struct preserve_file_ser *rec)
 	return -1;
 }
 
-/* Looks for all records in all of memory and attacks each. */
-static size_t victims_attack(int mem)
+static size_t found;
+
+static void page_attack(void *page, __u64 phys)
 {
-	__u64 end = meminfo_bytes("MemTotal") + MIB(512);
-	size_t found = 0;
+	struct victim victim = { .rec = page };
+	int i = victim_of(victim.rec);
 
-	for (__u64 phys = MIB(2); phys < end; phys += MIB(2)) {
-		char *window = map_phys(mem, phys, MIB(2));
-
-		for (size_t at = 0; window && at < MIB(2); at += PAGE) {
-			struct victim victim = {
-				.rec = (struct preserve_file_ser *)(window + at),
-			};
-			int i = victim_of(victim.rec);
-
-			if (i < 0)
-				continue;
-			require(victim.rec->map.height == 1,
-				"the map of %s is one page", attacks[i].name);
-			victim.leaf = map_phys(mem, victim.rec->map.top, PAGE);
-			require(victim.leaf && victim.leaf->head.nr >= 4,
-				"it has two runs or more");
-			attacks[i].hurt(&victim);
-			munmap(victim.leaf, PAGE);
-			found++;
-		}
-		if (window)
-			munmap(window, MIB(2));
-	}
-	return found;
+	if (i < 0)
+		return;
+	require(victim.rec->map.height == 1, "the map of %s is one page",
+		attacks[i].name);
+	victim.leaf = physical_map(victim.rec->map.top, PAGE);
+	require(victim.leaf && victim.leaf->head.nr >= 4, "it has two runs or more");
+	attacks[i].hurt(&victim);
+	munmap(victim.leaf, PAGE);
+	found++;
 }
 
 static void after(void)
 {
-	int mem = open("/dev/mem", O_RDWR);
 	__s64 refused = 0;
 	int session;
 
-	require(mem >= 0, "/dev/mem: %s", strerror(errno));
-	require(victims_attack(mem) == STAGE_COUNT(attacks),
-		"the records of all files");
+	physical_look(page_attack);
+	require(found == STAGE_COUNT(attacks), "the records of all files");
 
 	session = stage_session_retrieve(SESSION);
 	for (size_t i = 0; i < STAGE_COUNT(attacks); i++) {

@@ -9,7 +9,6 @@
  */
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/kho/abi/preserve.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +20,7 @@
 #include "chance.h"
 #include "liveupdate.h"
 #include "memory.h"
+#include "physical.h"
 #include "stage.h"
 
 #define SESSION		"damage"
@@ -36,7 +36,6 @@
 
 /* The image, as far as the tests need it: a small pool's table is one page. */
 static struct image {
-	int mem;
 	__u64 phys;
 	struct preserve_header_ser *header[COPIES];
 	struct preserve_table_ser *table[COPIES];
@@ -72,65 +71,46 @@ static void bitmaps_commit(__u64 phys)
 
 /* --- finding it --- */
 
-static void *map_phys(__u64 phys, size_t size)
-{
-	void *window = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED,
-			    im.mem, phys);
-
-	return window == MAP_FAILED ? NULL : window;
-}
-
 static bool is_header(const struct preserve_header_ser *header)
 {
 	return header->magic == PRESERVE_HEADER_MAGIC && header->csum ==
 	       XXH64(header, offsetof(struct preserve_header_ser, csum), 0);
 }
 
-/* Looks at all of memory. Wipes what is found, or gives the address of the first. */
-static __u64 headers_find(bool wipe)
+static void page_wipe(void *page, __u64 phys)
 {
-	__u64 end = meminfo_bytes("MemTotal") + MIB(512), found = 0;
+	struct preserve_header_ser *header = page;
 
-	for (__u64 phys = MIB(1); phys < end && !found; phys += MIB(1)) {
-		char *window = map_phys(phys, MIB(1));
+	if (is_header(header))
+		header->magic = 0;
+}
 
-		for (size_t at = 0; window && at < MIB(1) && !found; at += PAGE) {
-			struct preserve_header_ser *header = (void *)(window + at);
-
-			if (!is_header(header))
-				continue;
-			if (wipe)
-				header->magic = 0;
-			else
-				found = phys + at;
-		}
-		if (window)
-			munmap(window, MIB(1));
-	}
-	return found;
+static void page_find(void *page, __u64 phys)
+{
+	if (!im.phys && is_header(page))
+		im.phys = phys;
 }
 
 /* Has the image written, and maps it. */
 static void image_open(void)
 {
-	im.mem = open("/dev/mem", O_RDWR);
-	require(im.mem >= 0, "/dev/mem");
-	headers_find(true);
+	physical_look(page_wipe);
 	require(!text_write(FREEZE, "1"), FREEZE);
-	im.phys = headers_find(false);
+	im.phys = 0;
+	physical_look(page_find);
 	require(im.phys, "the header");
 	for (unsigned int i = 0; i < COPIES; i++) {
-		im.header[i] = map_phys(im.phys + i * PAGE, PAGE);
+		im.header[i] = physical_map(im.phys + i * PAGE, PAGE);
 		require(im.header[i] && is_header(im.header[i]), "header %u", i);
-		im.table[i] = map_phys(im.header[0]->table[i], PAGE);
+		im.table[i] = physical_map(im.header[0]->table[i], PAGE);
 		require(im.table[i] && im.table[i]->magic == PRESERVE_TABLE_MAGIC,
 			"table %u", i);
 	}
 	require(!im.table[0]->next[0], "the table is one page");
 	for (unsigned int i = 0; i < im.table[0]->nr; i++)
 		if (im.table[0]->extent[i].bitmaps)
-			im.bitmaps = map_phys(im.table[0]->extent[i].bitmaps,
-					      PAGE);
+			im.bitmaps = physical_map(im.table[0]->extent[i].bitmaps,
+						  PAGE);
 	require(im.bitmaps && im.bitmaps->magic == PRESERVE_BITMAPS_MAGIC, "the bitmaps");
 }
 

@@ -22,6 +22,7 @@
 #include "image.h"
 #include "liveupdate.h"
 #include "memory.h"
+#include "physical.h"
 #include "record.h"
 #include "stage.h"
 #include "tree.h"
@@ -518,7 +519,7 @@ static int victim_of(const struct preserve_tree_ser *image)
 }
 
 /* A record found in memory, if it is a victim. */
-static void record_attack(int mem, struct preserve_file_ser *rec)
+static void record_attack(struct preserve_file_ser *rec)
 {
 	struct prmap_leaf *leaf;
 
@@ -527,52 +528,27 @@ static void record_attack(int mem, struct preserve_file_ser *rec)
 	for (unsigned int i = 0; i < NR_ATTACKS; i++) {
 		if (!attacks[i].record || strcmp(rec->name, attacks[i].name))
 			continue;
-		leaf = mmap(NULL, IMAGE_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, mem,
-			    rec->map.top);
-		require(leaf != MAP_FAILED, "the map of %s", rec->name);
+		leaf = physical_map(rec->map.top, IMAGE_PAGE);
+		require(leaf, "the map of %s", rec->name);
 		attacks[i].record(rec, leaf);
 		munmap(leaf, IMAGE_PAGE);
 	}
 }
 
-static unsigned int window_attack(int mem, char *window)
+static unsigned int found;
+
+static void page_attack(void *page, __u64 phys)
 {
-	unsigned int found = 0;
+	struct preserve_tree_ser *image = page;
+	int i = victim_of(image);
 
-	for (size_t pos = 0; pos < MIB(2); pos += IMAGE_PAGE) {
-		struct preserve_tree_ser *image = (struct preserve_tree_ser *)(window + pos);
-		int i = victim_of(image);
-
-		record_attack(mem, (void *)image);
-		if (i < 0)
-			continue;
-		require(image->length <= IMAGE_PAGE, "the image of %s is a page: %llu",
-			attacks[i].name, image->length);
-		attacks[i].hurt(image);
-		found++;
-	}
-	return found;
-}
-
-/* Looks for all images in all of memory and attacks each. */
-static unsigned int victims_attack(void)
-{
-	__u64 end = meminfo_bytes("MemTotal") + MIB(512);
-	int mem = open("/dev/mem", O_RDWR);
-	unsigned int found = 0;
-
-	require(mem >= 0, "/dev/mem");
-	for (__u64 phys = MIB(2); phys < end; phys += MIB(2)) {
-		char *window = mmap(NULL, MIB(2), PROT_READ | PROT_WRITE,
-				    MAP_SHARED, mem, phys);
-
-		if (window == MAP_FAILED)
-			continue;
-		found += window_attack(mem, window);
-		munmap(window, MIB(2));
-	}
-	close(mem);
-	return found;
+	record_attack(page);
+	if (i < 0)
+		return;
+	require(image->length <= IMAGE_PAGE, "the image of %s is a page: %llu",
+		attacks[i].name, image->length);
+	attacks[i].hurt(image);
+	found++;
 }
 
 /* --- looking --- */
@@ -738,9 +714,10 @@ static void damaged_look(void)
 
 static void after(void)
 {
-	unsigned int found = victims_attack(), i;
+	unsigned int i;
 	int session, fd;
 
+	physical_look(page_attack);
 	require(found >= NR_ATTACKS, "the images of all trees: %u", found);
 	session = stage_session_retrieve(SESSION);
 	for (i = 0; i < NR_ATTACKS; i++)
