@@ -41,6 +41,7 @@ class Kbuild:
     def __init__(self, tree, where, arch, compiler="gcc"):
         kernel_arch, _, prefix = ARCHES[arch]
         self.tree = tree
+        self.code = f"arch/{'x86' if kernel_arch == 'i386' else kernel_arch}"
         self.output = where / f"{arch}-{compiler}"
         self.output.mkdir(parents=True, exist_ok=True)
         self.words = [f"ARCH={kernel_arch}"]
@@ -64,7 +65,8 @@ class Kbuild:
 
     def _of_directory(self, directory):
         """The objects and directories that the configuration has in one directory."""
-        if not Path(self.tree, directory, "Makefile").exists():
+        if not any(Path(self.tree, directory, name).exists()
+                   for name in ("Kbuild", "Makefile")):
             return set()
         run = subprocess.run(
             ["make", "-s", "-f", TOP / "scripts/objects.mk", f"srctree={self.tree}",
@@ -96,8 +98,11 @@ class Kbuild:
         return sorted(name for name in found if name[:-1] + "c" in paths)
 
     def _has(self, directory):
-        """Is it reached from the Makefiles above it?"""
-        while "/" in directory:
+        """Is it reached from the Makefiles above it? The tree's own names the
+        directory of the architecture, and none of what is not the kernel's."""
+        if directory.startswith(("tools/", "samples/", "Documentation/")):
+            return False
+        while "/" in directory and directory != self.code:
             parent = os.path.dirname(directory)
             if f"{directory}/" not in self._of_directory(parent):
                 return False

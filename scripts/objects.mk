@@ -8,7 +8,7 @@
 include $(objtree)/include/config/auto.conf
 obj := $(DIR)
 src := $(srctree)/$(DIR)
-include $(srctree)/$(DIR)/Makefile
+include $(firstword $(wildcard $(addprefix $(srctree)/$(DIR)/,Kbuild Makefile)))
 
 parts = $($(1:.o=-y)) $($(1:.o=-objs))
 
