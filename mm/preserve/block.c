@@ -39,7 +39,8 @@ DEFINE_STATIC_KEY_FALSE(preserve_pool_key);
 
 DEFINE_XARRAY(preserve_blocks);
 
-struct preserve_node preserve_nodes[MAX_NUMNODES];
+/* By node, of all that there can be. There when there is a pool. */
+struct preserve_node *preserve_nodes __ro_after_init;
 
 /* The image is written, or about to be: read under the locks of the nodes, too. */
 bool preserve_frozen;

@@ -135,8 +135,10 @@ static int __init preserve_init(void)
 		return 0;
 	}
 
+	err = preserve_pool_init();
+	if (err)
+		return err;
 	preserve_worker_init();
-	preserve_pool_init();
 	preserve_file_cache_init();
 	preserve_restore_init();
 	err = preserve_handover_init();

@@ -449,7 +449,7 @@ static void freeze_nodes(void)
 	int nid;
 
 	WRITE_ONCE(preserve_frozen, true);
-	for (nid = 0; nid < MAX_NUMNODES; nid++) {
+	for (nid = 0; nid < nr_node_ids; nid++) {
 		spin_lock_irq(&preserve_nodes[nid].lock);
 		spin_unlock_irq(&preserve_nodes[nid].lock);
 	}

@@ -497,19 +497,27 @@ void preserve_pool_enable(void)
 	static_branch_enable(&preserve_pool_key);
 }
 
-void __init preserve_pool_init(void)
+static void __init node_init(struct preserve_node *node)
+{
+	spin_lock_init(&node->lock);
+	node->idle = RB_ROOT_CACHED;
+	INIT_LIST_HEAD(&node->partial);
+	INIT_LIST_HEAD(&node->full);
+	INIT_LIST_HEAD(&node->metadata);
+	INIT_LIST_HEAD(&node->target);
+	INIT_LIST_HEAD(&node->leaving);
+}
+
+int __init preserve_pool_init(void)
 {
 	int nid, cpu;
 
+	preserve_nodes = kcalloc(nr_node_ids, sizeof(*preserve_nodes), GFP_KERNEL);
+	if (!preserve_nodes)
+		return -ENOMEM;
+	for (nid = 0; nid < nr_node_ids; nid++)
+		node_init(&preserve_nodes[nid]);
 	for_each_possible_cpu(cpu)
 		spin_lock_init(&per_cpu_ptr(&frame_cache, cpu)->lock);
-	for (nid = 0; nid < MAX_NUMNODES; nid++) {
-		spin_lock_init(&preserve_nodes[nid].lock);
-		preserve_nodes[nid].idle = RB_ROOT_CACHED;
-		INIT_LIST_HEAD(&preserve_nodes[nid].partial);
-		INIT_LIST_HEAD(&preserve_nodes[nid].full);
-		INIT_LIST_HEAD(&preserve_nodes[nid].metadata);
-		INIT_LIST_HEAD(&preserve_nodes[nid].target);
-		INIT_LIST_HEAD(&preserve_nodes[nid].leaving);
-	}
+	return 0;
 }

@@ -131,6 +131,29 @@ enum preserve_evacuate_result {
 };
 
 /**
+ * struct preserve_yield_search - Where yield.c goes on to look for free memory in a zone's
+ *                                lent blocks.
+ * @pfn:   The next block; 0 for the zone's first.
+ * @worth: Free pages that make a block worth it: half as many, or fewer, in each pass over
+ *         the zone. 0: the last search has found nothing.
+ * @when:  When it ended, in jiffies.
+ * @pause: In that case, how long it is not repeated ...
+ * @order: ... for pieces of this order or more ...
+ * @free:  ... as long as hardly more than this is free in all of the zone's CMA memory.
+ *
+ * So searches go on where the last one has stopped, and look at a block a few times in
+ * all, not each time. Covered by oom_lock.
+ */
+struct preserve_yield_search {
+	unsigned long pfn;
+	unsigned int worth;
+	unsigned long when;
+	unsigned long pause;
+	unsigned int order;
+	unsigned long free;
+};
+
+/**
  * struct preserve_node - The pool's blocks on one NUMA node.
  * @lock:      Covers the tree and lists, the first four counts and the blocks.
  * @idle:      Blocks with no frame in use, by pfn: the lowest are used first, the
@@ -162,6 +185,7 @@ enum preserve_evacuate_result {
  * @nr_waiting: Allocations that wait for a block. Covered by nothing.
  * @evacuated: Pageblocks by outcome.
  * @moved:     Pages that were migrated away to gain them.
+ * @yield:     Searches for what the page allocator lacks, by zone. Covered by oom_lock.
  */
 struct preserve_node {
 	spinlock_t lock;	/* covers the tree and lists, four counts, the blocks */
@@ -189,10 +213,11 @@ struct preserve_node {
 	atomic_t nr_waiting;
 	unsigned long evacuated[PRESERVE_EVACUATE_NR];
 	unsigned long moved;
+	struct preserve_yield_search yield[MAX_NR_ZONES];
 };
 
 /* block.c */
-extern struct preserve_node preserve_nodes[MAX_NUMNODES];
+extern struct preserve_node *preserve_nodes;
 
 /* struct preserve_block by pfn >> pageblock_order. */
 extern struct xarray preserve_blocks;
@@ -353,7 +378,7 @@ struct preserve_block *preserve_block_isolate(int nid);
 void preserve_block_putback(struct preserve_block *block);
 void preserve_block_remove(struct preserve_block *block);
 void preserve_pool_enable(void);
-void preserve_pool_init(void);
+int preserve_pool_init(void);
 
 /* handover.c */
 int preserve_block_join(struct preserve_block *block);

@@ -49,30 +49,6 @@
 /* Older searches say nothing of what is free now. */
 #define SEARCH_AGE	(10 * HZ)
 
-/**
- * struct yield_search - Where a zone's search for free memory in lent blocks goes on.
- * @pfn:   The next block; 0 for the zone's first.
- * @worth: Free pages that make a block worth it: half as many, or fewer, in each pass over
- *         the zone. 0: the last search has found nothing.
- * @when:  When it ended, in jiffies.
- * @pause: In that case, how long it is not repeated ...
- * @order: ... for pieces of this order or more ...
- * @free:  ... as long as hardly more than this is free in all of the zone's CMA memory.
- *
- * So searches go on where the last one has stopped, and look at a block a few times in
- * all, not each time. Covered by oom_lock.
- */
-struct yield_search {
-	unsigned long pfn;
-	unsigned int worth;
-	unsigned long when;
-	unsigned long pause;
-	unsigned int order;
-	unsigned long free;
-};
-
-static struct yield_search searches[MAX_NUMNODES][MAX_NR_ZONES];
-
 /*
  * One block yields at a time. Nothing is allocated under it: it is taken where memory has
  * run out.
@@ -206,7 +182,7 @@ static bool block_yield(const struct zone *zone, unsigned long pfn,
  * they have @pages free ones. Returns how many these have; *most is the most free pages
  * that another block has. Context: oom_lock held.
  */
-static unsigned long pass_on(struct yield_search *search, const struct zone *zone,
+static unsigned long pass_on(struct preserve_yield_search *search, const struct zone *zone,
 			     unsigned int order, unsigned long pages,
 			     unsigned int *most)
 {
@@ -230,7 +206,7 @@ static unsigned long pass_on(struct yield_search *search, const struct zone *zon
 }
 
 /* Has a search in vain just said that there is nothing? */
-static bool is_vain(const struct yield_search *search, unsigned int order,
+static bool is_vain(const struct preserve_yield_search *search, unsigned int order,
 		    unsigned long free)
 {
 	return !search->worth && order >= search->order &&
@@ -239,7 +215,7 @@ static bool is_vain(const struct yield_search *search, unsigned int order,
 }
 
 /* Begins anew, if what is known of the zone is old. */
-static void search_begin(struct yield_search *search)
+static void search_begin(struct preserve_yield_search *search)
 {
 	if (!search->worth || time_after(jiffies, search->when + SEARCH_AGE)) {
 		search->pfn = 0;
@@ -252,7 +228,8 @@ static bool zone_yield(struct zone *zone, unsigned int order)
 {
 	unsigned long pages = max(high_wmark_pages(zone) - min_wmark_pages(zone),
 				  1UL << order);
-	struct yield_search *search = &searches[zone_to_nid(zone)][zone_idx(zone)];
+	struct preserve_node *node = &preserve_nodes[zone_to_nid(zone)];
+	struct preserve_yield_search *search = &node->yield[zone_idx(zone)];
 	unsigned long free = zone_page_state(zone, NR_FREE_CMA_PAGES);
 	unsigned long begin = jiffies;
 	bool whole = false, found = false;
