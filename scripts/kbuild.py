@@ -2,10 +2,12 @@
 """kbuild: the kernel's make for a few objects at a time, in an object directory for each
 architecture and compiler. Used by check-configs and check-series."""
 
+import fcntl
 import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import hooks
@@ -18,25 +20,55 @@ CACHE = Path(os.environ.get("PRESERVE_CACHE") or
 ARCHES = {"x86": ("x86", "x86", "x86_64-linux-gnu-"),
           "i386": ("i386", "x86", "x86_64-linux-gnu-"),
           "arm64": ("arm64", "arm64", "aarch64-linux-gnu-")}
-OLDEST_CLANG = 15
+OLDEST_CLANG = 17
+# What a compiler, kernel-doc, objtool, Kconfig and make say.
 SAYS = re.compile(r"^(\S+?):(\d+)(:\d+)?: (warning|error|fatal error): |"
-                  r"^(Warning|Error): (\S+?):(\d+) |^make.*\*\*\* |undefined reference")
+                  r"^(Warning|Error): (\S+?):(\d+) |"
+                  r": warning: objtool: |^WARNING: |^\S*clang\S*: (warning|error): |"
+                  r"Kconfig\S*:\d+:\s*warning: |^make.*\*\*\* ")
+
+
+def quiet_end(main):
+    """Runs a program: what its steps have said already needs no traceback."""
+    try:
+        sys.exit(main())
+    except subprocess.CalledProcessError as err:
+        sys.exit(f"error: {Path(str(err.cmd[0])).name} failed")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def one_at_a_time(name):
+    """Waits for another run in this clone. The lock lasts as long as what it returns."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    lock = open(BUILD / f"{name}.lock", "w", encoding="utf-8")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print("  another run is at it, waiting for it", flush=True)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
+
+
+def _version_of(compiler):
+    text = subprocess.run([compiler, "--version"], capture_output=True, text=True,
+                          check=False).stdout
+    version = re.search(r"version (\d+)", text)
+    return int(version[1]) if version else 0
 
 
 def clang():
     """The newest clang that the kernel takes; None without one."""
-    for name in ["clang"] + [f"clang-{n}" for n in range(30, OLDEST_CLANG - 1, -1)]:
-        if shutil.which(name):
-            text = subprocess.run([name, "--version"], capture_output=True, text=True,
-                                  check=False).stdout
-            version = re.search(r"version (\d+)", text)
-            if version and int(version[1]) >= OLDEST_CLANG:
-                return name
-    return None
+    names = [name for name in ["clang"] + [f"clang-{n}" for n in range(OLDEST_CLANG, 40)]
+             if shutil.which(name)]
+    best = max(names, key=_version_of, default=None)
+    return best if best and _version_of(best) >= OLDEST_CLANG else None
 
 
 class Kbuild:
     """make in the object directory of an architecture and a compiler."""
+
+    options = set()             # that a Kconfig of the tree has
 
     def __init__(self, tree, where, arch, compiler="gcc"):
         kernel_arch, _, prefix = ARCHES[arch]
@@ -50,7 +82,8 @@ class Kbuild:
         self.env = {**os.environ, "LC_ALL": "C", "CCACHE_DEPEND": "1",
                     "CCACHE_DIR": str(CACHE / "ccache"), "CCACHE_BASEDIR": str(BUILD),
                     "CCACHE_NOHASHDIR": "1", "KBUILD_BUILD_TIMESTAMP": "1 Jan 1970"}
-        for name in ("ARCH", "CROSS_COMPILE", "MAKEFLAGS", "MFLAGS", "MAKELEVEL"):
+        for name in ("ARCH", "CROSS_COMPILE", "PRESERVE_CC", "MAKEFLAGS", "MFLAGS",
+                     "MAKELEVEL"):
             self.env.pop(name, None)
         if compiler == "clang":
             self.env["PRESERVE_CC"] = clang()
@@ -74,6 +107,12 @@ class Kbuild:
             env=self.env, stdout=subprocess.PIPE, text=True, check=True)
         return {f"{directory}/{name}" for name in run.stdout.split()}
 
+    def compile(self, log, names):
+        """The exit status. All are compiled: what is up to date says nothing again."""
+        for name in names:
+            (self.output / name).unlink(missing_ok=True)
+        return self.make(log, "W=1", *names) if names else 0
+
     def configure(self, text, wanted, log):
         """None, or which of the options @wanted have another value after all."""
         if self.make(log, "allnoconfig"):
@@ -82,11 +121,19 @@ class Kbuild:
             out.write(text)
         if self.make(log, "olddefconfig"):
             return "olddefconfig failed"
-        have = dict(re.findall(r"^CONFIG_(\w+)=(.*)$",
-                               (self.output / ".config").read_text(), re.M))
+        have = values((self.output / ".config").read_text())
         lost = [f"{name} is {have.get(name, 'n')}" for name, value in wanted.items()
                 if have.get(name, "n") != value]
         return ", ".join(lost) or None
+
+    def unknown(self, names):
+        """Those that are an option of no Kconfig of the tree."""
+        if not self.options:
+            run = subprocess.run(
+                ["git", "grep", "--no-index", "-hoE", r"^(menu)?config\s+\w+", "--",
+                 "*Kconfig*"], cwd=self.tree, capture_output=True, text=True, check=True)
+            self.options.update(line.split()[-1] for line in run.stdout.splitlines())
+        return sorted(set(names) - self.options)
 
     def objects(self, paths):
         """Of these sources the objects that the configuration has. What lies in a
@@ -110,16 +157,26 @@ class Kbuild:
         return True
 
 
+def values(text):
+    """Option -> value of a configuration or a fragment; the last one counts."""
+    return dict(re.findall(r"^CONFIG_(\w+)=(.*)$", text, re.M))
+
+
 def fragments(arch, debug=False):
     """The text of an architecture's fragments, without or with those of the debug kernel."""
-    names = ["kernel", ARCHES[arch][1], "preserve"] + ["debug"] * debug
+    names = ["kernel", ARCHES[arch][1], "preserve"]
+    names += ["debug", f"debug-{ARCHES[arch][1]}"] * debug
     return "\n".join((TOP / f"configs/{name}.config").read_text() for name in names)
 
 
 def fetched():
     """The kernel source as it came."""
-    return subprocess.run([TOP / "scripts/fetch-linux"], check=True, text=True,
-                          stdout=subprocess.PIPE).stdout.strip()
+    source = subprocess.run([TOP / "scripts/fetch-linux"], check=True, text=True,
+                            stdout=subprocess.PIPE).stdout.strip()
+    if Path(source, ".config").exists() or Path(source, "include/config").exists():
+        hooks.die(f"{source} has been built in; the kernel cannot be built outside of it",
+                  "run 'make mrproper' there")
+    return source
 
 
 def our_sources():
