@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <linux/types.h>
 
+/* Records lie at multiples of this, whatever the size of pages. */
 #define PHYSICAL_PAGE	4096ULL
 
 /**
@@ -19,7 +20,10 @@
  */
 typedef void (*physical_look_fn)(void *page, __u64 phys);
 
-/* Maps memory for reading and writing; NULL when that cannot be. munmap() ends it. */
+/*
+ * Maps memory for reading and writing, and nothing of a device: NULL when that cannot be.
+ * munmap() ends it.
+ */
 void *physical_map(__u64 phys, size_t size);
 
 /*
