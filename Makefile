@@ -18,7 +18,7 @@ help: ## this list
 demo: kernel ## SQLite in a memfd and memcached on a tmpfs survive a real kexec
 	@$S/demo
 
-check: deps ## all tests; KERNEL=normal|stock|debug|older or TEST=NAME for a part
+check: deps ## all tests; KERNEL=normal|stock|debug|... or TEST=NAME for a part
 	@$S/check
 
 check-long: deps ## the long forms of the tests, before a larger change lands: hours

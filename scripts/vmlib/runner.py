@@ -109,8 +109,7 @@ def build(directory):
 def kernel_image(name):
     path = CHOSEN.kernel(name) if name in table.KERNELS else Path(name)
     if not path.is_file():
-        hint = {"normal": "make kernel", "stock": "make stock",
-                "debug": "make kernel-debug", "older": "make older"}.get(name, "name an image")
+        hint = f"scripts/build-kernel {name}" if name in table.KERNELS else "name an image"
         raise SetupError(f"no kernel image {path}; next: {hint}")
     return path
 

@@ -5,14 +5,16 @@ import configparser
 import dataclasses
 from pathlib import Path
 
+from .arch import CHOSEN
+
 # By what it costs to have one. A test belongs to the costliest that it goes through.
-KERNELS = ("normal", "stock", "debug", "older")
-# Those that a run without a choice goes through. The older release is a source of its
-# own to fetch, and a kernel more to build.
+KERNELS = ("normal", "stock", "debug", "wide", "pages64k", "older")
+# Those that a run without a choice goes through. Each of the others is a kernel more to
+# build, the older release a source of its own to fetch.
 USUAL = ("normal", "stock", "debug")
 LISTS = ("next_append", "next_kernel", "expect", "file", "program_file",
          "directory")
-WORDS = ("kernels",)
+WORDS = {"kernels": KERNELS, "arches": ("x86", "arm64")}
 SWITCHES = ("icount", "kmemleak", "arm64")
 NUMBERS = ("cpus", "numa", "memoryless", "stages", "quiet", "timeout")
 
@@ -25,6 +27,7 @@ class Spec:
     args: str = ""
     kernel: str = "normal"
     kernels: tuple = ("normal", "debug")
+    arches: tuple = ("x86", "arm64")
     next_kernel: list = dataclasses.field(default_factory=list)
     memory: str = ""
     cpus: int = 2
@@ -128,6 +131,9 @@ def load(path):
             _, kernel, field = _split(key)
             if field not in fields or kernel not in ("", *KERNELS):
                 raise TableError(f"{path}: [{name}] has unknown key {key}")
+            if field in WORDS and not {*table[name][key].split()} <= {*WORDS[field]}:
+                raise TableError(f"{path}: [{name}] has an unknown word: {key} = "
+                                 f"{table[name][key]}")
     return table
 
 
@@ -149,11 +155,13 @@ def spec(table, name, kernel="normal", long=False):
 
 
 def specs(table, parts=KERNELS, names=(), long=False):
-    """All runs of the parts; the long ones are those that have a key for it."""
+    """All runs of the parts on the chosen architecture; the long ones are those that have
+    a key for it."""
     for name in names or table:
         if long and not any(_split(key)[0] for key in table[name]):
             continue
         for kernel in KERNELS:
             one = spec(table, name, kernel, long)
-            if kernel in one.kernels and one.part() in parts:
+            if kernel in one.kernels and one.part() in parts and \
+                    CHOSEN.name in one.arches:
                 yield one
