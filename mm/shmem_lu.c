@@ -164,8 +164,15 @@ static bool plain_stays_ours(struct file *file)
  * Under the inode lock, for what has changed since can_preserve(): one plain file in the pool
  * makes the next kernel, if it is an older one, refuse all sessions.
  */
-static int admit(struct inode *inode)
+static int admit(struct file *file)
 {
+	struct inode *inode = file_inode(file);
+
+	if (preserve_has_tags(inode->i_mapping)) {
+		pr_err_ratelimited("%pD: not preserved: its memory tags would be lost\n",
+				   file);
+		return -EOPNOTSUPP;
+	}
 	if (READ_ONCE(preserve_admit_plain) ||
 	    (preserve_mapping(inode->i_mapping) && !shmem_lu_plain_idle(inode)))
 		return 0;
@@ -192,8 +199,9 @@ static bool shmem_lu_can_preserve(struct liveupdate_file_handler *handler,
 	if (preserve_mapping(inode->i_mapping) &&
 	    !(pf && preserve_file_is_plain(pf)))
 		return true;
+	/* LUO's handler would drop memory tags: admit() says no. */
 	if (!READ_ONCE(preserve_admit_plain))
-		return plain_stays_ours(file);
+		return plain_stays_ours(file) || preserve_has_tags(inode->i_mapping);
 	can = (file->f_mode & rw) == rw &&
 	      !(memfd_get_seals(file) & ~SHMEM_LU_SEALS) &&
 	      preserve_can_hand_over() && plain_can_preserve(file);
@@ -203,8 +211,8 @@ static bool shmem_lu_can_preserve(struct liveupdate_file_handler *handler,
 	 * these frames, the next kernel would refuse the pool. file_preserve()
 	 * says what is wrong.
 	 */
-	return can || (preserve_can_hand_over() &&
-		       preserve_any_in_pool(inode->i_mapping));
+	return can || preserve_has_tags(inode->i_mapping) ||
+	       (preserve_can_hand_over() && preserve_any_in_pool(inode->i_mapping));
 }
 
 static unsigned long shmem_lu_get_id(struct file *file)
@@ -347,7 +355,7 @@ static int file_preserve(struct file *file, u64 *handle)
 		inode_unlock(inode);
 		return -EPERM;
 	}
-	err = admit(inode);
+	err = admit(file);
 	if (err)
 		goto unlock;
 	pf = pf_to_preserve(inode);

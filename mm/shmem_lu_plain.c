@@ -89,14 +89,17 @@ static int swap_in_all(struct inode *inode)
  *
  * Context: Process context.
  * Return: 0 if all of it is there; -EBUSY if a page is pinned or busy, -ENOSPC if the
- *         pool cannot take it, or another negative errno. The file is as it was then,
- *         but for the places of some of its pages.
+ *         pool cannot take it, -EOPNOTSUPP if the file has memory tags, or another
+ *         negative errno. The file is as it was then, but for the places of some of its
+ *         pages.
  */
 int shmem_lu_enter(struct inode *inode)
 {
 	struct address_space *mapping = inode->i_mapping;
 	int tries, err;
 
+	if (preserve_has_tags(mapping))
+		return -EOPNOTSUPP;
 	for (tries = 0; tries < TRIES; tries++) {
 		pgoff_t index = 0;
 
@@ -273,9 +276,9 @@ static int enter_for_good(struct inode *inode)
  *
  * Context: Process context.
  * Return: 0; -ENOTTY for any other ioctl; -EBADF if @file is not open for writing; -EPERM
- *         without CAP_IPC_LOCK; -EOPNOTSUPP without KHO or LUO, and for a file of a mounted
- *         tmpfs; -EBUSY while the file is preserved, or one of its pages is pinned or
- *         busy; -ENOSPC if the pool cannot take it; -EINTR.
+ *         without CAP_IPC_LOCK; -EOPNOTSUPP without KHO or LUO, for a file of a mounted
+ *         tmpfs, and for one with memory tags; -EBUSY while the file is preserved, or one of
+ *         its pages is pinned or busy; -ENOSPC if the pool cannot take it; -EINTR.
  */
 long shmem_lu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {

@@ -176,6 +176,21 @@ extern bool preserve_admit_plain;
 int preserve_move_in(struct address_space *mapping);
 int preserve_move_out(struct address_space *mapping);
 bool preserve_any_in_pool(struct address_space *mapping);
+
+/**
+ * preserve_has_tags - Has a page of a file ever had memory tags (arm64's MTE)?
+ * @mapping: The file's.
+ *
+ * They would be lost, so the file is not preserved.
+ *
+ * Context: Any.
+ * Return: True if so.
+ */
+static inline bool preserve_has_tags(const struct address_space *mapping)
+{
+	return test_bit(AS_PRESERVE_TAGS, &mapping->flags);
+}
+
 void preserve_file_set_plain(struct preserve_file *pf, bool plain);
 bool preserve_file_is_plain(const struct preserve_file *pf);
 

@@ -120,6 +120,19 @@ void __preserve_folio_removed(struct address_space *mapping,
 void __preserve_folio_moved(struct address_space *mapping, struct folio *new,
 			    struct folio *old);
 unsigned char __preserve_incore(struct address_space *mapping, pgoff_t index);
+void __preserve_folio_tagged(struct folio *folio);
+
+/**
+ * preserve_folio_tagged - Note that a file has memory tags (arm64's MTE).
+ * @folio: Any folio: a page of it has got tags.
+ *
+ * Context: Any.
+ */
+static inline void preserve_folio_tagged(struct folio *folio)
+{
+	if (static_branch_unlikely(&preserve_pool_key))
+		__preserve_folio_tagged(folio);
+}
 
 /**
  * preserve_mapping - Does this file's memory come from the pool?
@@ -134,6 +147,10 @@ static inline bool preserve_mapping(const struct address_space *mapping)
 }
 
 #else /* !CONFIG_PRESERVE */
+
+static inline void preserve_folio_tagged(struct folio *folio)
+{
+}
 
 static inline bool preserve_yield_folio(struct folio *folio,
 					unsigned long *moving)

@@ -14,6 +14,7 @@
  *	move.c    moving folios into the pool and within it
  *	compact.c packing the pool
  *	file.c    preserve, unpreserve, freeze
+ *	tags.c    memory tags
  *	mapping.c what the page cache tells, and files that enter and leave the pool
  *	stream.c  bytes of the kernel's own
  *

@@ -93,13 +93,18 @@ static int wait_for_locks(struct address_space *mapping)
  * elsewhere since.
  *
  * Context: Process context, no folio locked.
- * Return: 0; -EINTR if the task is killed: preserve_leave() is next.
+ * Return: 0; -EINTR if the task is killed, -EOPNOTSUPP if the file has memory tags:
+ *         preserve_leave() is next.
  */
 int preserve_enter(struct address_space *mapping)
 {
 	xa_lock_irq(&mapping->i_pages);
 	set_bit(AS_PRESERVE, &mapping->flags);
+	/* Paired with __preserve_folio_tagged(). */
+	smp_mb__after_atomic();
 	xa_unlock_irq(&mapping->i_pages);
+	if (preserve_has_tags(mapping))
+		return -EOPNOTSUPP;
 	mapping_set_unevictable(mapping);
 	return wait_for_locks(mapping);
 }

@@ -67,10 +67,13 @@ X86 = Arch(
 ARM64 = Arch(
     name="arm64", qemu="qemu-system-aarch64", image="Image", build=BUILD / "arm64",
     objects="arm64-", cross="aarch64-linux-gnu-",
-    machine=("-machine", "virt,gic-version=3"),
+    machine=("-machine", "virt,gic-version=3,mte=on"),
     cpu="max,pauth-impdef=on", exact_cpu="max,pauth-impdef=on",
     words="console=ttyAMA0,115200 preserve.port=ttyS0",
     port=("-device", "pci-serial,chardev=port"))
 
 ARCHES = {"x86": X86, "x86_64": X86, "arm64": ARM64, "aarch64": ARM64}
+if os.environ.get("ARCH", "") not in ("", *ARCHES):
+    raise SystemExit(f"error: nothing is known of the architecture {os.environ['ARCH']}\n"
+                     "  next: ARCH=x86 or ARCH=arm64")
 CHOSEN = ARCHES.get(os.environ.get("ARCH") or HOST, X86)

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memory tags, arm64's MTE, do not cross a kexec. So files of the pool have none, a file
+ * that has some is refused, and content crosses in any case.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "liveupdate.h"
+#include "memory.h"
+#include "stage.h"
+#include "tree.h"
+
+#define SESSION		"tags"
+#define SIZE		MIB(1)
+#define MTE_HWCAP2	(1UL << 18)
+#define MTE_PROT	0x20
+#define RW		(PROT_READ | PROT_WRITE)
+
+enum { TOKEN_PLAIN, TOKEN_POOL };
+
+static int new_file(int fd, __u64 seed)
+{
+	require(fd >= 0 && !pattern_write(fd, seed, 0, SIZE), "a file");
+	return fd;
+}
+
+/* The page has tags from now on, and the same content. */
+static void page_tag(volatile char *at)
+{
+	char first = *at;
+
+	*at = first;
+}
+
+/* 0, or the errno of mapping a file so that it can have tags. */
+static int map_tagged(int fd)
+{
+	char *at = mmap(NULL, SIZE, RW | MTE_PROT, MAP_SHARED, fd, 0);
+
+	if (at == MAP_FAILED)
+		return errno;
+	page_tag(at);
+	munmap(at, SIZE);
+	return 0;
+}
+
+static void pool_files_have_none(int session)
+{
+	int fd = new_file(preserve_memfd_create("pool", MFD_CLOEXEC), TOKEN_POOL);
+	char *at = mmap(NULL, SIZE, RW, MAP_SHARED, fd, 0);
+
+	require(at != MAP_FAILED, "map it");
+	check(map_tagged(fd) == EINVAL, "a file of the pool is not mapped with tags");
+	check(mprotect(at, SIZE, RW | MTE_PROT) && errno == EINVAL,
+	      "nor does it get some later");
+	munmap(at, SIZE);
+	require(!preserve_session_add_fd(session, fd, TOKEN_POOL), "preserve it");
+
+	require(tree_mount("/tags", "preserve") >= 0, "a tmpfs");
+	fd = new_file(open("/tags/file", O_CREAT | O_RDWR | O_CLOEXEC, 0600), 9);
+	check(map_tagged(fd) == EINVAL, "nor is a file of a preserved tmpfs");
+}
+
+static void tagged_tree_is_refused(int session)
+{
+	int dir = tree_mount("/tagged", NULL), fd, err;
+
+	require(dir >= 0, "a tmpfs");
+	fd = new_file(open("/tagged/file", O_CREAT | O_RDWR | O_CLOEXEC, 0600), 5);
+	require(!map_tagged(fd), "a file there has tags");
+	err = preserve_session_add_fd(session, dir, 5);
+	check(err == -EOPNOTSUPP, "the tree is not preserved: %d", err);
+	close(dir);
+	check(!pattern_check(fd, 5, 0, SIZE) && !pattern_write(fd, 5, 0, 2 * SIZE),
+	      "the file is as it was");
+	close(fd);
+}
+
+static void tagged_is_refused(int session)
+{
+	int fd = new_file(memfd_create("tagged", MFD_CLOEXEC), 7), err;
+
+	require(!map_tagged(fd), "a plain memfd has tags");
+	err = preserve_session_add_fd(session, fd, 7);
+	check(err == -EOPNOTSUPP, "it is not preserved: %d", err);
+	err = preserve_memfd_enter(fd);
+	check(err == -EOPNOTSUPP, "it does not come into the pool: %d", err);
+	check(!pattern_check(fd, 7, 0, SIZE) && !map_tagged(fd), "it is as it was");
+	close(fd);
+}
+
+/* What is mapped already can be given tags: the kernel says that these are lost. */
+static void tagged_late(int session)
+{
+	int fd = new_file(memfd_create("late", MFD_CLOEXEC), TOKEN_PLAIN);
+	char *at = mmap(NULL, SIZE, RW, MAP_SHARED, fd, 0);
+
+	require(at != MAP_FAILED, "map it");
+	require(!preserve_session_add_fd(session, fd, TOKEN_PLAIN), "preserve it");
+	require(!mprotect(at, SIZE, RW | MTE_PROT), "give it tags");
+	page_tag(at);
+	check(!pattern_check(fd, TOKEN_PLAIN, 0, SIZE), "its content is there");
+}
+
+static void before(void)
+{
+	int session = stage_session_create(SESSION);
+
+	require(getauxval(AT_HWCAP2) & MTE_HWCAP2, "a machine with memory tags");
+	pool_files_have_none(session);
+	tagged_is_refused(session);
+	tagged_tree_is_refused(session);
+	tagged_late(session);
+}
+
+static void after(void)
+{
+	int session = stage_session_retrieve(SESSION);
+
+	for (__u64 token = TOKEN_PLAIN; token <= TOKEN_POOL; token++) {
+		int fd = preserve_session_get_fd(session, token);
+
+		check(fd >= 0 && !pattern_check(fd, token, 0, SIZE), "content of file %llu",
+		      token);
+		check(map_tagged(fd) == EINVAL, "it has no tags");
+		close(fd);
+	}
+	stage_session_finish(session);
+}
+
+int main(void)
+{
+	static const stage_fn stages[] = { before, after };
+
+	return stage_run(stages, STAGE_COUNT(stages));
+}
