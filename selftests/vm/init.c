@@ -11,20 +11,25 @@
  * test that enters the next kernel never returns here: each kernel runs this
  * program anew with the next stage.
  *
+ * Modules in /modules are loaded first, in the order of their names.
+ *
  * The verdict line carries the token, which no earlier run knows, and the last
  * line of the kernel log is a marker by which the host sees that it got it all.
  */
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/reboot.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <time.h>
@@ -33,6 +38,7 @@
 #include "kselftest.h"
 
 #define CONSOLE		"/dev/console"
+#define MODULES		"/modules"
 #define KMEMLEAK	"/sys/kernel/debug/kmemleak"
 #define MAX_ARGS	32
 
@@ -250,6 +256,34 @@ static long kmemleak_report(void)
 	return strlen(report);
 }
 
+static int visible(const struct dirent *entry)
+{
+	return entry->d_name[0] != '.';
+}
+
+/* False, with a line that says why, when one cannot be loaded. None is fine. */
+static bool load_modules(void)
+{
+	struct dirent **names = NULL;
+	int nr = scandir(MODULES, &names, visible, alphasort);
+	char path[512];
+
+	for (int i = 0; i < nr; i++) {
+		int fd;
+
+		snprintf(path, sizeof(path), MODULES "/%s", names[i]->d_name);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0 || syscall(SYS_finit_module, fd, "", 0)) {
+			say("Bail out! module %s: %s\n", path, strerror(errno));
+			return false;
+		}
+		close(fd);
+		free(names[i]);
+	}
+	free(names);
+	return true;
+}
+
 static void verdict(const struct run *run, int status)
 {
 	char mark[256];
@@ -284,6 +318,8 @@ int main(void)
 		end();
 	}
 	say("STAGE %s\n", run.stage);
+	if (!load_modules())
+		end();
 
 	pid = fork();
 	if (!pid)
