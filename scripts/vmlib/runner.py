@@ -153,6 +153,9 @@ def build_initramfs(spec):
     image = initramfs.Initramfs()
     image.add_file(program_path("vm-init"), "init")
     image.add_program(program_path(spec.program), "test")
+    # Of a kernel with modules, those that build-kernel leaves beside its image.
+    for module in (kernel_image(spec.kernel).parent / "modules").glob("*.ko"):
+        image.add_file(module, f"modules/{module.name}")
     for entry in spec.file:
         source, _, name = entry.partition(":")
         image.add_file(source, name or Path(source).name)
