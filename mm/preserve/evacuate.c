@@ -404,7 +404,8 @@ static void area_skim(struct search *s, const struct area *a,
 static int area_compare(const void *a, const void *b)
 {
 	const struct area *x = a, *y = b;
-	unsigned int step = AREA_BLOCKS / 8;
+	/* An area may have a few blocks only, of 512 MiB each. */
+	unsigned int step = max(AREA_BLOCKS / 8, 1U);
 
 	if (!x->ours != !y->ours)
 		return !x->ours - !y->ours;
