@@ -130,7 +130,8 @@ void __preserve_folio_tagged(struct folio *folio);
  */
 static inline void preserve_folio_tagged(struct folio *folio)
 {
-	if (static_branch_unlikely(&preserve_pool_key))
+	if (IS_ENABLED(CONFIG_ARM64_MTE) &&
+	    static_branch_unlikely(&preserve_pool_key))
 		__preserve_folio_tagged(folio);
 }
 

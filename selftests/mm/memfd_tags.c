@@ -13,12 +13,14 @@
 
 #include "liveupdate.h"
 #include "memory.h"
+#include "place.h"
 #include "stage.h"
 #include "tree.h"
 
 #define SESSION		"tags"
 #define SIZE		MIB(1)
-#define MTE_HWCAP2	(1UL << 18)
+/* HWCAP2_MTE and PROT_MTE, which the headers of other machines do not have. */
+#define MTE_HWCAP2	0x40000UL
 #define MTE_PROT	0x20
 #define RW		(PROT_READ | PROT_WRITE)
 
@@ -30,14 +32,6 @@ static int new_file(int fd, __u64 seed)
 	return fd;
 }
 
-/* The page has tags from now on, and the same content. */
-static void page_tag(volatile char *at)
-{
-	char first = *at;
-
-	*at = first;
-}
-
 /* 0, or the errno of mapping a file so that it can have tags. */
 static int map_tagged(int fd)
 {
@@ -45,7 +39,8 @@ static int map_tagged(int fd)
 
 	if (at == MAP_FAILED)
 		return errno;
-	page_tag(at);
+	/* A page that is mapped like this has tags from then on. */
+	place_touch(at);
 	munmap(at, SIZE);
 	return 0;
 }
@@ -104,7 +99,7 @@ static void tagged_late(int session)
 	require(at != MAP_FAILED, "map it");
 	require(!preserve_session_add_fd(session, fd, TOKEN_PLAIN), "preserve it");
 	require(!mprotect(at, SIZE, RW | MTE_PROT), "give it tags");
-	page_tag(at);
+	place_touch(at);
 	check(!pattern_check(fd, TOKEN_PLAIN, 0, SIZE), "its content is there");
 }
 
