@@ -62,12 +62,13 @@ X86 = Arch(
           "preserve.port=ttyS1",
     port=("-serial", "chardev:port"))
 
-# The machine "virt" has one serial port of its own. Pointer authentication by the
+# The machine "virt" has one serial port of its own. The kernel runs at EL2, as on a host
+# of KVM guests. Pointer authentication by the
 # architecture's own cipher takes TCG half of its time.
 ARM64 = Arch(
     name="arm64", qemu="qemu-system-aarch64", image="Image", build=BUILD / "arm64",
     objects="arm64-", cross="aarch64-linux-gnu-",
-    machine=("-machine", "virt,gic-version=3,mte=on"),
+    machine=("-machine", "virt,gic-version=3,virtualization=on,mte=on"),
     cpu="max,pauth-impdef=on", exact_cpu="max,pauth-impdef=on",
     words="console=ttyAMA0,115200 preserve.port=ttyS0",
     port=("-device", "pci-serial,chardev=port"))
