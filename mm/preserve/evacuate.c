@@ -25,6 +25,7 @@
 
 #include <trace/events/preserve.h>
 
+#include "../page_alloc.h"
 #include "pool.h"
 
 #define AREA_BLOCKS	(1U << (30 - PAGE_SHIFT - pageblock_order))
@@ -152,6 +153,23 @@ static bool page_is_free(struct page *page)
 	       (!page_ref_count(compound_head(page)) && !PageHuge(page));
 }
 
+/*
+ * Is the block free as a whole? It may lie behind the first page of a larger piece of the page
+ * allocator's, where no page says so.
+ */
+static bool block_is_free(unsigned long pfn)
+{
+	unsigned int order;
+	struct page *head;
+
+	for (order = pageblock_order; order <= MAX_PAGE_ORDER; order++) {
+		head = pfn_to_page(round_down(pfn, 1UL << order));
+		if (PageBuddy(head) && buddy_order_unsafe(head) >= order)
+			return true;
+	}
+	return false;
+}
+
 /* The number of pages to migrate, or one of COST_*. */
 static u16 block_cost(unsigned long pfn, int nid)
 {
@@ -165,6 +183,8 @@ static u16 block_cost(unsigned long pfn, int nid)
 		return COST_OURS;
 	if (!block_suitable(page, pfn))
 		return COST_ABSENT;
+	if (block_is_free(pfn))
+		return 0;
 
 	for (i = 0; i < pageblock_nr_pages; i += step) {
 		page = pfn_to_page(pfn + i);
