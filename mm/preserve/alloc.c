@@ -177,6 +177,18 @@ struct folio *preserve_alloc_folio(const struct preserve_request *rq)
 	return pfn ? preserve_frames_prepare(pfn, rq->order, rq->gfp) : NULL;
 }
 
+static void *page_get(gfp_t gfp)
+{
+	const struct preserve_request rq = {
+		.gfp = gfp,
+		.nid = numa_mem_id(),
+		.metadata = true,
+	};
+	struct folio *folio = preserve_alloc_folio(&rq);
+
+	return folio ? folio_address(folio) : NULL;
+}
+
 /**
  * preserve_page_get - A zeroed page of the pool, for metadata.
  *
@@ -185,14 +197,18 @@ struct folio *preserve_alloc_folio(const struct preserve_request *rq)
  */
 void *preserve_page_get(void)
 {
-	const struct preserve_request rq = {
-		.gfp = GFP_NOWAIT | __GFP_ZERO,
-		.nid = numa_mem_id(),
-		.metadata = true,
-	};
-	struct folio *folio = preserve_alloc_folio(&rq);
+	return page_get(GFP_NOWAIT | __GFP_ZERO);
+}
 
-	return folio ? folio_address(folio) : NULL;
+/**
+ * preserve_map_page_get - A page of the pool for a preserve map, with any content.
+ *
+ * Context: Any.
+ * Return: The page's address, or NULL.
+ */
+void *preserve_map_page_get(void)
+{
+	return page_get(GFP_NOWAIT);
 }
 
 /**
@@ -208,7 +224,7 @@ void preserve_page_put(void *page)
 
 static void *map_page_get(void *ctx)
 {
-	return preserve_page_get();
+	return preserve_map_page_get();
 }
 
 static void map_page_put(void *ctx, void *page)

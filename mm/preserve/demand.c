@@ -70,7 +70,7 @@ static struct preserve_restore *restore_new(u64 nr_pages)
 	for (i = 0; i < restore->nr_locks; i++)
 		mutex_init(&restore->locks[i]);
 	for (i = 0; i < ARRAY_SIZE(restore->spare); i++)
-		restore->spare[i] = preserve_page_get();
+		restore->spare[i] = preserve_map_page_get();
 	restore->memcg = get_mem_cgroup_from_current();
 	return restore;
 }

@@ -128,7 +128,7 @@ static void map_page_unclaim(struct preserve_file *pf, void *page)
 static void *file_page_get(void *ctx)
 {
 	struct preserve_file *pf = ctx;
-	void *page = preserve_page_get() ?: spare_take(pf->restore);
+	void *page = preserve_map_page_get() ?: spare_take(pf->restore);
 
 	if (page && pf->map_claimed)
 		map_page_claim(pf, page);

@@ -452,6 +452,7 @@ extern const struct prmap_ops preserve_pool_map_ops;
 struct folio *preserve_frames_prepare(unsigned long pfn, unsigned int order,
 				      gfp_t gfp);
 void *preserve_page_get(void);
+void *preserve_map_page_get(void);
 void preserve_page_put(void *page);
 
 /* target.c */
