@@ -168,13 +168,15 @@ static int admit(struct file *file)
 {
 	struct inode *inode = file_inode(file);
 
+	/* In the pool for good: it cannot be given tags, but by means that cannot be refused. */
+	if (preserve_mapping(inode->i_mapping) && !shmem_lu_plain_idle(inode))
+		return 0;
 	if (preserve_has_tags(inode->i_mapping)) {
 		pr_err_ratelimited("%pD: not preserved: its memory tags would be lost\n",
 				   file);
 		return -EOPNOTSUPP;
 	}
-	if (READ_ONCE(preserve_admit_plain) ||
-	    (preserve_mapping(inode->i_mapping) && !shmem_lu_plain_idle(inode)))
+	if (READ_ONCE(preserve_admit_plain))
 		return 0;
 	return inode->i_nlink ? -EOPNOTSUPP : -EAGAIN;
 }
@@ -384,6 +386,7 @@ static int file_preserve(struct file *file, u64 *handle)
 	inode_unlock(inode);
 
 	preserve_file_report_poisoned(pf, rec->name);
+	preserve_report_tags(inode->i_mapping);
 
 	*handle = virt_to_phys(rec);
 	return 0;

@@ -89,17 +89,14 @@ static int swap_in_all(struct inode *inode)
  *
  * Context: Process context.
  * Return: 0 if all of it is there; -EBUSY if a page is pinned or busy, -ENOSPC if the
- *         pool cannot take it, -EOPNOTSUPP if the file has memory tags, or another
- *         negative errno. The file is as it was then, but for the places of some of its
- *         pages.
+ *         pool cannot take it, or another negative errno. The file is as it was then, but
+ *         for the places of some of its pages.
  */
 int shmem_lu_enter(struct inode *inode)
 {
 	struct address_space *mapping = inode->i_mapping;
 	int tries, err;
 
-	if (preserve_has_tags(mapping))
-		return -EOPNOTSUPP;
 	for (tries = 0; tries < TRIES; tries++) {
 		pgoff_t index = 0;
 
@@ -181,17 +178,24 @@ const struct preserve_file_ops shmem_lu_file_ops = {
  * @inode: Its inode; locked. It is not in the pool.
  *
  * Context: Process context.
- * Return: As shmem_lu_enter().
+ * Return: As shmem_lu_enter(); -EOPNOTSUPP if the file has memory tags.
  */
 int shmem_lu_plain_enter(struct inode *inode)
 {
 	struct preserve_file *pf;
+	int err;
 
+	if (preserve_has_tags(inode->i_mapping))
+		return -EOPNOTSUPP;
 	pf = preserve_file_new(inode->i_mapping, &shmem_lu_file_ops);
 	if (!pf)
 		return -ENOMEM;
 	preserve_file_set_plain(pf, true);
-	return shmem_lu_enter(inode);
+	err = shmem_lu_enter(inode);
+	if (err || !preserve_has_tags(inode->i_mapping))
+		return err;
+	shmem_lu_leave(inode);
+	return -EOPNOTSUPP;
 }
 
 /**

@@ -181,7 +181,7 @@ bool preserve_any_in_pool(struct address_space *mapping);
  * preserve_has_tags - Has a page of a file ever had memory tags (arm64's MTE)?
  * @mapping: The file's.
  *
- * They would be lost, so the file is not preserved.
+ * They are lost in a kexec.
  *
  * Context: Any.
  * Return: True if so.
@@ -190,6 +190,14 @@ static inline bool preserve_has_tags(const struct address_space *mapping)
 {
 	return test_bit(AS_PRESERVE_TAGS, &mapping->flags);
 }
+
+#ifdef CONFIG_ARM64_MTE
+void preserve_report_tags(const struct address_space *mapping);
+#else
+static inline void preserve_report_tags(const struct address_space *mapping)
+{
+}
+#endif
 
 void preserve_file_set_plain(struct preserve_file *pf, bool plain);
 bool preserve_file_is_plain(const struct preserve_file *pf);

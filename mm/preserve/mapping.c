@@ -92,9 +92,10 @@ static int wait_for_locks(struct address_space *mapping)
  * preserve_move_in(), for which this is called once more if folios have come from
  * elsewhere since.
  *
+ * A caller that does not want memory tags to be lost asks preserve_has_tags() behind it.
+ *
  * Context: Process context, no folio locked.
- * Return: 0; -EINTR if the task is killed, -EOPNOTSUPP if the file has memory tags:
- *         preserve_leave() is next.
+ * Return: 0; -EINTR if the task is killed: preserve_leave() is next.
  */
 int preserve_enter(struct address_space *mapping)
 {
@@ -103,8 +104,6 @@ int preserve_enter(struct address_space *mapping)
 	/* Paired with __preserve_folio_tagged(). */
 	smp_mb__after_atomic();
 	xa_unlock_irq(&mapping->i_pages);
-	if (preserve_has_tags(mapping))
-		return -EOPNOTSUPP;
 	mapping_set_unevictable(mapping);
 	return wait_for_locks(mapping);
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Memory tags, arm64's MTE, do not cross a kexec. So files of the pool have none, a file
- * that has some is refused, and content crosses in any case.
+ * Memory tags, arm64's MTE, do not cross a kexec. So files of the pool have none, and a plain
+ * memfd that has some is refused. A tree is not, or one reader of a file could forbid it;
+ * content crosses in any case.
  */
 
 #include <errno.h>
@@ -24,7 +25,7 @@
 #define MTE_PROT	0x20
 #define RW		(PROT_READ | PROT_WRITE)
 
-enum { TOKEN_PLAIN, TOKEN_POOL };
+enum { TOKEN_PLAIN, TOKEN_POOL, TOKEN_ENTERED, NR_FILES, TOKEN_TREE = NR_FILES };
 
 static int new_file(int fd, __u64 seed)
 {
@@ -33,9 +34,9 @@ static int new_file(int fd, __u64 seed)
 }
 
 /* 0, or the errno of mapping a file so that it can have tags. */
-static int map_tagged(int fd)
+static int map_with(int fd, int prot, int flags)
 {
-	char *at = mmap(NULL, SIZE, RW | MTE_PROT, MAP_SHARED, fd, 0);
+	char *at = mmap(NULL, SIZE, prot | MTE_PROT, flags, fd, 0);
 
 	if (at == MAP_FAILED)
 		return errno;
@@ -43,6 +44,11 @@ static int map_tagged(int fd)
 	place_touch(at);
 	munmap(at, SIZE);
 	return 0;
+}
+
+static int map_tagged(int fd)
+{
+	return map_with(fd, RW, MAP_SHARED);
 }
 
 static void pool_files_have_none(int session)
@@ -62,19 +68,43 @@ static void pool_files_have_none(int session)
 	check(map_tagged(fd) == EINVAL, "nor is a file of a preserved tmpfs");
 }
 
-static void tagged_tree_is_refused(int session)
+/* By a task that may only read the file. */
+static void tagged_tree_is_preserved(int session)
 {
 	int dir = tree_mount("/tagged", NULL), fd, err;
 
 	require(dir >= 0, "a tmpfs");
-	fd = new_file(open("/tagged/file", O_CREAT | O_RDWR | O_CLOEXEC, 0600), 5);
-	require(!map_tagged(fd), "a file there has tags");
-	err = preserve_session_add_fd(session, dir, 5);
-	check(err == -EOPNOTSUPP, "the tree is not preserved: %d", err);
-	close(dir);
-	check(!pattern_check(fd, 5, 0, SIZE) && !pattern_write(fd, 5, 0, 2 * SIZE),
-	      "the file is as it was");
+	close(new_file(open("/tagged/file", O_CREAT | O_RDWR | O_CLOEXEC, 0644), TOKEN_TREE));
+	fd = open("/tagged/file", O_RDONLY | O_CLOEXEC);
+	require(fd >= 0 && !map_with(fd, PROT_READ, MAP_PRIVATE), "a file there has tags");
+	err = preserve_session_add_fd(session, dir, TOKEN_TREE);
+	check(!err, "the tree is preserved: %d", err);
+	check(!pattern_check(fd, TOKEN_TREE, 0, SIZE), "the file is as it was");
 	close(fd);
+	close(dir);
+}
+
+static void tree_has_come(int session)
+{
+	int mount = preserve_session_get_fd(session, TOKEN_TREE), fd;
+
+	require(mount >= 0 && !tree_attach(mount, "/tagged"), "the tree");
+	fd = open("/tagged/file", O_RDONLY | O_CLOEXEC);
+	check(fd >= 0 && !pattern_check(fd, TOKEN_TREE, 0, SIZE), "its file's content");
+	close(fd);
+}
+
+/* In the pool for good, and given tags by a mapping of before. */
+static void entered_is_preserved(int session)
+{
+	int fd = new_file(memfd_create("entered", MFD_CLOEXEC), TOKEN_ENTERED), err;
+	char *at = mmap(NULL, SIZE, RW | MTE_PROT, MAP_SHARED, fd, 0);
+
+	require(at != MAP_FAILED && !preserve_memfd_enter(fd), "it comes into the pool");
+	place_touch(at);
+	err = preserve_session_add_fd(session, fd, TOKEN_ENTERED);
+	check(!err, "it is preserved: %d", err);
+	munmap(at, SIZE);
 }
 
 static void tagged_is_refused(int session)
@@ -110,7 +140,8 @@ static void before(void)
 	require(getauxval(AT_HWCAP2) & MTE_HWCAP2, "a machine with memory tags");
 	pool_files_have_none(session);
 	tagged_is_refused(session);
-	tagged_tree_is_refused(session);
+	tagged_tree_is_preserved(session);
+	entered_is_preserved(session);
 	tagged_late(session);
 }
 
@@ -118,7 +149,7 @@ static void after(void)
 {
 	int session = stage_session_retrieve(SESSION);
 
-	for (__u64 token = TOKEN_PLAIN; token <= TOKEN_POOL; token++) {
+	for (__u64 token = 0; token < NR_FILES; token++) {
 		int fd = preserve_session_get_fd(session, token);
 
 		check(fd >= 0 && !pattern_check(fd, token, 0, SIZE), "content of file %llu",
@@ -126,6 +157,7 @@ static void after(void)
 		check(map_tagged(fd) == EINVAL, "it has no tags");
 		close(fd);
 	}
+	tree_has_come(session);
 	stage_session_finish(session);
 }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Memory tags that come from a guest of KVM: by running, and by KVM_ARM_MTE_COPY_TAGS. A
- * memfd that was the memory of a guest with tags is refused. Memory that is preserved is
- * good for a guest without tags, not for one with them.
+ * plain memfd that was the memory of a guest with tags is refused. Memory that is preserved
+ * is good for a guest without tags, not for one with them; and copying, which does not ask
+ * what it copies to, does not keep a file of the pool from being preserved.
  */
 
 #include <errno.h>
@@ -153,6 +154,20 @@ static void preserved_memory_runs(int fd)
 	munmap(at, SIZE);
 }
 
+/* The file takes the place of other memory that the guest has been given. */
+static void pool_file_gets_tags(int fd)
+{
+	struct guest guest = guest_new(true);
+	void *at = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
+
+	require(at != MAP_FAILED && !guest_memory(&guest, at), "other memory");
+	require(mmap(at, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == at,
+		"the file in its place");
+	guest_tag(&guest);
+	guest_free(&guest);
+	munmap(at, SIZE);
+}
+
 static void before(void)
 {
 	int session = stage_session_create(SESSION);
@@ -162,7 +177,8 @@ static void before(void)
 	tagged_is_refused(session, "tags that were copied", by_copying);
 	require(fd >= 0 && !pattern_write(fd, TOKEN, 0, SIZE), "a file of the pool");
 	preserved_memory_runs(fd);
-	require(!preserve_session_add_fd(session, fd, TOKEN), "preserve it");
+	pool_file_gets_tags(fd);
+	check(!preserve_session_add_fd(session, fd, TOKEN), "preserve it");
 }
 
 static void after(void)

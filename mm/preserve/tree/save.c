@@ -236,8 +236,8 @@ static int file_enter(struct saving *s, struct inode *inode)
 	int err;
 
 	err = preserve_mapping(inode->i_mapping) ? 0 : s->ts->ops->file_enter(inode);
-	if (preserve_has_tags(inode->i_mapping))
-		return save_refuse(s, -EOPNOTSUPP, "a file's memory tags would be lost");
+	if (!err)
+		preserve_report_tags(inode->i_mapping);
 	if (!err || fatal_signal_pending(current))
 		return err;
 	return save_refuse(s, -EBUSY,
