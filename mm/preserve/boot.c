@@ -91,20 +91,29 @@ static void __init set_max(void)
 	preserve_pool_max = max(preserve_pool_max, pool_size);
 }
 
+static int __init size_node(int nid, unsigned long want)
+{
+	unsigned long have;
+
+	if (!node_state(nid, N_MEMORY)) {
+		pr_warn("preserve_pool=: node %d has no memory\n", nid);
+		return 0;
+	}
+	have = preserve_nodes[nid].nr_blocks;
+	return want > have ? preserve_pool_grow_node(nid, want - have) : 0;
+}
+
 /* Gives the nodes that preserve_pool= names what they are to have, at least. */
 static int __init size_nodes(void)
 {
-	unsigned long want, have;
 	int nid, err = 0;
 
 	guard(mutex)(&preserve_size_lock);
-	for_each_node_state(nid, N_MEMORY) {
-		want = pool_size_on[nid];
-		have = preserve_nodes[nid].nr_blocks;
-		if (want > have)
-			err = preserve_pool_grow_node(nid, want - have) ?: err;
-		if (want)
-			pool_size = max(pool_size, preserve_pool_size());
+	for (nid = 0; nid < MAX_NUMNODES; nid++) {
+		if (!pool_size_on[nid])
+			continue;
+		err = size_node(nid, pool_size_on[nid]) ?: err;
+		pool_size = max(pool_size, preserve_pool_size());
 	}
 	preserve_pool_max = max(preserve_pool_max, pool_size);
 	return err;
