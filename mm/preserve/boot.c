@@ -25,6 +25,9 @@ static unsigned long pool_size;
 static unsigned long pool_size_on[MAX_NUMNODES] __initdata;
 static bool pool_size_set;
 
+/* It names a size for all nodes together, not for some of them alone. */
+static bool pool_total_set __initdata;
+
 /* Blocks; without preserve_pool_max=, a part of memory. */
 static unsigned long pool_max __initdata;
 static bool pool_max_set __initdata;
@@ -32,21 +35,30 @@ static bool pool_max_set __initdata;
 /* One of the parts of preserve_pool=SIZE[,nN:SIZE...] */
 static bool __init parse_pool_part(char *part)
 {
-	unsigned long *size = &pool_size, nid;
+	unsigned long size, nid = 0;
+	char *colon = NULL;
 	const char *end;
-	char *colon;
 
 	if (*part == 'n') {
 		colon = strchr(part, ':');
 		if (!colon)
 			return false;
 		*colon = '\0';
-		if (kstrtoul(part + 1, 10, &nid) || nid >= MAX_NUMNODES)
+		if (kstrtoul(part + 1, 10, &nid))
 			return false;
-		size = &pool_size_on[nid];
 		part = colon + 1;
 	}
-	return !preserve_parse_size(part, &end, size) && !*end;
+	if (preserve_parse_size(part, &end, &size) || *end)
+		return false;
+	if (!colon) {
+		pool_size = size;
+		pool_total_set = true;
+	} else if (nid < MAX_NUMNODES) {
+		pool_size_on[nid] = size;
+	} else {
+		pr_warn("preserve_pool=: node %lu has no memory\n", nid);
+	}
+	return true;
 }
 
 static int __init parse_pool_size(char *arg)
@@ -126,6 +138,9 @@ static void __init size_pool(void)
 	if (!pool_size_set)
 		return;
 	err = size_nodes();
+	/* What it says of some nodes takes nothing away. */
+	if (!pool_total_set)
+		pool_size = max(pool_size, preserve_pool_size());
 	err = preserve_pool_resize(pool_size) ?: err;
 	if (err)
 		pr_warn("preserve_pool=: %lu MiB not reached: %s\n",
