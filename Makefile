@@ -34,7 +34,7 @@ check-configs: ## our files and the hooked ones under many configurations, gcc a
 check-series: deps ## each patch of the series builds
 	@$S/check-series
 
-check-arm64: ## twelve VM tests on an emulated arm64 machine; TEST=NAME for another
+check-arm64: ## thirteen VM tests on an emulated arm64 machine; TEST=NAME for another
 	@$S/deps arm64
 	@ARCH=arm64 $S/check $(if $(TEST),vm,arm64)
 

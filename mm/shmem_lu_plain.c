@@ -261,6 +261,8 @@ static int enter_for_good(struct inode *inode)
 		return 0;
 	} else if (preserve_file_record(pf)) {
 		return -EBUSY;
+	} else if (preserve_has_tags(inode->i_mapping)) {
+		return -EOPNOTSUPP;
 	}
 	preserve_file_set_plain(pf, false);
 	/* Without a map for now, preserve makes one. */

@@ -155,7 +155,7 @@ static bool page_is_free(struct page *page)
 
 /*
  * Is the block free as a whole? It may lie behind the first page of a larger piece of the page
- * allocator's, where no page says so.
+ * allocator's: then none of its own pages says so.
  */
 static bool block_is_free(unsigned long pfn)
 {

@@ -20,8 +20,12 @@
 #include <linux/preserve_hooks.h>
 
 /*
- * For preserve_folio_tagged(). Either this sees AS_PRESERVE, or preserve_enter() sees
- * AS_PRESERVE_TAGS: each sets its own first.
+ * For preserve_folio_tagged(). Either this sees AS_PRESERVE, or the caller of preserve_enter()
+ * sees AS_PRESERVE_TAGS: each sets its own first.
+ *
+ * A folio that reclaim has put into the swap cache meanwhile has another mapping, and its
+ * file does not hear of it: nothing but the folio's lock, which KVM does not take, keeps
+ * reclaim away.
  */
 void __preserve_folio_tagged(struct folio *folio)
 {

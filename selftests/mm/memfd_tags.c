@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Memory tags, arm64's MTE, do not cross a kexec. So files of the pool have none, and a plain
- * memfd that has some is refused. A tree is not, or one reader of a file could forbid it;
- * content crosses in any case.
+ * Memory tags, arm64's MTE, do not cross a kexec. So files of the pool cannot be mapped with
+ * them, and a plain memfd that has some is refused. With "tree": a tree is not, or one reader
+ * of a file could forbid it. Content crosses in any case.
  */
 
 #include <errno.h>
@@ -140,7 +140,6 @@ static void before(void)
 	require(getauxval(AT_HWCAP2) & MTE_HWCAP2, "a machine with memory tags");
 	pool_files_have_none(session);
 	tagged_is_refused(session);
-	tagged_tree_is_preserved(session);
 	entered_is_preserved(session);
 	tagged_late(session);
 }
@@ -157,13 +156,28 @@ static void after(void)
 		check(map_tagged(fd) == EINVAL, "it has no tags");
 		close(fd);
 	}
+	stage_session_finish(session);
+}
+
+static void before_tree(void)
+{
+	tagged_tree_is_preserved(stage_session_create(SESSION));
+}
+
+static void after_tree(void)
+{
+	int session = stage_session_retrieve(SESSION);
+
 	tree_has_come(session);
 	stage_session_finish(session);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-	static const stage_fn stages[] = { before, after };
+	static const stage_fn file[] = { before, after };
+	static const stage_fn tree[] = { before_tree, after_tree };
 
-	return stage_run(stages, STAGE_COUNT(stages));
+	if (argc > 1 && !strcmp(argv[1], "tree"))
+		return stage_run(tree, STAGE_COUNT(tree));
+	return stage_run(file, STAGE_COUNT(file));
 }

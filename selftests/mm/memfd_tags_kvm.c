@@ -41,6 +41,7 @@ static struct guest guest_new(bool tags)
 	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	struct guest guest = {
 		.vm = ioctl(kvm, KVM_CREATE_VM, 0UL),
+		.vcpu = -1,
 		.run_size = ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0),
 	};
 
