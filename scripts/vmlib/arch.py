@@ -62,9 +62,9 @@ X86 = Arch(
           "preserve.port=ttyS1",
     port=("-serial", "chardev:port"))
 
-# The machine "virt" has one serial port of its own. The kernel runs at EL2, as on a host
-# of KVM guests. Pointer authentication by the
-# architecture's own cipher takes TCG half of its time.
+# The machine "virt" has one serial port of its own. The kernel runs at EL2, as on a host of
+# KVM guests. Pointer authentication by the architecture's own cipher takes TCG half of its
+# time.
 ARM64 = Arch(
     name="arm64", qemu="qemu-system-aarch64", image="Image", build=BUILD / "arm64",
     objects="arm64-", cross="aarch64-linux-gnu-",

@@ -73,7 +73,7 @@ static int guest_memory(struct guest *guest, void *at)
 /* The guest starts at address 0 and stores to a device, which ends its run. */
 static void guest_run(struct guest *guest, void *at)
 {
-	static const uint32_t code[] = {
+	static const __u32 code[] = {
 		0xd2a00001 | DEVICE >> 16 << 5,	/* mov x1, #DEVICE */
 		0xf9000021,			/* str x1, [x1] */
 	};
