@@ -55,6 +55,7 @@ static_assert(__same_type(memfd_alloc_file,
 			  struct file *(const char *, unsigned int)));
 
 static const struct preserve_file_ops memfd_file_ops = {
+	.place = &preserve_pool_place,
 	.insert = shmem_lu_insert,
 };
 
@@ -222,17 +223,6 @@ static unsigned long shmem_lu_get_id(struct file *file)
 	return (unsigned long)file_inode(file);
 }
 
-static void time_note(struct preserve_time_ser *ser, struct timespec64 t)
-{
-	ser->sec = t.tv_sec;
-	ser->nsec = t.tv_nsec;
-}
-
-static struct timespec64 time_of(const struct preserve_time_ser *ser)
-{
-	return (struct timespec64) { .tv_sec = ser->sec, .tv_nsec = ser->nsec };
-}
-
 static struct preserve_tree_writer extras_writer(struct preserve_file_ser *rec)
 {
 	return (struct preserve_tree_writer) {
@@ -265,7 +255,6 @@ static struct preserve_file *pf_to_preserve(struct inode *inode)
 /* What cannot change any more once the file is preserved. Inode locked. */
 static int record_fill(struct preserve_file_ser *rec, struct file *file)
 {
-	const char *name = file_dentry(file)->d_name.name;
 	struct preserve_tree_writer w = extras_writer(rec);
 	struct inode *inode = file_inode(file);
 	u64 space = 0;
@@ -273,9 +262,7 @@ static int record_fill(struct preserve_file_ser *rec, struct file *file)
 	int err;
 
 	rec->kind = PRESERVE_FILE_MEMFD;
-	rec->i_size = i_size_read(inode);
-	strscpy(rec->name, name, sizeof(rec->name));
-	rec->name_len = strlen(rec->name);
+	preserve_note_name(rec, file);
 	err = shmem_lu_labels_note(inode, &w, &nr, &space);
 	rec->extras_len = w.len;
 	if (err == -E2BIG)
@@ -321,20 +308,11 @@ static void record_update(struct preserve_file_ser *rec, struct file *file)
 {
 	struct inode *inode = file_inode(file);
 
-	rec->pos = file->f_pos;
-	rec->f_flags = file->f_flags & PRESERVE_F_FLAGS;
+	preserve_note_state(rec, file);
 	rec->seals = memfd_get_seals(file);
-	/* A change of the owner clears set-ID bits behind it: the mode last. */
-	rec->uid = from_kuid(&init_user_ns, inode->i_uid);
-	rec->gid = from_kgid(&init_user_ns, inode->i_gid);
-	rec->mode = READ_ONCE(inode->i_mode) & 07777;
 	rec->fsflags = SHMEM_I(inode)->fsflags;
-	rec->write_hint = inode->i_write_hint;
 	preserve_file_note_user(inode_pf(inode), rec);
-	time_note(&rec->times[PRESERVE_FILE_MTIME], inode_get_mtime(inode));
-	time_note(&rec->times[PRESERVE_FILE_CTIME], inode_get_ctime(inode));
-	time_note(&rec->times[PRESERVE_FILE_ATIME], inode_get_atime(inode));
-	time_note(&rec->times[PRESERVE_FILE_BTIME], SHMEM_I(inode)->i_crtime);
+	preserve_note_time(rec, PRESERVE_FILE_BTIME, SHMEM_I(inode)->i_crtime);
 	if (policies_update(rec, inode))
 		pr_warn_ratelimited("%s: not all of its memory policies cross\n", rec->name);
 }
@@ -455,19 +433,12 @@ static int inode_give(struct inode *inode, const struct preserve_file_ser *rec)
 	/* An unknown one would be lost. */
 	if (rec->fsflags & ~SHMEM_FL_USER_VISIBLE || rec->fsflags & FS_CASEFOLD_FL)
 		return -EPROTO;
-	inode->i_uid = make_kuid(&init_user_ns, rec->uid);
-	inode->i_gid = make_kgid(&init_user_ns, rec->gid);
-	inode->i_write_hint = rec->write_hint;
-	i_size_write(inode, rec->i_size);
 	err = extras_give(inode, rec);
 	/* After the ACLs, which may have changed the mode on their way. */
-	inode->i_mode = (inode->i_mode & S_IFMT) | rec->mode;
+	preserve_give_inode(inode, rec);
 	info->fsflags = rec->fsflags;
 	shmem_lu_inode_flags(inode);
-	inode_set_mtime_to_ts(inode, time_of(&rec->times[PRESERVE_FILE_MTIME]));
-	inode_set_ctime_to_ts(inode, time_of(&rec->times[PRESERVE_FILE_CTIME]));
-	inode_set_atime_to_ts(inode, time_of(&rec->times[PRESERVE_FILE_ATIME]));
-	info->i_crtime = time_of(&rec->times[PRESERVE_FILE_BTIME]);
+	info->i_crtime = preserve_noted_time(rec, PRESERVE_FILE_BTIME);
 	return err;
 }
 
@@ -480,12 +451,7 @@ static int file_give(struct file *file, const struct preserve_file_ser *rec)
 	err = err ?: memfd_add_seals(file, rec->seals);
 	if (err)
 		return err;
-	vfs_setpos(file, rec->pos, MAX_LFS_FILESIZE);
-	file->f_flags |= rec->f_flags;
-	/* As shmem_file_open() has it for the file that had the flag. */
-	if (rec->f_flags & O_DIRECT)
-		file->f_mode |= FMODE_CAN_ODIRECT;
-	file->f_iocb_flags = iocb_flags(file);
+	preserve_give_file(file, rec);
 	return 0;
 }
 
@@ -520,12 +486,7 @@ static struct file *file_retrieve(u64 handle)
 
 	file = file_from_record(rec);
 	if (IS_ERR(file)) {
-		pr_err_ratelimited("%s is not retrieved (%pe)%s\n", rec->name, file,
-				   preserve_retrieve_again(PTR_ERR(file)) ?
-				   "; it can be tried again" : "");
-		if (!preserve_retrieve_again(PTR_ERR(file)))
-			preserve_note_refused();
-		preserve_record_untake(rec, &map);
+		preserve_record_failed(rec, &map, PTR_ERR(file));
 		return file;
 	}
 	shmem_lu_demand_begin(file_inode(file),
@@ -567,7 +528,7 @@ static void shmem_lu_finish(struct liveupdate_file_op_args *args)
 				   &map);
 	if (IS_ERR(rec))
 		return;
-	preserve_map_release(&map);
+	preserve_map_release(&map, PRESERVE_FILE_MEMFD);
 	preserve_record_free(rec);
 }
 

@@ -168,6 +168,7 @@ static bool file_frozen(const struct address_space *mapping)
 
 /* Files that belong to a tmpfs with a name. */
 const struct preserve_file_ops shmem_lu_file_ops = {
+	.place = &preserve_pool_place,
 	.insert = shmem_lu_insert,
 	.all_restored = file_all_restored,
 	.frozen = file_frozen,

@@ -30,22 +30,31 @@
 
 /**
  * struct stretches - What the check of a map has seen of memory.
+ * @place: Where it has to be.
  * @nr:   Stretches; more than %STRETCHES if not all are here.
  * @pfn:  First frame of each.
  * @end:  Behind its last.
  */
 struct stretches {
+	const struct preserve_place *place;
 	unsigned int nr;
 	u64 pfn[STRETCHES];
 	u64 end[STRETCHES];
 };
+
+/* Where the memory of a record's file is. */
+static const struct preserve_place *place_of(u32 kind)
+{
+	return IS_ENABLED(CONFIG_PRESERVE_HUGETLB) && kind == PRESERVE_FILE_HUGETLB ?
+	       &preserve_huge_place : &preserve_pool_place;
+}
 
 /* Are these frames live and not taken? Notes them. */
 static bool frames_untaken(void *ctx, u64 pfn, u64 nr)
 {
 	struct stretches *seen = ctx;
 
-	if (!preserve_untaken(pfn, nr))
+	if (!seen->place->untaken(pfn, nr))
 		return false;
 	if (seen->nr < STRETCHES) {
 		seen->pfn[seen->nr] = pfn;
@@ -61,7 +70,8 @@ static bool page_untaken(void *ctx, u64 phys)
 }
 
 /* Takes a run of frames, or undoes it. What it is called for comes in one order. */
-typedef int frames_fn(u64 *taken, unsigned long pfn, unsigned long nr);
+typedef int frames_fn(const struct preserve_place *place, u64 *taken, unsigned long pfn,
+		      unsigned long nr);
 
 static int seen_for_each(const struct stretches *seen, frames_fn *fn, u64 *taken)
 {
@@ -69,7 +79,7 @@ static int seen_for_each(const struct stretches *seen, frames_fn *fn, u64 *taken
 	int err = 0;
 
 	for (i = 0; i < seen->nr && !err; i++)
-		err = fn(taken, seen->pfn[i], seen->end[i] - seen->pfn[i]);
+		err = fn(seen->place, taken, seen->pfn[i], seen->end[i] - seen->pfn[i]);
 	return err;
 }
 
@@ -81,14 +91,16 @@ static int record_for_each(u64 phys, const struct prmap *map,
 			   const struct stretches *seen, frames_fn *fn,
 			   u64 *taken)
 {
-	u64 pfn = PHYS_PFN(phys), nr_frames = 1;
+	int err = fn(&preserve_pool_place, taken, PHYS_PFN(phys), 1);
 	struct prmap_run runs[BATCH];
+	u64 pfn = 0, nr_frames = 0;
 	struct prmap_iter it;
 	size_t i, nr;
-	int err = 0;
 
+	if (err)
+		return err;
 	if (seen->nr <= STRETCHES)
-		return fn(taken, pfn, 1) ?: seen_for_each(seen, fn, taken);
+		return seen_for_each(seen, fn, taken);
 
 	prmap_iter_init(&it, map, 0);
 	do {
@@ -98,18 +110,22 @@ static int record_for_each(u64 phys, const struct prmap *map,
 				nr_frames += runs[i].nr;
 				continue;
 			}
-			err = fn(taken, pfn, nr_frames);
+			if (nr_frames)
+				err = fn(seen->place, taken, pfn, nr_frames);
 			pfn = runs[i].pfn;
 			nr_frames = runs[i].nr;
 		}
 		cond_resched();
 	} while (nr == BATCH && !err);
-	return err ?: fn(taken, pfn, nr_frames);
+	if (!err && nr_frames)
+		err = fn(seen->place, taken, pfn, nr_frames);
+	return err;
 }
 
-static int take_run(u64 *taken, unsigned long pfn, unsigned long nr)
+static int take_run(const struct preserve_place *place, u64 *taken, unsigned long pfn,
+		    unsigned long nr)
 {
-	if (!preserve_take(pfn, nr))
+	if (!place->take(pfn, nr))
 		return -EBADMSG;
 	++*taken;
 	return 0;
@@ -117,21 +133,22 @@ static int take_run(u64 *taken, unsigned long pfn, unsigned long nr)
 
 static int take_page(void *taken, u64 phys)
 {
-	return take_run(taken, PHYS_PFN(phys), 1);
+	return take_run(&preserve_pool_place, taken, PHYS_PFN(phys), 1);
 }
 
-static int untake_run(u64 *taken, unsigned long pfn, unsigned long nr)
+static int untake_run(const struct preserve_place *place, u64 *taken, unsigned long pfn,
+		      unsigned long nr)
 {
 	if (!*taken)
 		return -ENOENT;
 	--*taken;
-	preserve_untake(pfn, nr);
+	place->untake(pfn, nr);
 	return 0;
 }
 
 static int untake_page(void *taken, u64 phys)
 {
-	return untake_run(taken, PHYS_PFN(phys), 1);
+	return untake_run(&preserve_pool_place, taken, PHYS_PFN(phys), 1);
 }
 
 /* Takes the frames that a record says are its own, all or none. */
@@ -154,9 +171,12 @@ static int record_take_frames(u64 phys, const struct prmap *map,
 	return -EBADMSG;
 }
 
-static int unclaim_run(u64 *unused, unsigned long pfn, unsigned long nr)
+static int unclaim_run(const struct preserve_place *place, u64 *unused, unsigned long pfn,
+		       unsigned long nr)
 {
-	preserve_unclaim(pfn, nr);
+	/* The image of a tree claims what is in the pool only. */
+	if (place == &preserve_pool_place)
+		preserve_unclaim(pfn, nr);
 	return 0;
 }
 
@@ -201,12 +221,12 @@ static bool stream_whole(const struct prmap *map, u64 length)
 static int record_accept(u64 phys, struct preserve_file_ser *rec, u32 kind,
 			 struct prmap *map, const char **reason)
 {
-	struct stretches seen = {};
+	struct stretches seen = { .place = place_of(kind) };
 	const struct prmap_limits lim = {
 		.max_index = MAX_LFS_FILESIZE >> PAGE_SHIFT,
 		.min_pfn = 1,
 		.max_pfn = max_pfn - 1,
-		.max_order = pageblock_order,
+		.max_order = seen.place->max_order,
 		.pfn_ok = frames_untaken,
 		.page_ok = page_untaken,
 		.ctx = &seen,
@@ -301,11 +321,32 @@ refuse:
 void preserve_record_untake(struct preserve_file_ser *rec, struct prmap *map)
 {
 	/* A page of the map is not read again once it is untaken. */
-	const struct stretches unknown = { .nr = STRETCHES + 1 };
+	const struct stretches unknown = {
+		.place = place_of(rec->kind), .nr = STRETCHES + 1,
+	};
 	u64 runs = U64_MAX, pages = U64_MAX;
 
 	record_for_each(virt_to_phys(rec), map, &unknown, untake_run, &runs);
 	prmap_walk_pages(map, untake_page, &pages);
+}
+
+/**
+ * preserve_record_failed - A backend makes no file of a record.
+ * @rec: From preserve_record_take(); as it was, if it can be tried again.
+ * @map: The same.
+ * @err: Why.
+ *
+ * Context: Process context.
+ */
+void preserve_record_failed(struct preserve_file_ser *rec, struct prmap *map, int err)
+{
+	const bool again = preserve_retrieve_again(err);
+
+	pr_err_ratelimited("%s is not retrieved (%pe)%s\n", rec->name, ERR_PTR(err),
+			   again ? "; it can be tried again" : "");
+	if (!again)
+		preserve_note_refused();
+	preserve_record_untake(rec, map);
 }
 
 /**
@@ -318,13 +359,13 @@ void preserve_record_free(struct preserve_file_ser *rec)
 }
 
 /* Frees all frames of @map. */
-static void map_put_frames(struct prmap *map)
+static void map_put_frames(struct prmap *map, const struct preserve_place *place)
 {
 	struct prmap_run run;
 	u64 index = 0;
 
 	while (prmap_next(map, index, &run)) {
-		preserve_frames_put(run.pfn, run.nr);
+		place->put(run.pfn, run.nr);
 		index = run.index + run.nr;
 		cond_resched();
 	}
@@ -338,11 +379,12 @@ static int page_to_refcounted(void *ctx, u64 phys)
 
 /**
  * preserve_map_release - Free an accepted map and all that it points to.
- * @map: From preserve_record_take().
+ * @map:  From preserve_record_take().
+ * @kind: That of its record.
  */
-void preserve_map_release(struct prmap *map)
+void preserve_map_release(struct prmap *map, u32 kind)
 {
-	map_put_frames(map);
+	map_put_frames(map, place_of(kind));
 	prmap_walk_pages(map, page_to_refcounted, NULL);
 	prmap_destroy(map);
 }
@@ -369,15 +411,16 @@ u64 preserve_file_restore(struct preserve_file *pf, struct prmap *map)
 /* Takes a run's frames and puts it into the map, or neither. */
 static int file_take_run(struct preserve_file *pf, const struct prmap_run *run)
 {
+	const struct preserve_place *place = pf->ops->place;
 	int err;
 
-	if (run->order > pageblock_order || !preserve_take(run->pfn, run->nr))
+	if (run->order > place->max_order || !place->take(run->pfn, run->nr))
 		return -EIO;
 	xa_lock_irq(&pf->mapping->i_pages);
 	err = prmap_set(&pf->map, run);
 	xa_unlock_irq(&pf->mapping->i_pages);
 	if (err)
-		preserve_untake(run->pfn, run->nr);
+		place->untake(run->pfn, run->nr);
 	cond_resched();
 	return err;
 }
@@ -389,7 +432,7 @@ static void file_untake_runs(struct preserve_file *pf)
 	u64 index = 0;
 
 	while (prmap_next(&pf->map, index, &run)) {
-		preserve_untake(run.pfn, run.nr);
+		pf->ops->place->untake(run.pfn, run.nr);
 		index = run.index + run.nr;
 		cond_resched();
 	}

@@ -105,6 +105,12 @@ static int interrupted(void)
 	return READ_ONCE(pauses) || READ_ONCE(preserve_frozen) ? -EBUSY : 0;
 }
 
+/* Is the file's memory the pool's, so that it can move within it? */
+static bool file_packs(const struct preserve_file *pf)
+{
+	return pf->ops->place == &preserve_pool_place;
+}
+
 /* Is one of these frames in a block that should be emptied? */
 static bool run_misplaced(const struct packing *p, unsigned long pfn,
 			  unsigned long nr)
@@ -158,7 +164,7 @@ static bool segment_find(struct packing *p, const struct preserve_file *pf,
 	pgoff_t next;
 
 	*seg = (struct segment) { };
-	if (!preserve_map_current(pf) || preserve_file_frozen(pf))
+	if (!file_packs(pf) || !preserve_map_current(pf) || preserve_file_frozen(pf))
 		return false;
 	for (i = 0; i < SEARCH_RUNS; i++) {
 		if (!prmap_next(&pf->map, *from, &run))
@@ -269,8 +275,8 @@ static void file_leave(struct preserve_file *pf)
 
 	do {
 		xa_lock_irq(&pf->mapping->i_pages);
-		found = preserve_map_current(pf) && !preserve_file_frozen(pf) &&
-			prmap_next(&pf->map, index, &run);
+		found = file_packs(pf) && preserve_map_current(pf) &&
+			!preserve_file_frozen(pf) && prmap_next(&pf->map, index, &run);
 		xa_unlock_irq(&pf->mapping->i_pages);
 		if (!found || interrupted())
 			return;

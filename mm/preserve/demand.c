@@ -39,14 +39,24 @@ static struct mutex *lock_of(const struct preserve_file *pf, pgoff_t index)
 {
 	struct preserve_restore *restore = pf->restore;
 
-	return &restore->locks[(index >> pageblock_order) &
+	return &restore->locks[(index >> restore->shift) &
 			       (restore->nr_locks - 1)];
 }
 
-/* One mutex is enough where there is no memory for more. */
-static struct preserve_restore *restore_alloc(u64 nr_pages)
+/* A stretch is a pageblock's worth of the file, or one folio if that is larger. */
+static unsigned int stretch_order(const struct preserve_file *pf)
 {
-	unsigned long nr = clamp(nr_pages >> pageblock_order, 1UL, MAX_LOCKS);
+	struct prmap_run run;
+
+	if (pf->ops->place->max_order <= pageblock_order || !prmap_next(&pf->map, 0, &run))
+		return pageblock_order;
+	return max_t(unsigned int, pageblock_order, run.order);
+}
+
+/* One mutex is enough where there is no memory for more. */
+static struct preserve_restore *restore_alloc(u64 nr_pages, unsigned int shift)
+{
+	unsigned long nr = clamp(nr_pages >> shift, 1UL, MAX_LOCKS);
 	struct preserve_restore *restore;
 
 	nr = rounddown_pow_of_two(nr);
@@ -57,13 +67,15 @@ static struct preserve_restore *restore_alloc(u64 nr_pages)
 				       GFP_KERNEL | __GFP_NOFAIL);
 	}
 	restore->nr_locks = nr;
+	restore->shift = shift;
 	return restore;
 }
 
 /* No file waits for another's: its owner may be slow, or short of memory. */
-static struct preserve_restore *restore_new(u64 nr_pages)
+static struct preserve_restore *restore_new(const struct preserve_file *pf)
 {
-	struct preserve_restore *restore = restore_alloc(nr_pages);
+	struct preserve_restore *restore = restore_alloc(prmap_nr_keys(&pf->map),
+							 stretch_order(pf));
 	unsigned int i;
 
 	init_rwsem(&restore->sem);
@@ -218,6 +230,7 @@ static s64 restore_folios(struct preserve_file *pf, const struct prmap_run *run,
 			  pgoff_t index, pgoff_t end, gfp_t gfp)
 {
 	const pgoff_t first = round_down(index, 1UL << run->order);
+	const struct preserve_place *place = pf->ops->place;
 	unsigned long pfn = run->pfn + (first - run->index);
 	struct folio_batch batch;
 	unsigned int i;
@@ -226,10 +239,10 @@ static s64 restore_folios(struct preserve_file *pf, const struct prmap_run *run,
 	folio_batch_init(&batch);
 	for (index = first; index < end && folio_batch_space(&batch);
 	     index += 1UL << run->order, pfn += 1UL << run->order)
-		folio_batch_add(&batch, preserve_frames_to_folio(pfn, run->order));
+		folio_batch_add(&batch, place->to_folio(pfn, run->order));
 	done = pf->ops->insert(pf->mapping, &batch, first, gfp);
 	for (i = max(done, 0); i < folio_batch_count(&batch); i++)
-		preserve_folio_to_frames(batch.folios[i]);
+		place->to_frames(batch.folios[i]);
 	return done < 0 ? done : first + ((pgoff_t)done << run->order);
 }
 
@@ -281,9 +294,9 @@ static s64 restore_at(struct preserve_file *pf, pgoff_t index, pgoff_t end,
 	next = restore_folios(pf, &run, index, index + 1, gfp);
 	if (next < 0)
 		return next;
-	/* One mutex covers a pageblock's worth of the file. */
+	/* One mutex covers a stretch. */
 	end = min3(end, (pgoff_t)(run.index + run.nr),
-		   round_up(index + 1, pageblock_nr_pages));
+		   round_up(index + 1, 1UL << pf->restore->shift));
 	if (next >= end)
 		return next;
 	return restore_more(pf, next, end, (gfp & ~__GFP_NOFAIL) |
@@ -479,7 +492,7 @@ static unsigned long drop(struct preserve_file *pf, pgoff_t index, pgoff_t end)
 	while ((nr = drop_next(pf, &index, end, &pfn)) > 0) {
 		/* Frames that may be another file's are better lost. */
 		if (pf->map_state != PRESERVE_MAP_LOST)
-			preserve_frames_put(pfn, nr);
+			pf->ops->place->put(pfn, nr);
 		dropped += nr;
 		cond_resched();
 	}
@@ -533,7 +546,7 @@ void preserve_demand_begin(struct preserve_file *pf)
 
 	preserve_note_retrieved();
 	if (nr)
-		pf->restore = restore_new(nr);
+		pf->restore = restore_new(pf);
 	guard(spinlock_irq)(&pf->mapping->i_pages.xa_lock);
 	WRITE_ONCE(pf->map_state, PRESERVE_MAP_CURRENT);
 	/* Under the lock under which the backend lets it go on again. */

@@ -340,7 +340,7 @@ static int stream_put_folios(unsigned long pfn, unsigned long nr)
 void preserve_stream_free(struct preserve_stream *s)
 {
 	if (s->crossed) {
-		preserve_map_release(&s->map);
+		preserve_map_release(&s->map, PRESERVE_FILE_TREE);
 	} else {
 		stream_run_for_each(s, stream_put_folios);
 		prmap_destroy(&s->map);
