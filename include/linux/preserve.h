@@ -20,6 +20,7 @@
 
 struct folio_batch;
 struct mempolicy;
+struct preserve_place;
 struct preserve_file;
 struct shared_policy;
 struct ucounts;
@@ -28,6 +29,7 @@ struct ucounts;
 
 /**
  * struct preserve_file_ops - What a backend does for the files that it gives to the core.
+ * @place:     Where their memory is.
  * @insert:   Puts folios, neighbours from an index on, all of one order and not
  *            locked, into the page cache, tells preserve_file_restored() under its
  *            lock, and takes their references over. Returns how many, the first ones; or
@@ -39,11 +41,15 @@ struct ucounts;
  *            the xa_lock of i_pages; NULL: it does not.
  */
 struct preserve_file_ops {
+	const struct preserve_place *place;
 	int (*insert)(struct address_space *mapping, struct folio_batch *batch,
 		      pgoff_t index, gfp_t gfp);
 	void (*all_restored)(struct address_space *mapping);
 	bool (*frozen)(const struct address_space *mapping);
 };
+
+extern const struct preserve_place preserve_pool_place;
+extern const struct preserve_place preserve_huge_place;
 
 /* See preserve_run_for_each(). */
 typedef int preserve_run_fn(void *ctx, const struct prmap_run *run);
@@ -202,6 +208,23 @@ static inline void preserve_report_tags(const struct address_space *mapping)
 void preserve_file_set_plain(struct preserve_file *pf, bool plain);
 bool preserve_file_is_plain(const struct preserve_file *pf);
 
+/* More defective frames of a huge page than this are taken for all of it. */
+#define PRESERVE_BAD_FRAMES	64
+
+/* Files whose memory stays in its place. */
+int preserve_in_place_init(struct preserve_file *pf);
+bool preserve_file_in_place(const struct preserve_file *pf);
+bool preserve_file_has(struct preserve_file *pf, u64 index, u64 end);
+int preserve_in_place_enter(struct preserve_file *pf);
+void preserve_in_place_keep(struct preserve_file *pf);
+bool preserve_folio_may_cross(const struct folio *folio);
+bool preserve_huge_has_order(const struct prmap_run *run);
+unsigned long preserve_huge_count(unsigned int order, int nid);
+unsigned long preserve_huge_make(unsigned int order,
+				 void (*make)(void *ctx, unsigned long pfn), void *ctx);
+void preserve_huge_bad_for_each(void (*fn)(unsigned long pfn, unsigned long nr));
+unsigned long preserve_huge_unmade(void);
+
 /* Preserve, freeze. */
 struct preserve_file_ser *preserve_file_claim(struct preserve_file *pf);
 void preserve_file_unclaim(struct preserve_file *pf);
@@ -215,6 +238,15 @@ bool preserve_file_frozen(const struct preserve_file *pf);
 int preserve_file_wait(struct preserve_file *pf);
 int preserve_file_freeze_map(struct preserve_file *pf);
 int preserve_file_refresh(struct preserve_file *pf);
+
+/* What a record keeps of an open file and its inode. */
+void preserve_note_time(struct preserve_file_ser *rec, unsigned int which,
+			struct timespec64 time);
+struct timespec64 preserve_noted_time(const struct preserve_file_ser *rec, unsigned int which);
+void preserve_note_state(struct preserve_file_ser *rec, const struct file *file);
+void preserve_note_name(struct preserve_file_ser *rec, const struct file *file);
+void preserve_give_inode(struct inode *inode, const struct preserve_file_ser *rec);
+void preserve_give_file(struct file *file, const struct preserve_file_ser *rec);
 
 /* Whose locked memory a file is. */
 void preserve_file_set_user(struct preserve_file *pf, struct ucounts *ucounts,
@@ -230,10 +262,11 @@ bool preserve_retrieve_again(int err);
 struct preserve_file_ser *preserve_record_take(u64 phys, u32 kind,
 					       struct prmap *map);
 void preserve_record_untake(struct preserve_file_ser *rec, struct prmap *map);
+void preserve_record_failed(struct preserve_file_ser *rec, struct prmap *map, int err);
 void preserve_record_free(struct preserve_file_ser *rec);
 void preserve_note_refused(void);
 void preserve_note_retrieved(void);
-void preserve_map_release(struct prmap *map);
+void preserve_map_release(struct prmap *map, u32 kind);
 u64 preserve_file_restore(struct preserve_file *pf, struct prmap *map);
 int preserve_file_set_runs(struct preserve_file *pf,
 			   int (*next)(void *ctx, struct prmap_run *run), void *ctx);
@@ -241,6 +274,8 @@ void preserve_file_begin(struct preserve_file *pf);
 void preserve_file_restored(struct preserve_file *pf, u64 nr);
 bool preserve_file_incomplete(const struct preserve_file *pf);
 int preserve_file_restore_at(struct preserve_file *pf, pgoff_t index, gfp_t gfp);
+int preserve_file_restore_range(struct preserve_file *pf, pgoff_t index, pgoff_t end,
+				gfp_t gfp);
 int preserve_file_restore_all(struct preserve_file *pf, gfp_t gfp);
 unsigned long preserve_file_drop(struct preserve_file *pf, pgoff_t start,
 				 pgoff_t end);

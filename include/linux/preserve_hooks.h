@@ -18,6 +18,7 @@
 #include <linux/types.h>
 
 struct oom_control;
+struct preserve_file;
 struct seq_file;
 
 #if defined(CONFIG_PRESERVE) && defined(CONFIG_DEFERRED_STRUCT_PAGE_INIT)
@@ -218,6 +219,74 @@ static inline unsigned char __preserve_incore(struct address_space *mapping,
 
 #endif /* CONFIG_PRESERVE */
 
+#ifdef CONFIG_PRESERVE_HUGETLB
+
+struct preserve_file *preserve_in_place_begin(struct address_space *mapping,
+					      struct folio *folio);
+void preserve_in_place_end(struct preserve_file *pf, struct folio *folio, int err);
+struct folio *__preserve_lock_folio(struct address_space *mapping, pgoff_t index);
+bool __preserve_folio_fixed(const struct folio *folio);
+
+#else
+
+static inline bool __preserve_folio_fixed(const struct folio *folio)
+{
+	return false;
+}
+
+static inline struct preserve_file *
+preserve_in_place_begin(struct address_space *mapping, struct folio *folio)
+{
+	return NULL;
+}
+
+static inline void preserve_in_place_end(struct preserve_file *pf, struct folio *folio,
+					 int err)
+{
+}
+
+static inline struct folio *__preserve_lock_folio(struct address_space *mapping,
+						  pgoff_t index)
+{
+	return ERR_PTR(-ENOENT);
+}
+
+#endif /* CONFIG_PRESERVE_HUGETLB */
+
+/**
+ * preserve_lock_folio - Find and lock a folio; make it if it has crossed and is not made yet.
+ * @mapping: The file's.
+ * @index:   Page index, of a folio's beginning.
+ *
+ * Context: Process context, may sleep.
+ * Return: The folio, locked, with a reference; ERR_PTR(-ENOENT) for a hole; ERR_PTR(-EIO)
+ *         if what should be there is lost.
+ */
+static inline struct folio *preserve_lock_folio(struct address_space *mapping,
+						pgoff_t index)
+{
+	struct folio *folio = filemap_lock_folio(mapping, index);
+
+	if (!IS_ERR(folio) || !preserve_mapping(mapping))
+		return folio;
+	return __preserve_lock_folio(mapping, index);
+}
+
+/**
+ * preserve_page_stays - Is it in vain to try to move what is in a page?
+ * @page: Any page.
+ *
+ * Context: Any.
+ * Return: True if its block is the pool's, or if it is a huge page of a file that is preserved,
+ *         or made for it.
+ */
+static inline bool preserve_page_stays(struct page *page)
+{
+	return preserve_pool_block(page) ||
+	       (IS_ENABLED(CONFIG_PRESERVE_HUGETLB) && PageHuge(page) &&
+		__preserve_folio_fixed(page_folio(page)));
+}
+
 /**
  * preserve_folio_added - Keep the file map: a folio has come into a page cache.
  * @mapping: Its file's.
@@ -265,14 +334,16 @@ static inline void preserve_folio_moved(struct address_space *mapping,
  * preserve_may_move - May a folio of this file move there?
  * @mapping: The file's.
  * @dst:     The target.
+ * @src:     The folio.
  *
  * Context: Any.
- * Return: True, unless it would leave the pool.
+ * Return: True, unless it would leave the pool, or is a huge page that stays where it is.
  */
 static inline bool preserve_may_move(const struct address_space *mapping,
-				     const struct folio *dst)
+				     const struct folio *dst, const struct folio *src)
 {
-	return !preserve_mapping(mapping) || preserve_pool_block(&dst->page);
+	return !preserve_mapping(mapping) ||
+	       (!folio_test_hugetlb(src) && preserve_pool_block(&dst->page));
 }
 
 /**

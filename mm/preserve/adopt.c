@@ -11,8 +11,10 @@
 #define pr_fmt(fmt) "preserve: " fmt
 
 #include <linux/bitmap.h>
+#include <linux/count_zeros.h>
 #include <linux/io.h>
 #include <linux/kexec_handover.h>
+#include <linux/log2.h>
 #include <linux/memblock.h>
 #include <linux/memory.h>
 #include <linux/mm.h>
@@ -166,6 +168,58 @@ static int __init bad_read(struct adoption *ad,
 	return 0;
 }
 
+/* Is any of these frames in a block that the table has named? */
+static bool __init names_block(unsigned long pfn, unsigned long end)
+{
+	unsigned long index = pfn >> pageblock_order;
+
+	return xa_find(&incoming, &index, (end - 1) >> pageblock_order, XA_PRESENT);
+}
+
+/* Has KHO reserved the frames as the keys that kho_preserve_pages() cuts them into? */
+static bool __init keys_tile(unsigned long pfn, unsigned long end)
+{
+	unsigned int order;
+
+	for (; pfn < end; pfn += 1UL << order) {
+		order = min_t(unsigned int, count_trailing_zeros(pfn), ilog2(end - pfn));
+		if (!handed_over(PFN_PHYS(pfn), order))
+			return false;
+		cond_resched();
+	}
+	return true;
+}
+
+/* Takes the frames from KHO: they end with reference count zero, as those of blocks do. */
+static void __init keys_take(unsigned long pfn, unsigned long end)
+{
+	struct page *page = kho_restore_pages(PFN_PHYS(pfn), end - pfn);
+
+	/* Not with keys that keys_tile() has seen. */
+	if (WARN_ON_ONCE(!page))
+		return;
+	for (; pfn < end; pfn++) {
+		set_page_count(pfn_to_page(pfn), 0);
+		if (!((pfn + 1) % pageblock_nr_pages))
+			cond_resched();
+	}
+}
+
+static int __init huge_read(struct adoption *ad, const struct preserve_extent_ser *extent)
+{
+	const unsigned long end = extent->pfn + ((u64)extent->nr_blocks << extent->slot);
+	int err;
+
+	/* No block may follow: it could name the same frames. */
+	ad->end = U64_MAX;
+	if (names_block(extent->pfn, end) || !keys_tile(extent->pfn, end))
+		return -EBADMSG;
+	err = preserve_huge_add(extent->pfn, extent->nr_blocks, extent->slot);
+	if (!err)
+		keys_take(extent->pfn, end);
+	return err;
+}
+
 static void __init extent_read(struct adoption *ad,
 			       const struct preserve_extent_ser *extent)
 {
@@ -173,6 +227,14 @@ static void __init extent_read(struct adoption *ad,
 
 	if (!preserve_extent_check(extent, ad->end, max_pfn)) {
 		ad->refused++;
+		return;
+	}
+	if (extent->kind == PRESERVE_EXTENT_HUGE) {
+		ad->refused += !!huge_read(ad, extent);
+		return;
+	}
+	if (extent->kind == PRESERVE_EXTENT_HUGE_BAD) {
+		ad->refused += !!preserve_huge_add_bad(extent->pfn, extent->nr_blocks);
 		return;
 	}
 	if (extent->kind == PRESERVE_EXTENT_POISONED) {

@@ -92,6 +92,7 @@ void preserve_file_free(struct address_space *mapping)
 	prmap_destroy(&pf->map);
 	WRITE_ONCE(mapping->preserve, NULL);
 	kfree(pf->restore);
+	kfree(pf->in_place);
 	kmem_cache_free(file_cache, pf);
 }
 
@@ -170,12 +171,16 @@ struct preserve_file_ser *preserve_file_claim(struct preserve_file *pf)
 		rec = preserve_page_get();
 	if (!rec)
 		goto out;
+	preserve_in_place_lock(pf);
 	err = claim_all(pf);
+	if (!err)
+		file_set_record(pf, rec);
+	else if (err == -EBUSY)
+		preserve_in_place_doubt(pf);
+	preserve_in_place_unlock(pf);
 	if (err)
 		goto free;
 	preserve_claim(PHYS_PFN(virt_to_phys(rec)), 1);
-
-	file_set_record(pf, rec);
 	atomic_long_inc(&preserve_nr_files);
 	trace_preserve_claim(virt_to_phys(rec), prmap_nr_keys(&pf->map),
 			     prmap_nr_runs(&pf->map), 0);
@@ -201,8 +206,10 @@ void preserve_file_unclaim(struct preserve_file *pf)
 
 	trace_preserve_unclaim(virt_to_phys(rec), prmap_nr_keys(&pf->map),
 			       prmap_nr_runs(&pf->map), 0);
+	preserve_in_place_lock(pf);
 	preserve_file_map_unclaim(pf);
 	file_set_record(pf, NULL);
+	preserve_in_place_unlock(pf);
 	preserve_unclaim(PHYS_PFN(virt_to_phys(rec)), 1);
 	preserve_page_put(rec);
 	atomic_long_dec(&preserve_nr_files);
@@ -234,6 +241,9 @@ static void give_up(struct preserve_file *pf)
 	preserve_file_map_unclaim(pf);
 	pf->record->kind |= PRESERVE_FILE_GIVEN_UP;
 	preserve_record_commit(pf->record);
+	/* What came would cross without a record. Nothing goes: the map stays what it is. */
+	if (pf->in_place)
+		WRITE_ONCE(pf->phase, PRESERVE_FROZEN);
 }
 
 /**
@@ -246,8 +256,11 @@ static void give_up(struct preserve_file *pf)
  */
 int preserve_file_commit(struct preserve_file *pf)
 {
-	int err = file_commit(pf, false);
+	int err;
 
+	preserve_in_place_lock(pf);
+	err = file_commit(pf, false);
+	preserve_in_place_unlock(pf);
 	if (err)
 		pr_warn_ratelimited("a file cannot be handed over: no map can be made for it (%pe); grow the pool or drop the file\n",
 				    ERR_PTR(err));
@@ -272,11 +285,14 @@ void preserve_file_freeze(struct preserve_file *pf)
 	int err;
 
 	preserve_compact_pause();
+	preserve_in_place_lock(pf);
 	err = file_commit(pf, true);
+	if (err)
+		give_up(pf);
+	preserve_in_place_unlock(pf);
 	preserve_compact_resume();
 	if (!err)
 		return;
-	give_up(pf);
 	pr_err_ratelimited("%s is given up: no map can be made for it (%pe), the next kernel has nothing of it\n",
 			   pf->record->name, ERR_PTR(err));
 }

@@ -5,9 +5,11 @@
  *
  *	policy.c  memory policies: allocating by them, and as text
  *	record.c  validation of handed-over records (pure)
+ *	place.c   files whose memory is the pool's
  *	file_list.c  all files that have a struct preserve_file, and counters
  *	user.c    whose locked memory a file is
  *	file_map.c  the file map of a live file
+ *	in_place.c  files whose memory is elsewhere, and stays there
  *	accept.c  accepting a handed-over record
  *	demand.c  making folios of a retrieved file's frames
  *	background.c  making those that no task asks for
@@ -16,7 +18,9 @@
  *	file.c    preserve, unpreserve, freeze
  *	tags.c    memory tags
  *	mapping.c what the page cache tells, and files that enter and leave the pool
+ *	in_place_add.c  folios that come into files whose memory is elsewhere
  *	stream.c  bytes of the kernel's own
+ *	state.c   what a record keeps of an open file and its inode
  *
  * A file calls those above it in this list, and none below.
  *
@@ -38,6 +42,35 @@ struct mem_cgroup;
 
 /* Map pages that an incomplete file keeps, so that its map can lose an index. */
 #define PRESERVE_SPARE_PAGES	4
+
+/**
+ * struct preserve_place - Where files of a kind have their memory: the pool, or elsewhere.
+ * @max_order: Of a folio.
+ * @untaken:   As preserve_untaken(): are these frames handed over, and no file's yet?
+ * @take:      As preserve_take().
+ * @untake:    As preserve_untake(). Cannot fail.
+ * @put:       As preserve_frames_put(): frees frames that no folio stands for.
+ * @to_folio:  As preserve_frames_to_folio().
+ * @to_frames: As preserve_folio_to_frames().
+ * @has:       May a folio that is there cross?
+ * @claim:     Lets the next kernel keep all that a file's map has. NULL: a window over the
+ *             map does it run by run, see file_map.c. Process context, the inode locked.
+ * @unclaim:   Undoes it, or a part of it. Cannot fail.
+ *
+ * Frames of a run are next to each other, and of one order.
+ */
+struct preserve_place {
+	unsigned int max_order;
+	bool (*untaken)(unsigned long pfn, unsigned long nr);
+	bool (*take)(unsigned long pfn, unsigned long nr);
+	void (*untake)(unsigned long pfn, unsigned long nr);
+	void (*put)(unsigned long pfn, unsigned long nr);
+	struct folio *(*to_folio)(unsigned long pfn, unsigned int order);
+	void (*to_frames)(struct folio *folio);
+	bool (*has)(const struct folio *folio);
+	int (*claim)(struct preserve_file *pf);
+	void (*unclaim)(struct preserve_file *pf);
+};
 
 /**
  * enum preserve_map_state - Does the file map say where the file's memory is?
@@ -96,6 +129,7 @@ enum preserve_phase {
  *           file is complete.
  * @nr_crossed: Pages that it had when it was retrieved, if a user is charged for it.
  * @ended:   The file is complete, and the backend knows.
+ * @shift:   Of a stretch, in pages.
  * @nr_locks: A power of two.
  * @locks:   While a folio is made: one for each stretch of the file; see demand.c.
  *
@@ -108,6 +142,7 @@ struct preserve_restore {
 	struct mem_cgroup *memcg;
 	unsigned long nr_crossed;
 	atomic_t ended;
+	unsigned int shift;
 	unsigned int nr_locks;
 	struct mutex locks[];	/* each while a folio is made */
 };
@@ -140,6 +175,7 @@ struct preserve_restore {
  * @ucounts:  Whose locked memory it counts as, see user.c; NULL: no user's. Owned.
  * @most:     Pages that this user may have locked.
  * @nr_charged: Pages that count for this file.
+ * @in_place: NULL for a file whose memory is the pool's; see in_place.c. Owned.
  *
  * A file has one from preserve_file_new() on until its inode is evicted, whatever
  * becomes of it. One whose memory is the pool's, but which has few pages and is not
@@ -165,10 +201,28 @@ struct preserve_file {
 	struct ucounts *ucounts;
 	unsigned long most;
 	unsigned long nr_charged;
+	struct preserve_in_place *in_place;
+};
+
+/**
+ * struct preserve_in_place - What a file whose memory stays in its place has besides.
+ * @adding: Held for reading while a folio comes; for writing by what claims, unclaims or
+ *          freezes the file.
+ * @ranges: struct preserve_range: what has joined. Empty while the file is not claimed.
+ *          Under @adding: for writing, or for reading with @lock.
+ * @lock:   Covers @ranges among tasks that bring folios.
+ * @unfit:  A folio may lie where it cannot cross. Set at any time; cleared with @adding held for
+ *          writing, before the page cache is looked through.
+ */
+struct preserve_in_place {
+	struct rw_semaphore adding;
+	struct list_head ranges;
+	spinlock_t lock;	/* @ranges */
+	bool unfit;
 };
 
 /* There may be millions. */
-static_assert(sizeof(struct preserve_file) < 256);
+static_assert(sizeof(struct preserve_file) <= 256);
 
 /* Is what the map says all that there is? */
 static inline bool preserve_map_current(const struct preserve_file *pf)
@@ -205,6 +259,7 @@ void preserve_file_del(struct preserve_file *pf, struct folio *folio);
 void preserve_file_detach(struct preserve_file *pf, struct prmap *old);
 void preserve_file_adopt(struct preserve_file *pf, struct prmap *map);
 int preserve_file_map_rebuild(struct preserve_file *pf);
+int preserve_map_run_for_each(struct preserve_file *pf, preserve_run_fn *fn, void *ctx);
 int preserve_file_map_claim(struct preserve_file *pf);
 void preserve_file_map_unclaim(struct preserve_file *pf);
 bool preserve_file_map_commit(struct preserve_file *pf, bool final);
@@ -217,8 +272,6 @@ s64 preserve_file_restore_run(struct preserve_file *pf,
 			      const struct prmap_run *run, gfp_t gfp);
 void preserve_file_end(struct preserve_file *pf);
 void preserve_file_end_if_complete(struct preserve_file *pf);
-int preserve_file_restore_range(struct preserve_file *pf, pgoff_t index,
-				pgoff_t end, gfp_t gfp);
 
 /* background.c */
 extern unsigned long preserve_restore_pace;
@@ -226,6 +279,27 @@ extern unsigned long preserve_restore_pace;
 void preserve_restore_kick(void);
 int preserve_restore_all(void);
 void preserve_restore_init(void);
+
+/* in_place.c */
+#ifdef CONFIG_PRESERVE_HUGETLB
+int preserve_in_place_join(struct preserve_file *pf, const struct folio *folio);
+void preserve_in_place_quit(struct preserve_file *pf, const struct folio *folio);
+void preserve_in_place_doubt(struct preserve_file *pf);
+void preserve_in_place_lock(struct preserve_file *pf);
+void preserve_in_place_unlock(struct preserve_file *pf);
+#else
+static inline void preserve_in_place_doubt(struct preserve_file *pf)
+{
+}
+
+static inline void preserve_in_place_lock(struct preserve_file *pf)
+{
+}
+
+static inline void preserve_in_place_unlock(struct preserve_file *pf)
+{
+}
+#endif
 
 /* move.c */
 int preserve_move_pages(struct address_space *mapping, pgoff_t index,

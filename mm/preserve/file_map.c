@@ -291,7 +291,7 @@ void preserve_file_add(struct preserve_file *pf, struct folio *folio)
 
 	if (pf->map_state != PRESERVE_MAP_CURRENT ||
 	    pf->phase == PRESERVE_FROZEN ||
-	    (pf->plain && !preserve_pool_block(&folio->page)) ||
+	    (pf->plain && !pf->ops->place->has(folio)) ||
 	    prmap_set(&pf->map, &run)) {
 		file_map_failed(pf);
 		return;
@@ -524,7 +524,10 @@ static int map_claim(struct preserve_file *pf)
  */
 void preserve_file_map_unclaim(struct preserve_file *pf)
 {
-	window_move(pf, &pf->lo, pf->hi, map_unclaim_run);
+	if (pf->ops->place->unclaim)
+		pf->ops->place->unclaim(pf);
+	else
+		window_move(pf, &pf->lo, pf->hi, map_unclaim_run);
 	map_unclaim(pf);
 	xa_lock_irq(&pf->mapping->i_pages);
 	pf->lo = 0;
@@ -544,7 +547,9 @@ int preserve_file_map_claim(struct preserve_file *pf)
 {
 	int err = map_claim(pf);
 
-	if (!err)
+	if (!err && pf->ops->place->claim)
+		err = pf->ops->place->claim(pf);
+	else if (!err)
 		err = window_move(pf, &pf->hi, U64_MAX, map_claim_run);
 	if (err)
 		preserve_file_map_unclaim(pf);
@@ -565,7 +570,7 @@ static int map_collect(struct preserve_file *pf, struct prmap *map)
 		if (xas_retry(&xas, folio))
 			continue;
 		/* Swapped out at the last moment, or not moved in. */
-		if (xa_is_value(folio) || !preserve_pool_block(&folio->page)) {
+		if (xa_is_value(folio) || !pf->ops->place->has(folio)) {
 			err = -EBUSY;
 			break;
 		}
@@ -626,8 +631,16 @@ int preserve_file_map_rebuild(struct preserve_file *pf)
 	return -EBUSY;
 }
 
-/* From the map. Context: it stays as it is. */
-static int map_run_for_each(struct preserve_file *pf, preserve_run_fn *fn, void *ctx)
+/**
+ * preserve_map_run_for_each - Go through the runs of a file's map.
+ * @pf:  The file; its map stays as it is.
+ * @fn:  Called for each, in order, until it returns an error; may sleep.
+ * @ctx: For @fn.
+ *
+ * Context: Process context.
+ * Return: 0, or the error of @fn.
+ */
+int preserve_map_run_for_each(struct preserve_file *pf, preserve_run_fn *fn, void *ctx)
 {
 	struct prmap_run runs[COPY_RUNS];
 	int i, nr, err = 0;
@@ -646,6 +659,25 @@ static int map_run_for_each(struct preserve_file *pf, preserve_run_fn *fn, void 
 		cond_resched();
 	} while (nr == COPY_RUNS && !err);
 	return err;
+}
+
+/**
+ * preserve_file_has - Has a file memory for all of a range, by its map?
+ * @pf:    The file; its map is kept.
+ * @index: First page index.
+ * @end:   Behind the last.
+ *
+ * Context: Any, but not with the xa_lock of i_pages held.
+ * Return: False if there is a hole.
+ */
+bool preserve_file_has(struct preserve_file *pf, u64 index, u64 end)
+{
+	struct prmap_run run;
+
+	guard(spinlock_irq)(&pf->mapping->i_pages.xa_lock);
+	while (index < end && !prmap_lookup(&pf->map, index, &run))
+		index = run.index + run.nr;
+	return index >= end;
 }
 
 /* The next folio of a page cache from *index on, as a run. 0 if there is none. */
@@ -708,7 +740,8 @@ int preserve_run_for_each(struct address_space *mapping, preserve_run_fn *fn,
 	struct preserve_file *pf = preserve_file_of(mapping);
 
 	return pf && preserve_file_frozen(pf) ?
-	       map_run_for_each(pf, fn, ctx) : cache_run_for_each(mapping, fn, ctx);
+	       preserve_map_run_for_each(pf, fn, ctx) :
+	       cache_run_for_each(mapping, fn, ctx);
 }
 
 /* Is the map claimed and up to date? If so it stays as it is when this is @final. */

@@ -20,6 +20,8 @@
 #include <linux/cleanup.h>
 #include <linux/debugfs.h>
 #include <linux/gfp.h>
+#include <linux/hugetlb.h>
+#include <linux/interval_tree.h>
 #include <linux/io.h>
 #include <linux/kexec.h>
 #include <linux/kexec_handover.h>
@@ -52,6 +54,10 @@ static DEFINE_MUTEX(preserve_header_lock);
 static struct preserve_header_ser *header;
 
 static unsigned long nr_blocks;
+
+/* Of struct preserve_range, and how many. */
+static struct rb_root_cached ranges = RB_ROOT_CACHED;
+static unsigned long nr_ranges;
 
 /**
  * struct image_page - A page that the image can use, until it does.
@@ -90,12 +96,22 @@ bool preserve_can_hand_over(void)
 	return header && !one_way && !READ_ONCE(preserve_frozen);
 }
 
-/* How many pages an image of so many blocks can need, beside the header. */
-static unsigned long image_size(unsigned long nr)
+/* Defective frames of the whole machine. */
+static unsigned long nr_bad_frames(void)
+{
+	return IS_ENABLED(CONFIG_MEMORY_FAILURE) ?
+	       max(atomic_long_read(&num_poisoned_pages), 0L) : 0;
+}
+
+/* How many pages an image of so many blocks and ranges can need, beside the header. */
+static unsigned long image_size(unsigned long nr, unsigned long nr_huge)
 {
 	nr += BAD_SPARE + min(preserve_nr_poisoned(), nr);
+	/* Each may be an extent. */
+	if (nr_huge)
+		nr_huge += nr_bad_frames();
 	return DIV_ROUND_UP(nr, PRESERVE_BITMAPS) +
-	       PRESERVE_COPIES * DIV_ROUND_UP(nr, PRESERVE_TABLE_EXTENTS);
+	       PRESERVE_COPIES * DIV_ROUND_UP(nr + nr_huge, PRESERVE_TABLE_EXTENTS);
 }
 
 static void *image_page_take(void)
@@ -109,10 +125,10 @@ static void *image_page_take(void)
 	return page;
 }
 
-/* Sees to pages for so many blocks. Context: preserve_header_lock held. */
-static int image_fill(unsigned long nr)
+/* Sees to pages for so many. Context: preserve_header_lock held. */
+static int image_fill(unsigned long nr, unsigned long nr_huge)
 {
-	unsigned long size = nr ? image_size(nr) : 0;
+	unsigned long size = nr || nr_huge ? image_size(nr, nr_huge) : 0;
 	struct image_page *page;
 
 	while (nr_image_pages < size) {
@@ -126,10 +142,10 @@ static int image_fill(unsigned long nr)
 	return 0;
 }
 
-/* Gives back what so many blocks do not need. Context: preserve_header_lock held. */
-static void image_trim(unsigned long nr)
+/* Gives back what so many do not need. Context: preserve_header_lock held. */
+static void image_trim(unsigned long nr, unsigned long nr_huge)
 {
-	unsigned long most = nr ? image_size(nr) + PAGES_SPARE : 0;
+	unsigned long most = nr || nr_huge ? image_size(nr, nr_huge) + PAGES_SPARE : 0;
 
 	while (nr_image_pages > most)
 		kho_unpreserve_free(image_page_take());
@@ -151,7 +167,7 @@ int preserve_block_join(struct preserve_block *block)
 	guard(mutex)(&preserve_header_lock);
 	if (preserve_frozen)
 		return -EBUSY;
-	err = image_fill(nr_blocks + 1);
+	err = image_fill(nr_blocks + 1, nr_ranges);
 	err = err ?: kho_preserve_pages(page, pageblock_nr_pages);
 	if (err)
 		return err;
@@ -181,9 +197,56 @@ int preserve_block_quit(struct preserve_block *block)
 	preserve_block_remove(block);
 	if (handed) {
 		kho_unpreserve_pages(page, pageblock_nr_pages);
-		image_trim(--nr_blocks);
+		image_trim(--nr_blocks, nr_ranges);
 	}
 	return 0;
+}
+
+/**
+ * preserve_range_join - Let the next kernel have a range of huge pages.
+ * @range: Filled in, on no list. The owner's.
+ *
+ * Context: Process context, takes preserve_header_lock.
+ * Return: 0; -ENOMEM; -EBUSY if the kernel is about to be replaced, or a frame is another
+ *         range's; -EINVAL for memory that KHO boots the next kernel from.
+ */
+int preserve_range_join(struct preserve_range *range)
+{
+	const unsigned long pfn = range->frames.start;
+	int err;
+
+	if (kho_scratch_overlap(PFN_PHYS(pfn), preserve_range_nr(range) << PAGE_SHIFT))
+		return -EINVAL;
+	guard(mutex)(&preserve_header_lock);
+	if (!preserve_can_hand_over() ||
+	    interval_tree_iter_first(&ranges, pfn, range->frames.last))
+		return -EBUSY;
+	err = image_fill(nr_blocks, nr_ranges + 1);
+	err = err ?: kho_preserve_pages(pfn_to_page(pfn), preserve_range_nr(range));
+	if (err)
+		return err;
+	interval_tree_insert(&range->frames, &ranges);
+	nr_ranges++;
+	return 0;
+}
+
+/**
+ * preserve_range_quit - Undo preserve_range_join().
+ * @range: The range.
+ *
+ * Once the image for the next kernel is written, this only forgets the range.
+ *
+ * Context: Process context, takes preserve_header_lock.
+ */
+void preserve_range_quit(struct preserve_range *range)
+{
+	guard(mutex)(&preserve_header_lock);
+	interval_tree_remove(&range->frames, &ranges);
+	nr_ranges--;
+	if (preserve_frozen)
+		return;
+	kho_unpreserve_pages(pfn_to_page(range->frames.start), preserve_range_nr(range));
+	image_trim(nr_blocks, nr_ranges);
 }
 
 /* On error the frames are still the caller's. */
@@ -252,7 +315,7 @@ void preserve_handover_fill(void)
 {
 	guard(mutex)(&preserve_header_lock);
 	if (preserve_can_hand_over())
-		image_fill(nr_blocks);
+		image_fill(nr_blocks, nr_ranges);
 }
 
 /**
@@ -263,7 +326,7 @@ void preserve_handover_fill(void)
  * @extent:   The last extent, in the first copy.
  * @end:      Behind its last frame.
  * @nr:       Blocks so far.
- * @lost:     Blocks whose defective frames found no place.
+ * @lost:     Blocks, or frames of ranges, that are defective and found no place.
  */
 struct image {
 	struct preserve_table_ser *table[PRESERVE_COPIES];
@@ -391,6 +454,52 @@ static bool image_add(struct image *im, const struct preserve_block *block)
 	return true;
 }
 
+/* There is room: preserve_range_join() has seen to it. */
+static void image_add_range(struct image *im, const struct preserve_range *range)
+{
+	struct preserve_extent_ser *extent;
+
+	extent = extent_new(im, range->frames.start, PRESERVE_EXTENT_HUGE);
+	if (WARN_ON_ONCE(!extent))
+		return;
+	extent->nr_blocks = preserve_range_nr(range) >> range->order;
+	extent->slot = range->order;
+}
+
+#if defined(CONFIG_PRESERVE_HUGETLB) && defined(CONFIG_MEMORY_FAILURE)
+/* Neighbours in a huge page are one extent, if there is room. */
+static void image_add_bad_frame(struct image *im, unsigned long pfn, unsigned int order)
+{
+	struct preserve_extent_ser *extent = im->extent;
+
+	if (!extent || extent->kind != PRESERVE_EXTENT_HUGE_BAD ||
+	    extent->pfn + extent->nr_blocks != pfn || IS_ALIGNED(pfn, 1UL << order))
+		extent = extent_new(im, pfn, PRESERVE_EXTENT_HUGE_BAD);
+	if (extent)
+		extent->nr_blocks++;
+	else
+		im->lost++;
+}
+
+/* The defective frames of a range. Its huge pages are folios. */
+static void image_add_bad_range(struct image *im, const struct preserve_range *range)
+{
+	unsigned long pfn = range->frames.start, i;
+
+	for (; pfn <= range->frames.last; pfn += 1UL << range->order) {
+		if (folio_test_hwpoison(pfn_folio(pfn)))
+			for (i = 0; i < 1UL << range->order; i++)
+				if (is_raw_hwpoison_page_in_hugepage(pfn_to_page(pfn + i)))
+					image_add_bad_frame(im, pfn + i, range->order);
+		cond_resched();
+	}
+}
+#else
+static void image_add_bad_range(struct image *im, const struct preserve_range *range)
+{
+}
+#endif
+
 static void image_add_bad(struct image *im, const struct preserve_block *block)
 {
 	struct preserve_extent_ser *extent;
@@ -419,6 +528,18 @@ static struct preserve_block *next_block(unsigned long *pfn)
 	return block;
 }
 
+static void ranges_write(struct image *im,
+			 void (*add)(struct image *im, const struct preserve_range *range))
+{
+	struct interval_tree_node *node;
+
+	for (node = interval_tree_iter_first(&ranges, 0, ULONG_MAX); node;
+	     node = interval_tree_iter_next(node, 0, ULONG_MAX)) {
+		add(im, container_of(node, struct preserve_range, frames));
+		cond_resched();
+	}
+}
+
 static void image_write(struct image *im)
 {
 	const struct preserve_block *block;
@@ -430,6 +551,9 @@ static void image_write(struct image *im)
 		if (!(im->nr % BATCH))
 			cond_resched();
 	}
+	ranges_write(im, image_add_range);
+	if (nr_bad_frames())
+		ranges_write(im, image_add_bad_range);
 	if (preserve_nr_poisoned()) {
 		pfn = 0;
 		while ((block = next_block(&pfn)))
@@ -439,7 +563,7 @@ static void image_write(struct image *im)
 	bitmaps_commit(im);
 	table_commit(im);
 	if (im->lost)
-		pr_err("no memory to tell the next kernel of the defective frames of %lu blocks\n",
+		pr_err("no memory to tell the next kernel of the defective frames of %lu blocks or huge pages\n",
 		       im->lost);
 }
 
@@ -457,6 +581,7 @@ static void freeze_nodes(void)
 
 static void header_write(const struct image *im)
 {
+	header->compat = nr_ranges ? PRESERVE_FEATURE_HUGE : 0;
 	header->nr_blocks = im->nr;
 	header->want = READ_ONCE(preserve_pool_want);
 	header->max = READ_ONCE(preserve_max_set);
@@ -475,7 +600,7 @@ static void handover_freeze(void)
 	freeze_nodes();
 	image_write(&im);
 	header_write(&im);
-	image_trim(0);
+	image_trim(0, 0);
 	trace_preserve_freeze(im.nr, im.seq);
 }
 

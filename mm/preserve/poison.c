@@ -10,6 +10,7 @@
 #define pr_fmt(fmt) "preserve: " fmt
 
 #include <linux/bitmap.h>
+#include <linux/hugetlb.h>
 #include <linux/mm.h>
 #include <linux/preserve.h>
 
@@ -49,6 +50,9 @@ void preserve_note_poison(unsigned long pfn)
 	if (!static_branch_unlikely(&preserve_pool_key))
 		return;
 	err = note_poisoned(pfn);
+	/* There has to be room in the image for a huge page's, too. */
+	if (err == -ENOENT && PageHuge(pfn_to_page(pfn)))
+		preserve_pool_kick(0);
 	if (err == -ENOENT || err == -EEXIST)
 		return;
 	pr_err("a page of the pool is defective: pfn %#lx%s\n", pfn,

@@ -6,6 +6,7 @@
  *	block.c   blocks, and the lists of a node
  *	frames.c  which frames must survive, and which have survived
  *	table.c   the header and the pages of the block table (pure)
+ *	huge_early.c  how many huge pages have crossed, before the page allocator runs
  *	size.c    how large the pool is, may be and is to be; memory that it spares
  *	poison.c  defective frames
  *	pool.c    blocks that come and go, frames taken and given back
@@ -18,6 +19,7 @@
  *	target.c  blocks that are set apart for compaction
  *	range.c   ranges of whole blocks
  *	worker.c  bringing the pool to a size
+ *	huge.c    huge pages that have crossed outside of the pool
  *	offline.c memory that goes offline
  *	early.c   struct pages of what the last kernel has preserved
  *	adopt.c   adoption of the last kernel's pool
@@ -34,6 +36,8 @@
  *
  *	mem_hotplug_lock (the kernel's): memory that goes offline
  *	inode lock (the kernel's): preserve, unpreserve
+ *	hugetlb's fault mutexes: folios that come into files in huge pages
+ *	a file's in_place->adding (rwsem, in_place.c): no folio comes into the file
  *	preserve_size_lock (mutex, size.c): which blocks are the pool's; held while
  *		blocks are gained, lent, given back, and while the pool is packed
  *	  move_lock (mutex, compact.c): folios of files are on their way
@@ -60,6 +64,7 @@
 #ifndef _MM_PRESERVE_POOL_H
 #define _MM_PRESERVE_POOL_H
 
+#include <linux/interval_tree.h>
 #include <linux/list.h>
 #include <linux/mmzone.h>
 #include <linux/pageblock-flags.h>
@@ -314,6 +319,28 @@ void preserve_block_free(struct preserve_block *block);
 void preserve_pool_stat(int nid, struct preserve_pool_stat *stat);
 unsigned long preserve_pool_largest_free(int nid);
 
+/* huge.c */
+#ifdef CONFIG_PRESERVE_HUGETLB
+int preserve_huge_add(unsigned long pfn, unsigned long nr, unsigned int order);
+int preserve_huge_add_bad(unsigned long pfn, unsigned long nr);
+#else
+static inline int preserve_huge_add(unsigned long pfn, unsigned long nr,
+				    unsigned int order)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline int preserve_huge_add_bad(unsigned long pfn, unsigned long nr)
+{
+	return -EOPNOTSUPP;
+}
+#endif
+
+bool preserve_huge_untaken(unsigned long pfn, unsigned long nr);
+bool preserve_huge_take(unsigned long pfn, unsigned long nr);
+void preserve_huge_untake(unsigned long pfn, unsigned long nr);
+void preserve_huge_put(unsigned long pfn, unsigned long nr);
+
 /* frames.c */
 unsigned long preserve_adopt_live(struct preserve_block *block);
 unsigned long preserve_nr_untaken(void);
@@ -325,6 +352,14 @@ unsigned long preserve_nr_untaken(void);
 #define PRESERVE_BITMAPS						\
 	((PAGE_SIZE - sizeof(struct preserve_bitmaps_ser)) /		\
 	 (BITS_TO_LONGS(pageblock_nr_pages) * sizeof(long)))
+
+/* Sizes of huge pages, as log2 of pages: the smallest are arm64's of contiguous entries. */
+#ifdef CONT_PTE_SHIFT
+#define PRESERVE_HUGE_MIN_ORDER	min_t(unsigned int, pageblock_order, CONT_PTE_SHIFT - PAGE_SHIFT)
+#else
+#define PRESERVE_HUGE_MIN_ORDER	((unsigned int)pageblock_order)
+#endif
+#define PRESERVE_HUGE_MAX_ORDER	30U
 
 void preserve_header_commit(struct preserve_header_ser *hdr);
 int preserve_header_check(const struct preserve_header_ser *hdr, size_t size,
@@ -380,7 +415,29 @@ void preserve_block_remove(struct preserve_block *block);
 void preserve_pool_enable(void);
 int preserve_pool_init(void);
 
+/**
+ * struct preserve_range - Huge pages next to each other that the next kernel gets.
+ * @frames: The first and the last, all of one node. By them it is found.
+ * @order:  Of a page. All are folios.
+ * @list:   The owner's.
+ *
+ * The owner allocates it, fills it in, and lets it join and quit (handover.c). Nothing of
+ * it changes in between.
+ */
+struct preserve_range {
+	struct interval_tree_node frames;
+	unsigned int order;
+	struct list_head list;
+};
+
+static inline unsigned long preserve_range_nr(const struct preserve_range *range)
+{
+	return range->frames.last - range->frames.start + 1;
+}
+
 /* handover.c */
+int preserve_range_join(struct preserve_range *range);
+void preserve_range_quit(struct preserve_range *range);
 int preserve_block_join(struct preserve_block *block);
 int preserve_block_quit(struct preserve_block *block);
 unsigned long preserve_pool_add_blocks(unsigned long pfn,

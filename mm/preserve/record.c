@@ -65,8 +65,9 @@ static const char *record_fields_bad(const struct preserve_file_ser *rec)
 		return "write hint unknown";
 	if (rec->extras_len > sizeof(rec->extras))
 		return "extras out of bounds";
-	if (rec->reserved)
-		return "reserved field in use";
+	if (rec->kind == PRESERVE_FILE_HUGETLB ?
+	    !rec->huge_order || rec->huge_order > PRESERVE_HUGE_MAX_ORDER : rec->huge_order)
+		return "page size out of range";
 	return NULL;
 }
 

@@ -121,11 +121,22 @@ bool preserve_table_check(const struct preserve_table_ser *table, u64 seq)
 	       table->nr && table->nr <= PRESERVE_TABLE_EXTENTS;
 }
 
+/* log2 of how many frames each of its @nr_blocks has. */
+static unsigned int extent_order(const struct preserve_extent_ser *extent)
+{
+	switch (extent->kind) {
+	case PRESERVE_EXTENT_HUGE:
+		return extent->slot;
+	case PRESERVE_EXTENT_HUGE_BAD:
+		return 0;
+	}
+	return pageblock_order;
+}
+
 /**
  * preserve_extent_check - Can this extent be right?
  * @extent: The handed-over bytes.
- * @from:   Behind the last frame of the extents before it; not for
- *          %PRESERVE_EXTENT_POISONED.
+ * @from:   Behind the last frame of the blocks before it. Only blocks are in order.
  * @end:    Behind the last frame of the machine.
  *
  * Return: True if its kind is known and its blocks are where they can be.
@@ -133,16 +144,21 @@ bool preserve_table_check(const struct preserve_table_ser *table, u64 seq)
 bool preserve_extent_check(const struct preserve_extent_ser *extent, u64 from,
 			   u64 end)
 {
+	const unsigned int order = extent_order(extent);
 	u64 nr = extent->nr_blocks;
 
-	if (!nr || !IS_ALIGNED(extent->pfn, pageblock_nr_pages) ||
-	    extent->pfn >= end || nr > (end - extent->pfn) >> pageblock_order)
+	if (!nr || order > PRESERVE_HUGE_MAX_ORDER || !IS_ALIGNED(extent->pfn, 1ULL << order) ||
+	    extent->pfn >= end || nr > (end - extent->pfn) >> order)
 		return false;
 	switch (extent->kind) {
 	case PRESERVE_EXTENT_FREE:
 	case PRESERVE_EXTENT_LIVE:
 	case PRESERVE_EXTENT_SOME:
 		return extent->pfn >= from;
+	case PRESERVE_EXTENT_HUGE:
+		return order >= PRESERVE_HUGE_MIN_ORDER;
+	case PRESERVE_EXTENT_HUGE_BAD:
+		return true;
 	case PRESERVE_EXTENT_POISONED:
 		return nr == 1;
 	}

@@ -133,7 +133,7 @@ REFUSES(name_end, memset(rec->name, 'n', sizeof(rec->name)), "name broken")
 REFUSES(uid, rec->uid = (u32)-1, "owner out of range")
 REFUSES(gid, rec->gid = (u32)-1, "owner out of range")
 REFUSES(nsec, rec->times[PRESERVE_FILE_BTIME].nsec = NSEC_PER_SEC, "time out of range")
-REFUSES(reserved, rec->reserved = 1, "reserved field in use")
+REFUSES(huge_order, rec->huge_order = 9, "page size out of range")
 REFUSES(write_hint, rec->write_hint = WRITE_LIFE_EXTREME + 1, "write hint unknown")
 REFUSES(extras, rec->extras_len = PRESERVE_FILE_EXTRAS + 1, "extras out of bounds")
 
@@ -153,7 +153,7 @@ static struct kunit_case record_cases[] = {
 	KUNIT_CASE(record_refuses_uid),
 	KUNIT_CASE(record_refuses_gid),
 	KUNIT_CASE(record_refuses_nsec),
-	KUNIT_CASE(record_refuses_reserved),
+	KUNIT_CASE(record_refuses_huge_order),
 	KUNIT_CASE(record_refuses_write_hint),
 	KUNIT_CASE(record_refuses_extras),
 	{}

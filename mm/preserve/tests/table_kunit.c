@@ -104,7 +104,7 @@ static const struct extent_case extent_cases[] = {
 	{ "bitmaps", { 9 * BLOCK, PHYS, 2, PRESERVE_EXTENT_SOME, 7 }, true },
 	{ "bad, before", { 2 * BLOCK, PHYS, 1, PRESERVE_EXTENT_POISONED }, true },
 	{ "kind 0", { 8 * BLOCK, 0, 1, 0 }, false },
-	{ "kind 5", { 8 * BLOCK, 0, 1, 5 }, false },
+	{ "kind 7", { 8 * BLOCK, 0, 1, 7 }, false },
 	{ "none", { 8 * BLOCK, 0, 0, PRESERVE_EXTENT_FREE }, false },
 	{ "order", { 7 * BLOCK, 0, 1, PRESERVE_EXTENT_FREE }, false },
 	{ "misaligned", { 8 * BLOCK + 1, 0, 1, PRESERVE_EXTENT_LIVE }, false },
@@ -113,6 +113,17 @@ static const struct extent_case extent_cases[] = {
 	{ "behind", { END, 0, 1, PRESERVE_EXTENT_FREE }, false },
 	{ "far behind", { -(u64)BLOCK, 0, 1, PRESERVE_EXTENT_FREE }, false },
 	{ "two bad", { 2 * BLOCK, PHYS, 2, PRESERVE_EXTENT_POISONED }, false },
+	{ "huge", { 2 * BLOCK, 0, 3, PRESERVE_EXTENT_HUGE, pageblock_order }, true },
+	{ "larger", { 2 * BLOCK, 0, 31, PRESERVE_EXTENT_HUGE, pageblock_order + 1 }, true },
+	{ "huge, too many", { 2 * BLOCK, 0, 32, PRESERVE_EXTENT_HUGE, pageblock_order + 1 },
+	  false },
+	{ "huge, misaligned", { BLOCK, 0, 1, PRESERVE_EXTENT_HUGE, pageblock_order + 1 }, false },
+	{ "huge, small", { 2 * BLOCK, 0, 1, PRESERVE_EXTENT_HUGE, 1 }, false },
+	{ "huge, too large", { 0, 0, 1, PRESERVE_EXTENT_HUGE, PRESERVE_HUGE_MAX_ORDER + 1 },
+	  false },
+	{ "huge, beyond 64 bits", { 0, 0, 1, PRESERVE_EXTENT_HUGE, U16_MAX }, false },
+	{ "bad in huge", { 2 * BLOCK + 5, 0, 7, PRESERVE_EXTENT_HUGE_BAD }, true },
+	{ "bad, behind", { END - 1, 0, 2, PRESERVE_EXTENT_HUGE_BAD }, false },
 };
 
 static void extent_checks(struct kunit *test)

@@ -57,8 +57,11 @@
 #define PRESERVE_HEADER_MAGIC		0x524448565253504dULL /* "MPSRVHDR" */
 #define PRESERVE_HEADER_VERSION		4
 
-/* Features of header and table that this kernel knows, whether it uses them or not: none. */
-#define PRESERVE_HEADER_COMPAT		0x0
+/* @compat: the table has huge pages. A kernel that passes over them leaves them reserved. */
+#define PRESERVE_FEATURE_HUGE		0x1
+
+/* Features of header and table that this kernel knows, whether it uses them or not. */
+#define PRESERVE_HEADER_COMPAT		0x1
 #define PRESERVE_HEADER_INCOMPAT	0x0
 
 /* No limit of the pool's size was set. */
@@ -117,17 +120,22 @@ static_assert(sizeof(struct preserve_header_ser) == 88);
 #define PRESERVE_EXTENT_LIVE		2	/* nothing but live frames */
 #define PRESERVE_EXTENT_SOME		3	/* a bitmap each says which */
 #define PRESERVE_EXTENT_POISONED		4	/* one block's defective frames */
+#define PRESERVE_EXTENT_HUGE		5	/* huge pages outside of blocks */
+#define PRESERVE_EXTENT_HUGE_BAD		6	/* defective frames of such pages */
 
 /**
- * struct preserve_extent_ser - Neighbouring blocks of the pool.
+ * struct preserve_extent_ser - Neighbouring blocks of the pool, or huge pages outside of it.
  * @pfn:       First frame of the first block.
  * @bitmaps:   Physical address of the page that has their bitmaps, or 0.
- * @nr_blocks: How many blocks; 1 for %PRESERVE_EXTENT_POISONED.
+ * @nr_blocks: How many blocks; 1 for %PRESERVE_EXTENT_POISONED. Huge pages for
+ *             %PRESERVE_EXTENT_HUGE, frames for %PRESERVE_EXTENT_HUGE_BAD.
  * @kind:      PRESERVE_EXTENT_*.
- * @slot:      Number of the first bitmap in that page; the others follow.
+ * @slot:      Number of the first bitmap in that page; the others follow. For
+ *             %PRESERVE_EXTENT_HUGE log2 of a page's size in pages.
  *
- * In ascending order, without overlap; %PRESERVE_EXTENT_POISONED comes behind all others
- * and names a block that one of them has.
+ * In ascending order, without overlap; %PRESERVE_EXTENT_HUGE comes behind all blocks, in an
+ * order of its own, and what is defective comes last: %PRESERVE_EXTENT_HUGE_BAD within
+ * %PRESERVE_EXTENT_HUGE, %PRESERVE_EXTENT_POISONED for a block that one of the others has.
  */
 struct preserve_extent_ser {
 	__u64 pfn;
@@ -209,6 +217,7 @@ static_assert(sizeof(struct preserve_bitmaps_ser) == 24);
 /* The kinds of file that a record can describe. */
 #define PRESERVE_FILE_MEMFD		1
 #define PRESERVE_FILE_TREE		2	/* the image of a tree */
+#define PRESERVE_FILE_HUGETLB		3	/* its memory is huge pages outside of the pool */
 
 /* With a kind: the file could not be made consistent in time, and nothing of it crosses. */
 #define PRESERVE_FILE_GIVEN_UP		0x80000000U
@@ -243,6 +252,18 @@ static_assert(sizeof(struct preserve_time_ser) == 16);
 #define PRESERVE_FILE_BTIME		3
 #define PRESERVE_FILE_TIMES		4
 
+/**
+ * struct preserve_region_ser - A part of a file for which huge pages are reserved.
+ * @from: First huge page.
+ * @to:   Behind the last.
+ */
+struct preserve_region_ser {
+	__u64 from;
+	__u64 to;
+};
+
+static_assert(sizeof(struct preserve_region_ser) == 16);
+
 /* In preserve_file_ser.user. */
 #define PRESERVE_FILE_NOBODY		0xffffffffU
 
@@ -271,10 +292,11 @@ static_assert(sizeof(struct preserve_time_ser) == 16);
  * @memlock:  Pages that @user may have locked, all in all; all ones for no limit.
  * @user:     Whose locked memory the file is, in the initial user namespace;
  *            %PRESERVE_FILE_NOBODY for no user's.
- * @reserved: 0.
+ * @huge_order: For %PRESERVE_FILE_HUGETLB log2 of its pages' size in base pages; otherwise 0.
  * @name:     The file's name, ends with a zero byte.
  * @extras:   Extended attributes, ACLs and memory policies, each as a tree's image
- *            (<linux/kho/abi/preserve_tree.h>) has it.
+ *            (<linux/kho/abi/preserve_tree.h>) has it. For %PRESERVE_FILE_HUGETLB an array of
+ *            &struct preserve_region_ser.
  * @csum:     xxh64, seed 0, of all bytes before this field.
  */
 struct preserve_file_ser {
@@ -299,7 +321,7 @@ struct preserve_file_ser {
 	__u32 extras_len;
 	__u64 memlock;
 	__u32 user;
-	__u32 reserved;
+	__u32 huge_order;
 	char name[PRESERVE_FILE_MAX_NAME + 1];
 	__u8 extras[PRESERVE_FILE_EXTRAS];
 	__u64 csum;
@@ -326,7 +348,7 @@ static_assert(offsetof(struct preserve_file_ser, write_hint) == 208);
 static_assert(offsetof(struct preserve_file_ser, extras_len) == 212);
 static_assert(offsetof(struct preserve_file_ser, memlock) == 216);
 static_assert(offsetof(struct preserve_file_ser, user) == 224);
-static_assert(offsetof(struct preserve_file_ser, reserved) == 228);
+static_assert(offsetof(struct preserve_file_ser, huge_order) == 228);
 static_assert(offsetof(struct preserve_file_ser, name) == 232);
 static_assert(offsetof(struct preserve_file_ser, extras) == 488);
 static_assert(offsetof(struct preserve_file_ser, csum) == 3888);
@@ -334,6 +356,9 @@ static_assert(sizeof(struct preserve_file_ser) == 3896);
 
 /* LUO's name for the handler of memfds made with MFD_PRESERVE. */
 #define PRESERVE_MEMFD_COMPATIBLE	"preserve-memfd-v3"
+
+/* The same for files of hugetlb. */
+#define PRESERVE_HUGETLB_COMPATIBLE	"preserve-hugetlb-v1"
 
 /**
  * DOC: What a kernel writes and reads

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Huge pages that cross where they are: those of hugetlb, which lie outside of the pool's
+ * blocks.
+ *
+ * This kernel's are ranges: the owner of a range lets it join, and quit, see handover.c. The
+ * last kernel's are extents: of each page a bit says whether it has found an owner. Bits are
+ * there as long as the extent is, so that neither taking nor undoing it can fail.
+ *
+ * Adoption takes an extent's frames from KHO; they have reference count zero then, until
+ * hugetlb makes folios of them, which hold one reference, and are on no free list. An extent
+ * of a size that this kernel does not have keeps its frames: they are freed when the session
+ * that knows of them is finished.
+ */
+#define pr_fmt(fmt) "preserve: " fmt
+
+#include <linux/bitmap.h>
+#include <linux/cleanup.h>
+#include <linux/gfp.h>
+#include <linux/maple_tree.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/preserve.h>
+#include <linux/slab.h>
+#include <linux/xarray.h>
+
+#include "pool.h"
+
+/**
+ * struct preserve_huge - Huge pages next to each other that the last kernel has handed over.
+ * @pfn:   First frame.
+ * @nr:    Pages.
+ * @order: Of a page.
+ * @folios: They are folios of hugetlb's; otherwise frames.
+ * @nr_untaken: Bits set in @untaken.
+ * @untaken: A bit for each page that no file has taken yet.
+ *
+ * Covered by take_lock. Stays for good.
+ */
+struct preserve_huge {
+	unsigned long pfn;
+	unsigned long nr;
+	unsigned int order;
+	bool folios;
+	unsigned long nr_untaken;
+	unsigned long untaken[];
+};
+
+/* By their frames. Nothing leaves it. */
+static DEFINE_MTREE(extents);
+
+/*
+ * Defective frames among theirs, in stretches within a page: the number of frames, as a value,
+ * by the first one. Nothing comes after boot.
+ */
+static DEFINE_XARRAY(bad_frames);
+
+/* Taking is all or nothing. */
+static DEFINE_MUTEX(take_lock);
+
+/* A part of a stretch of frames that lies in one extent: whole pages. */
+struct part {
+	struct preserve_huge *huge;
+	unsigned long first;
+	unsigned long nr;
+};
+
+/* The part at *@pfn, of at most *@nr frames; moves both on. False: there is none. */
+static bool part_next(unsigned long *pfn, unsigned long *nr, struct part *part)
+{
+	struct preserve_huge *huge = mtree_load(&extents, *pfn);
+	unsigned long frames;
+
+	if (!huge)
+		return false;
+	frames = min(*nr, (huge->nr << huge->order) - (*pfn - huge->pfn));
+	if (!IS_ALIGNED(*pfn | frames, 1UL << huge->order))
+		return false;
+	part->huge = huge;
+	part->first = (*pfn - huge->pfn) >> huge->order;
+	part->nr = frames >> huge->order;
+	*pfn += frames;
+	*nr -= frames;
+	return true;
+}
+
+static bool part_untaken(const struct part *part)
+{
+	unsigned long end = part->first + part->nr;
+
+	return part->huge->nr_untaken == part->huge->nr ||
+	       find_next_zero_bit(part->huge->untaken, end, part->first) >= end;
+}
+
+static bool all_untaken(unsigned long pfn, unsigned long nr)
+{
+	struct part part;
+
+	while (nr)
+		if (!part_next(&pfn, &nr, &part) || !part_untaken(&part))
+			return false;
+	return true;
+}
+
+/* Context: take_lock held; the frames are those of extents. */
+static void set_untaken(unsigned long pfn, unsigned long nr, bool untaken)
+{
+	struct part part;
+
+	while (nr && part_next(&pfn, &nr, &part)) {
+		if (untaken)
+			bitmap_set(part.huge->untaken, part.first, part.nr);
+		else
+			bitmap_clear(part.huge->untaken, part.first, part.nr);
+		part.huge->nr_untaken += untaken ? part.nr : -part.nr;
+	}
+}
+
+/**
+ * preserve_huge_untaken - As preserve_untaken(), for huge pages.
+ * @pfn: First frame.
+ * @nr:  How many; whole pages.
+ *
+ * Context: May sleep. The answer lasts only with preserve_huge_take().
+ * Return: True if all of them are handed over, and no file's yet.
+ */
+bool preserve_huge_untaken(unsigned long pfn, unsigned long nr)
+{
+	guard(mutex)(&take_lock);
+	return all_untaken(pfn, nr);
+}
+
+/**
+ * preserve_huge_take - Become the owner of handed-over huge pages, of all or of none.
+ * @pfn: First frame.
+ * @nr:  How many.
+ *
+ * Context: May sleep.
+ * Return: False if not all of them are handed over and without an owner.
+ */
+bool preserve_huge_take(unsigned long pfn, unsigned long nr)
+{
+	guard(mutex)(&take_lock);
+	if (!all_untaken(pfn, nr))
+		return false;
+	set_untaken(pfn, nr, false);
+	return true;
+}
+
+/**
+ * preserve_huge_untake - Undo preserve_huge_take(). Cannot fail.
+ * @pfn: First frame.
+ * @nr:  How many; all of them were taken by the caller, and are as they were.
+ *
+ * Context: May sleep.
+ */
+void preserve_huge_untake(unsigned long pfn, unsigned long nr)
+{
+	guard(mutex)(&take_lock);
+	set_untaken(pfn, nr, true);
+}
+
+/* Frees the frames of a page that is no folio; not the defective ones. */
+static void frames_free(unsigned long pfn, unsigned long nr)
+{
+	const unsigned long end = pfn + nr;
+	unsigned long bad;
+	void *entry;
+
+	xa_for_each_range(&bad_frames, bad, entry, pfn, end - 1) {
+		if (bad > pfn)
+			free_contig_frozen_range(pfn, bad - pfn);
+		pfn = bad + xa_to_value(entry);
+	}
+	if (pfn < end)
+		free_contig_frozen_range(pfn, end - pfn);
+}
+
+/**
+ * preserve_huge_put - Free huge pages that have been taken.
+ * @pfn: First frame.
+ * @nr:  How many.
+ *
+ * Those that are folios go back to hugetlb: free pages of their size, or freed if they are
+ * more than were asked for.
+ *
+ * Context: Process context, may sleep.
+ */
+void preserve_huge_put(unsigned long pfn, unsigned long nr)
+{
+	struct part part;
+	unsigned long i;
+
+	while (nr && part_next(&pfn, &nr, &part)) {
+		const struct preserve_huge *huge = part.huge;
+		unsigned long first = huge->pfn + (part.first << huge->order);
+
+		for (i = 0; i < part.nr; i++, first += 1UL << huge->order) {
+			if (huge->folios)
+				folio_put(pfn_folio(first));
+			else
+				frames_free(first, 1UL << huge->order);
+			cond_resched();
+		}
+	}
+}
+
+/**
+ * preserve_huge_has_order - Is a run made of huge pages of its folios' size?
+ * @run: Of a map that was accepted.
+ *
+ * Context: May sleep.
+ * Return: False if not: its map is damaged.
+ */
+bool preserve_huge_has_order(const struct prmap_run *run)
+{
+	unsigned long pfn = run->pfn, nr = run->nr;
+	struct part part;
+
+	while (nr)
+		if (!part_next(&pfn, &nr, &part) || part.huge->order != run->order)
+			return false;
+	return true;
+}
+
+/**
+ * preserve_huge_add - Note an extent of huge pages that the last kernel has handed over.
+ * @pfn:   First frame.
+ * @nr:    Pages.
+ * @order: Of a page.
+ *
+ * Context: Boot.
+ * Return: 0; -EEXIST if another extent has a part of it; -ENOMEM.
+ */
+int __init preserve_huge_add(unsigned long pfn, unsigned long nr, unsigned int order)
+{
+	struct preserve_huge *huge;
+	int err;
+
+	huge = kvzalloc_flex(*huge, untaken, BITS_TO_LONGS(nr), GFP_KERNEL);
+	if (!huge)
+		return -ENOMEM;
+	huge->pfn = pfn;
+	huge->nr = nr;
+	huge->order = order;
+	huge->nr_untaken = nr;
+	bitmap_fill(huge->untaken, nr);
+	err = mtree_insert_range(&extents, pfn, pfn + (nr << order) - 1, huge, GFP_KERNEL);
+	if (err)
+		kvfree(huge);
+	return err;
+}
+
+/**
+ * preserve_huge_make - Make folios of what has come in huge pages of one size.
+ * @order: The size.
+ * @make:  Makes a folio of frames with reference count zero: it has one reference then.
+ * @ctx:   For @make.
+ *
+ * Context: Boot, before any file of theirs is retrieved.
+ * Return: How many.
+ */
+unsigned long __init preserve_huge_make(unsigned int order,
+					void (*make)(void *ctx, unsigned long pfn), void *ctx)
+{
+	struct preserve_huge *huge;
+	unsigned long at = 0, i, nr = 0;
+
+	mt_for_each(&extents, huge, at, ULONG_MAX) {
+		if (huge->order != order || huge->folios)
+			continue;
+		for (i = 0; i < huge->nr; i++) {
+			make(ctx, huge->pfn + (i << order));
+			cond_resched();
+		}
+		huge->folios = true;
+		nr += huge->nr;
+	}
+	return nr;
+}
+
+/**
+ * preserve_huge_add_bad - Note neighbouring frames that the last kernel has found defective.
+ * @pfn: First frame.
+ * @nr:  How many.
+ *
+ * Context: Boot; in ascending order.
+ * Return: 0; -EBADMSG if they are not those of one huge page, or come again; -ENOMEM.
+ */
+int __init preserve_huge_add_bad(unsigned long pfn, unsigned long nr)
+{
+	const struct preserve_huge *huge = mtree_load(&extents, pfn);
+	static unsigned long behind __initdata;
+	const unsigned long last = pfn + nr - 1;
+
+	if (!huge || last >= huge->pfn + (huge->nr << huge->order) || pfn < behind ||
+	    (pfn - huge->pfn) >> huge->order != (last - huge->pfn) >> huge->order)
+		return -EBADMSG;
+	behind = last + 1;
+	return xa_err(xa_store(&bad_frames, pfn, xa_mk_value(nr), GFP_KERNEL));
+}
+
+/**
+ * preserve_huge_bad_for_each - Go through the frames that the last kernel has found defective.
+ * @fn: Called for each stretch of them, within a huge page.
+ *
+ * Context: Boot.
+ */
+void __init preserve_huge_bad_for_each(void (*fn)(unsigned long pfn, unsigned long nr))
+{
+	unsigned long pfn;
+	void *entry;
+
+	xa_for_each(&bad_frames, pfn, entry)
+		fn(pfn, xa_to_value(entry));
+}
+
+/**
+ * preserve_huge_unmade - Count what has come in huge pages of a size that is unknown here.
+ *
+ * Context: Boot, behind preserve_huge_make() for each size.
+ * Return: Pages of the base size.
+ */
+unsigned long __init preserve_huge_unmade(void)
+{
+	struct preserve_huge *huge;
+	unsigned long at = 0, nr = 0;
+
+	mt_for_each(&extents, huge, at, ULONG_MAX)
+		if (!huge->folios)
+			nr += huge->nr << huge->order;
+	return nr;
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * How many huge pages the last kernel has handed over: hugetlb wants to know before the page
+ * allocator runs, and so before anything can be adopted. Only checksums are looked at here,
+ * and nothing is taken; adopt.c does that, and may refuse some.
+ */
+#include <linux/io.h>
+#include <linux/kexec_handover.h>
+#include <linux/liveupdate.h>
+#include <linux/memblock.h>
+#include <linux/mm.h>
+#include <linux/numa.h>
+#include <linux/preserve.h>
+
+#include "pool.h"
+
+/* A page of the last kernel's, if it can be read. */
+static const void *__init page_at(u64 phys)
+{
+	if (!phys || !PAGE_ALIGNED(phys) || !memblock_is_memory(phys))
+		return NULL;
+	return phys_to_virt(phys);
+}
+
+static const struct preserve_table_ser *__init table_at(const u64 copies[PRESERVE_COPIES],
+							u64 seq)
+{
+	const struct preserve_table_ser *table;
+	unsigned int i;
+
+	for (i = 0; i < PRESERVE_COPIES; i++) {
+		table = page_at(copies[i]);
+		if (table && preserve_table_check(table, seq))
+			return table;
+	}
+	return NULL;
+}
+
+static const struct preserve_header_ser *__init header_find(void)
+{
+	const char *reason;
+	phys_addr_t phys;
+	unsigned int i;
+	size_t size;
+
+	if (kho_retrieve_subtree(PRESERVE_KHO_NAME, &phys, &size) ||
+	    size < PRESERVE_COPIES * PAGE_SIZE)
+		return NULL;
+	for (i = 0; i < PRESERVE_COPIES; i++, phys += PAGE_SIZE)
+		if (page_at(phys) &&
+		    !preserve_header_check(phys_to_virt(phys), PAGE_SIZE, &reason))
+			return phys_to_virt(phys);
+	return NULL;
+}
+
+static unsigned long __init count_in(const struct preserve_table_ser *table,
+				     unsigned int order, int nid)
+{
+	const struct preserve_extent_ser *extent;
+	unsigned long nr = 0;
+	u32 i;
+
+	for (i = 0; i < table->nr; i++) {
+		extent = &table->extent[i];
+		if (extent->kind == PRESERVE_EXTENT_HUGE && extent->slot == order &&
+		    preserve_extent_check(extent, 0, max_pfn) &&
+		    (nid == NUMA_NO_NODE || early_pfn_to_nid(extent->pfn) == nid))
+			nr += extent->nr_blocks;
+	}
+	return nr;
+}
+
+/**
+ * preserve_huge_count - Count the huge pages that the last kernel has handed over.
+ * @order: Their size.
+ * @nid:   A node; NUMA_NO_NODE for all of them.
+ *
+ * Goes through the block table.
+ *
+ * Context: Boot, until adoption.
+ * Return: How many; 0 if none, or if it cannot be read.
+ */
+unsigned long __init preserve_huge_count(unsigned int order, int nid)
+{
+	const struct preserve_header_ser *hdr;
+	const struct preserve_table_ser *table;
+	unsigned long nr = 0;
+	u64 seq = 0;
+
+	/* Otherwise nothing will be adopted. */
+	if (!kho_is_enabled() || !liveupdate_enabled())
+		return 0;
+	hdr = header_find();
+	if (!hdr)
+		return 0;
+	for (table = table_at(hdr->table, seq); table; table = table_at(table->next, ++seq))
+		nr += count_in(table, order, nid);
+	return nr;
+}
