@@ -91,13 +91,13 @@ int hugetlb_lu_memfd_create(struct file *file)
  * @inode: The file's, any of hugetlb.
  *
  * Context: Any; lasting with the inode locked.
- * Return: False while it is preserved.
+ * Return: False while it is preserved, and for a retrieved one whose map is lost.
  */
 bool hugetlb_lu_may_change(const struct inode *inode)
 {
 	const struct preserve_file *pf = inode_pf(inode);
 
-	return likely(!pf) || !preserve_file_record(pf);
+	return likely(!pf) || !(preserve_file_record(pf) || preserve_file_lost(pf));
 }
 
 /**

@@ -171,6 +171,9 @@ static void __init folio_mark_bad(struct folio *folio, unsigned long pfn, unsign
 {
 	unsigned long i;
 
+	/* As memory failure does it: what is defective is never free again. */
+	if (!folio_test_hwpoison(folio))
+		folio_get(folio);
 	/* The last kernel has lost count, or so would this one. */
 	if (nr > PRESERVE_BAD_FRAMES) {
 		folio_set_hwpoison(folio);

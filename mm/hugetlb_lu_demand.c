@@ -130,16 +130,20 @@ int hugetlb_lu_insert(struct address_space *mapping, struct folio_batch *batch,
  * @end:   Offset behind the last; LLONG_MAX for everything.
  *
  * Context: Process context, may sleep; the inode locked or being evicted.
+ * Return: How many huge pages stay away, as the file's map is lost; they are in the
+ *         reservation map. Otherwise 0.
  */
-void hugetlb_lu_restore(struct inode *inode, loff_t start, loff_t end)
+int hugetlb_lu_restore(struct inode *inode, loff_t start, loff_t end)
 {
 	struct preserve_file *pf = preserve_file_of(inode->i_mapping);
 
 	if (likely(!pf))
-		return;
-	preserve_file_restore_range(pf, start >> PAGE_SHIFT,
-				    end == LLONG_MAX ? ULONG_MAX : end >> PAGE_SHIFT,
-				    GFP_KERNEL | __GFP_NOFAIL);
+		return 0;
+	if (!preserve_file_restore_range(pf, start >> PAGE_SHIFT,
+					 end == LLONG_MAX ? ULONG_MAX : end >> PAGE_SHIFT,
+					 GFP_KERNEL | __GFP_NOFAIL))
+		return 0;
+	return preserve_file_nr_unrestored(pf) >> huge_page_order(hstate_inode(inode));
 }
 
 /**
@@ -202,11 +206,17 @@ struct folio *__hugetlb_lu_alloc_folio(struct address_space *mapping, struct hst
 		memalloc_pin_restore(flags);
 		if (!IS_ERR(folio))
 			return folio;
-		/* Any other can move when the file is preserved. */
-		if (hugetlb_lu_may_change(mapping->host))
-			return hugetlb_alloc_folio(h, mpoli, mm, alloc_flags);
+		/*
+		 * What cannot be pinned may still cross: ZONE_MOVABLE. Any other can move
+		 * when the file is preserved.
+		 */
+		folio = hugetlb_alloc_folio(h, mpoli, mm, alloc_flags);
+		if (IS_ERR(folio) || preserve_folio_may_cross(folio) ||
+		    hugetlb_lu_may_change(mapping->host))
+			return folio;
+		folio_put(folio);
 		if (!hugetlb_lu_exchange(h, mpoli))
 			break;
 	}
-	return folio;
+	return ERR_PTR(-ENOSPC);
 }

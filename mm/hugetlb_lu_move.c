@@ -8,6 +8,7 @@
  */
 #define pr_fmt(fmt) "preserve: hugetlb: " fmt
 
+#include <linux/cpuset.h>
 #include <linux/folio_batch.h>
 #include <linux/fs.h>
 #include <linux/hugetlb_lu.h>
@@ -71,7 +72,8 @@ static struct folio *unfit_find(struct hstate *h, const nodemask_t *nodes)
 
 	guard(spinlock_irq)(&hugetlb_lock);
 	for_each_node_state(nid, N_MEMORY) {
-		if (nodes && !node_isset(nid, *nodes))
+		if ((nodes && !node_isset(nid, *nodes)) ||
+		    !node_isset(nid, cpuset_current_mems_allowed))
 			continue;
 		left = LOOKS;
 		list_for_each_entry(folio, &h->hugepage_freelists[nid], lru) {
@@ -94,7 +96,9 @@ static struct folio *unfit_find(struct hstate *h, const nodemask_t *nodes)
  */
 bool hugetlb_lu_exchange(struct hstate *h, const struct mempolicy_interpreted *mpoli)
 {
-	struct folio *folio = unfit_find(h, mpoli->nodemask);
+	/* A preference does not keep the others out. */
+	struct folio *folio = unfit_find(h, mpoli->mode == MPOL_PREFERRED_MANY ?
+					    NULL : mpoli->nodemask);
 	unsigned int flags;
 	LIST_HEAD(list);
 	int err;

@@ -31,7 +31,7 @@ struct prmap;
 int hugetlb_lu_memfd_create(struct file *file);
 bool hugetlb_lu_may_change(const struct inode *inode);
 int hugetlb_lu_may_allocate(struct inode *inode, loff_t offset, loff_t len);
-void hugetlb_lu_restore(struct inode *inode, loff_t start, loff_t end);
+int hugetlb_lu_restore(struct inode *inode, loff_t start, loff_t end);
 int hugetlb_lu_restore_at(struct inode *inode, pgoff_t index);
 void hugetlb_lu_evict(struct inode *inode);
 void hugetlb_lu_show_fdinfo(struct seq_file *m, struct file *file);
@@ -58,8 +58,9 @@ static inline int hugetlb_lu_may_allocate(struct inode *inode, loff_t offset, lo
 	return 0;
 }
 
-static inline void hugetlb_lu_restore(struct inode *inode, loff_t start, loff_t end)
+static inline int hugetlb_lu_restore(struct inode *inode, loff_t start, loff_t end)
 {
+	return 0;
 }
 
 static inline int hugetlb_lu_restore_at(struct inode *inode, pgoff_t index)

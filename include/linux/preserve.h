@@ -229,6 +229,8 @@ unsigned long preserve_huge_unmade(void);
 struct preserve_file_ser *preserve_file_claim(struct preserve_file *pf);
 void preserve_file_unclaim(struct preserve_file *pf);
 struct preserve_file_ser *preserve_file_record(const struct preserve_file *pf);
+bool preserve_file_lost(const struct preserve_file *pf);
+u64 preserve_file_nr_unrestored(const struct preserve_file *pf);
 bool preserve_file_keeps_map(const struct preserve_file *pf);
 int preserve_file_commit(struct preserve_file *pf);
 void preserve_file_freeze(struct preserve_file *pf);

@@ -274,7 +274,7 @@ static inline struct folio *preserve_lock_folio(struct address_space *mapping,
 
 /**
  * preserve_page_stays - Is it in vain to try to move what is in a page?
- * @page: Any page.
+ * @page: Any page; the caller need not hold it.
  *
  * Context: Any.
  * Return: True if its block is the pool's, or if it is a huge page of a file that is preserved,

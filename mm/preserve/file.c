@@ -371,6 +371,30 @@ struct preserve_file_ser *preserve_file_record(const struct preserve_file *pf)
 }
 
 /**
+ * preserve_file_lost - Is it unknown for good what of a file is unrestored?
+ * @pf: The file.
+ *
+ * Context: Any.
+ * Return: True if its map is lost.
+ */
+bool preserve_file_lost(const struct preserve_file *pf)
+{
+	return READ_ONCE(pf->map_state) == PRESERVE_MAP_LOST;
+}
+
+/**
+ * preserve_file_nr_unrestored - Count the pages of a file that no folio stands for yet.
+ * @pf: The file.
+ *
+ * Context: Any.
+ * Return: How many.
+ */
+u64 preserve_file_nr_unrestored(const struct preserve_file *pf)
+{
+	return READ_ONCE(pf->nr_unrestored);
+}
+
+/**
  * preserve_file_keeps_map - Is a file one whose map is kept?
  * @pf: The file.
  *

@@ -291,7 +291,7 @@ void preserve_file_add(struct preserve_file *pf, struct folio *folio)
 
 	if (pf->map_state != PRESERVE_MAP_CURRENT ||
 	    pf->phase == PRESERVE_FROZEN ||
-	    (pf->plain && !pf->ops->place->has(folio)) ||
+	    (pf->plain && !pf->in_place && !pf->ops->place->has(folio)) ||
 	    prmap_set(&pf->map, &run)) {
 		file_map_failed(pf);
 		return;
@@ -673,11 +673,18 @@ int preserve_map_run_for_each(struct preserve_file *pf, preserve_run_fn *fn, voi
 bool preserve_file_has(struct preserve_file *pf, u64 index, u64 end)
 {
 	struct prmap_run run;
+	bool hole = false;
+	int nr;
 
-	guard(spinlock_irq)(&pf->mapping->i_pages.xa_lock);
-	while (index < end && !prmap_lookup(&pf->map, index, &run))
-		index = run.index + run.nr;
-	return index >= end;
+	while (index < end && !hole) {
+		guard(spinlock_irq)(&pf->mapping->i_pages.xa_lock);
+		for (nr = 0; nr < BATCH && index < end && !hole; nr++) {
+			hole = prmap_lookup(&pf->map, index, &run);
+			if (!hole)
+				index = run.index + run.nr;
+		}
+	}
+	return !hole;
 }
 
 /* The next folio of a page cache from *index on, as a run. 0 if there is none. */

@@ -199,6 +199,12 @@ static int in_place_claim(struct preserve_file *pf)
 	return err == -ENOMEM ? err : err ? -EBUSY : 0;
 }
 
+/* What is isolated for now may be claimed: that it is not KHO's scratch is asked again then. */
+static bool in_place_has(const struct folio *folio)
+{
+	return !is_migrate_cma_page(&folio->page);
+}
+
 /* The folio that hugetlb has made at boot: its one reference goes with it. */
 static struct folio *in_place_to_folio(unsigned long pfn, unsigned int order)
 {
@@ -217,7 +223,7 @@ const struct preserve_place preserve_huge_place = {
 	.put = preserve_huge_put,
 	.to_folio = in_place_to_folio,
 	.to_frames = in_place_to_frames,
-	.has = preserve_folio_may_cross,
+	.has = in_place_has,
 	.claim = in_place_claim,
 	.unclaim = in_place_unclaim,
 };
