@@ -7,8 +7,9 @@
  * DOC: files in huge pages
  *
  * A memfd made with MFD_HUGETLB, or an open file of a hugetlbfs, is preserved with the huge
- * pages that it has. None is copied: what the next kernel gets is the file map, and a list of
- * the ranges of frames that the map names (preserve_range_join()). Holes stay holes.
+ * pages that it has; for all of a hugetlbfs see hugetlb_lu_tree.c. None is copied: what the next
+ * kernel gets is the file map, and a list of the ranges of frames that the map names
+ * (preserve_range_join()). Holes stay holes.
  *
  * Preserving freezes the file's size, and allows neither fallocate nor a mapping that would
  * make the file grow. Writing goes on as before, also into holes. From then on no folio of
@@ -21,7 +22,7 @@
  * hugetlb reads before LUO is there (hugetlb_lu_boot.c).
  *
  * Retrieving makes a memfd with the same content, holes, size, position, seals, status flags,
- * mode, owner, name, times and reservations, whose folios never move; in the next kernel the
+ * mode, owner, name, label, times and reservations, whose folios never move; in the next kernel the
  * pages count as huge pages in use from boot on. Retrieving frees nothing. A file that is
  * finished without having been retrieved gives its pages back to hugetlb; what is refused
  * keeps its pages until the next kexec, as a device may still write to them.
@@ -37,6 +38,7 @@
 #include <linux/memfd.h>
 #include <linux/pagemap.h>
 #include <linux/preserve.h>
+#include <linux/preserve_tree.h>
 #include <uapi/linux/memfd.h>
 
 /* If one of these prototypes changes, review these files. */
@@ -45,10 +47,6 @@ static_assert(__same_type(memfd_alloc_file,
 static_assert(__same_type(hugetlb_reserve_pages,
 			  long(struct inode *, long, long, struct vm_area_struct *,
 			       vma_flags_t)));
-
-/* Seals that this version knows. An unknown one would be lost: it is refused. */
-#define KNOWN_SEALS	(F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | \
-			 F_SEAL_FUTURE_WRITE | F_SEAL_EXEC)
 
 const struct preserve_file_ops hugetlb_lu_file_ops = {
 	.place = &preserve_huge_place,
@@ -86,29 +84,49 @@ int hugetlb_lu_memfd_create(struct file *file)
 	return 0;
 }
 
+/* Is it preserved, by itself or in a tree? */
+static bool stands_still(const struct inode *inode)
+{
+	const struct preserve_file *pf = inode_pf(inode);
+
+	return preserve_tree_frozen(&HUGETLBFS_SB(inode->i_sb)->lu_tree) ||
+	       (pf && preserve_file_record(pf));
+}
+
 /**
  * hugetlb_lu_may_change - May the size of a file change, and what is a hole?
  * @inode: The file's, any of hugetlb.
  *
  * Context: Any; lasting with the inode locked.
- * Return: False while it is preserved, and for a retrieved one whose map is lost.
+ * Return: False while it is preserved, by itself or in a tree, and for a retrieved one whose
+ *         map is lost.
  */
 bool hugetlb_lu_may_change(const struct inode *inode)
 {
 	const struct preserve_file *pf = inode_pf(inode);
 
-	return likely(!pf) || !(preserve_file_record(pf) || preserve_file_lost(pf));
+	return !stands_still(inode) && !(pf && preserve_file_lost(pf));
 }
 
 /**
- * hugetlb_lu_evict - A file goes away.
- * @inode: The file's, any of hugetlb; its page cache is empty.
+ * hugetlb_lu_evict - An inode goes away.
+ * @inode: The inode, any of hugetlb; its page cache is empty. What is unrestored still is lost,
+ *         and counts for the file system's limits.
  *
  * Context: Process context.
  */
 void hugetlb_lu_evict(struct inode *inode)
 {
+	struct hugetlbfs_inode_info *info = HUGETLBFS_I(inode);
+	struct preserve_file *pf = inode_pf(inode);
+
+	if (S_ISDIR(inode->i_mode) && preserve_tree_node_left(&info->lu_node))
+		preserve_tree_dir_forget(&HUGETLBFS_SB(inode->i_sb)->lu_tree, inode);
+	if (pf && preserve_file_nr_unrestored(pf))
+		hugetlb_lu_limits_untake(inode->i_sb, preserve_file_nr_unrestored(pf) >>
+						      huge_page_order(hstate_inode(inode)));
 	preserve_file_free(&inode->i_data);
+	hugetlb_lu_cgroup_disown(inode);
 }
 
 void hugetlb_lu_show_fdinfo(struct seq_file *m, struct file *file)
@@ -131,62 +149,6 @@ static unsigned long hugetlb_lu_get_id(struct file *file)
 	return (unsigned long)file_inode(file);
 }
 
-/* What cannot change any more once the file is preserved. Inode locked. */
-static void record_fill(struct preserve_file_ser *rec, struct file *file)
-{
-	rec->kind = PRESERVE_FILE_HUGETLB;
-	rec->huge_order = huge_page_order(hstate_file(file));
-	preserve_note_name(rec, file);
-}
-
-/* What can change until the kexec. */
-static void record_update(struct preserve_file_ser *rec, struct file *file)
-{
-	struct inode *inode = file_inode(file);
-
-	preserve_note_state(rec, file);
-	rec->seals = memfd_get_seals(file);
-	preserve_file_note_user(inode_pf(inode), rec);
-	if (hugetlb_lu_regions_note(inode, rec))
-		pr_warn_ratelimited("%s: not all of its reservations cross: they are in too many parts\n",
-				    rec->name);
-}
-
-/* Inode locked. On error the file is as before. */
-static struct preserve_file_ser *file_claim(struct file *file)
-{
-	struct inode *inode = file_inode(file);
-	struct preserve_file_ser *rec;
-	int err;
-
-	if (memfd_get_seals(file) & ~KNOWN_SEALS)
-		return ERR_PTR(-EOPNOTSUPP);
-	err = hugetlb_lu_fix(inode);
-	if (err == -ENOMEM || err == -EBUSY)
-		pr_err_ratelimited("%pD: not preserved: pages of it lie where the next kernel boots from, and there is no free huge page that they can move to (%pe)\n",
-				   file, ERR_PTR(err));
-	if (err)
-		return ERR_PTR(err);
-	rec = ERR_PTR(-EOPNOTSUPP);
-	if (preserve_has_tags(inode->i_mapping) && preserve_file_is_plain(inode_pf(inode))) {
-		pr_err_ratelimited("%pD: not preserved: its memory tags would be lost\n", file);
-		goto unfix;
-	}
-	rec = preserve_file_claim(inode_pf(inode));
-	if (IS_ERR(rec))
-		goto unfix;
-	record_fill(rec, file);
-	record_update(rec, file);
-	err = preserve_file_commit(inode_pf(inode));
-	if (!err)
-		return rec;
-	preserve_file_unclaim(inode_pf(inode));
-	rec = ERR_PTR(err);
-unfix:
-	hugetlb_lu_unfix(inode);
-	return rec;
-}
-
 static int hugetlb_lu_preserve(struct liveupdate_file_op_args *args)
 {
 	const fmode_t rw = FMODE_READ | FMODE_WRITE;
@@ -199,11 +161,11 @@ static int hugetlb_lu_preserve(struct liveupdate_file_op_args *args)
 	if (!preserve_can_hand_over())
 		return -EOPNOTSUPP;
 	inode_lock(inode);
-	rec = file_claim(args->file);
+	rec = stands_still(inode) ? ERR_PTR(-EBUSY) :
+				    hugetlb_lu_claim(file_dentry(args->file), args->file);
 	inode_unlock(inode);
 	if (IS_ERR(rec))
 		return PTR_ERR(rec);
-	preserve_report_tags(inode->i_mapping);
 	args->serialized_data = virt_to_phys(rec);
 	return 0;
 }
@@ -213,19 +175,15 @@ static void hugetlb_lu_unpreserve(struct liveupdate_file_op_args *args)
 	struct inode *inode = file_inode(args->file);
 
 	inode_lock(inode);
-	preserve_file_unclaim(inode_pf(inode));
-	hugetlb_lu_unfix(inode);
+	hugetlb_lu_unclaim(inode);
 	inode_unlock(inode);
 }
 
 static int hugetlb_lu_freeze(struct liveupdate_file_op_args *args)
 {
-	struct preserve_file *pf = inode_pf(file_inode(args->file));
-
 	if (preserve_freeze_fails())
 		return -EIO;
-	record_update(preserve_file_record(pf), args->file);
-	preserve_file_freeze(pf);
+	hugetlb_lu_seal(file_inode(args->file), args->file);
 	return 0;
 }
 
@@ -236,33 +194,15 @@ static void hugetlb_lu_unfreeze(struct liveupdate_file_op_args *args)
 
 /* --- retrieve --- */
 
-/* Is every run of the map made of huge pages of this size, and where one can be? */
-static bool map_ok(const struct prmap *map, unsigned int order)
-{
-	const u64 mask = (1ULL << order) - 1;
-	struct prmap_run run;
-	u64 index = 0;
-
-	while (prmap_next(map, index, &run)) {
-		if (run.order != order || (run.index | run.nr) & mask ||
-		    !preserve_huge_has_order(&run))
-			return false;
-		index = run.index + run.nr;
-		cond_resched();
-	}
-	return true;
-}
-
 static struct file *file_make(const struct preserve_file_ser *rec, const struct prmap *map)
 {
 	struct hstate *h = size_to_hstate(PAGE_SIZE << rec->huge_order);
 	struct file *file;
 	int err;
 
-	if (rec->seals & ~KNOWN_SEALS)
-		return ERR_PTR(-EPROTO);
-	if (!map_ok(map, rec->huge_order) || !hugetlb_lu_regions_ok(rec))
-		return ERR_PTR(-EBADMSG);
+	err = hugetlb_lu_check(rec, map);
+	if (err)
+		return ERR_PTR(err);
 	if (!h) {
 		pr_err_ratelimited("%s: no huge pages of %lu KiB here\n", rec->name,
 				   PAGE_SIZE << rec->huge_order >> 10);
@@ -276,26 +216,12 @@ static struct file *file_make(const struct preserve_file_ser *rec, const struct 
 	preserve_give_inode(file_inode(file), rec);
 	err = memfd_add_seals(file, rec->seals);
 	err = err ?: preserve_file_restore_user(inode_pf(file_inode(file)), rec);
+	err = err ?: hugetlb_lu_labels_give(file_inode(file), rec);
 	err = err ?: hugetlb_lu_regions_give(file_inode(file), map);
 	if (!err)
 		return file;
 	fput(file);
 	return ERR_PTR(err);
-}
-
-/* Nothing fails from here on. */
-static void file_begin(struct file *file, const struct preserve_file_ser *rec,
-		       struct prmap *map)
-{
-	struct inode *inode = file_inode(file);
-	u64 nr = preserve_file_restore(inode_pf(inode), map);
-
-	spin_lock(&inode->i_lock);
-	inode->i_blocks += nr << (PAGE_SHIFT - 9);
-	spin_unlock(&inode->i_lock);
-	preserve_give_file(file, rec);
-	hugetlb_lu_regions_reserve(inode, rec);
-	preserve_file_begin(inode_pf(inode));
 }
 
 /* Nothing is lost when it fails: the record stays as it is. */
@@ -313,8 +239,9 @@ static struct file *file_retrieve(u64 handle)
 		preserve_record_failed(rec, &map, PTR_ERR(file));
 		return file;
 	}
-	file_begin(file, rec, &map);
-	preserve_record_free(rec);
+	/* Nothing fails from here on. */
+	preserve_give_file(file, rec);
+	hugetlb_lu_begin(file_inode(file), rec, &map);
 	return file;
 }
 
@@ -332,21 +259,12 @@ static int hugetlb_lu_retrieve(struct liveupdate_file_op_args *args)
 
 static void hugetlb_lu_finish(struct liveupdate_file_op_args *args)
 {
-	struct preserve_file_ser *rec;
-	struct prmap map;
-
 	/*
 	 * Retrieved, or refused: what is damaged keeps its memory. It is whole, and free, if
 	 * there are no pages of its size here.
 	 */
-	if (args->retrieve_status && args->retrieve_status != -EOPNOTSUPP)
-		return;
-
-	rec = preserve_record_take(args->serialized_data, PRESERVE_FILE_HUGETLB, &map);
-	if (IS_ERR(rec))
-		return;
-	preserve_map_release(&map, PRESERVE_FILE_HUGETLB);
-	preserve_record_free(rec);
+	if (!args->retrieve_status || args->retrieve_status == -EOPNOTSUPP)
+		hugetlb_lu_release(args->serialized_data);
 }
 
 static const struct liveupdate_file_ops hugetlb_lu_ops = {

@@ -5,8 +5,8 @@
  *
  * The folios exist from boot on, each with one reference (hugetlb_lu_boot.c). Until one is in
  * the page cache it counts for the file (i_blocks, the reservation map), as a huge page in
- * use, and for no cgroup. What it is charged to then is forced: the memory is in use anyway,
- * and an index that stays without a folio would look like a hole.
+ * use, and for no cgroup. What it is charged to then (hugetlb_lu_cgroup.c) is forced: the
+ * memory is in use anyway, and an index that stays without a folio would look like a hole.
  */
 #include <linux/folio_batch.h>
 #include <linux/fs.h>
@@ -54,9 +54,10 @@ static void folio_charge(struct folio *folio, gfp_t gfp)
 }
 
 /* A folio that is in the page cache, and locked, goes on like any other. */
-static void folio_finish(struct folio *folio, gfp_t gfp)
+static void folio_finish(struct folio *folio, struct inode *inode, gfp_t gfp)
 {
 	folio_charge(folio, gfp);
+	hugetlb_lu_cgroup_charge(inode, folio);
 	folio_mark_dirty(folio);
 	if (!folio_test_hwpoison(folio))
 		folio_set_hugetlb_migratable(folio);
@@ -118,7 +119,7 @@ int hugetlb_lu_insert(struct address_space *mapping, struct folio_batch *batch,
 		folio_undo(batch->folios[i]);
 	for (i = 0; i < done; i++) {
 		hugetlb_set_folio_subpool(batch->folios[i], spool);
-		folio_finish(batch->folios[i], gfp);
+		folio_finish(batch->folios[i], mapping->host, gfp);
 	}
 	return done ? done : xas_error(&xas);
 }
@@ -135,8 +136,11 @@ int hugetlb_lu_insert(struct address_space *mapping, struct folio_batch *batch,
  */
 int hugetlb_lu_restore(struct inode *inode, loff_t start, loff_t end)
 {
-	struct preserve_file *pf = preserve_file_of(inode->i_mapping);
+	struct preserve_file *pf;
 
+	if (unlikely(hugetlb_lu_latent(inode)))
+		hugetlb_lu_load_sure(inode, !start && end == LLONG_MAX);
+	pf = preserve_file_of(inode->i_mapping);
 	if (likely(!pf))
 		return 0;
 	if (!preserve_file_restore_range(pf, start >> PAGE_SHIFT,
@@ -177,16 +181,16 @@ int hugetlb_lu_restore_at(struct inode *inode, pgoff_t index)
  * What has crossed is in the page cache then.
  *
  * Context: Process context, may sleep; the inode locked.
- * Return: 0; -EPERM while the file is preserved; -EIO for a map that is lost.
+ * Return: 0; -EPERM while the file is preserved, or if its map is lost; -EIO if it gets lost.
  */
 int hugetlb_lu_may_allocate(struct inode *inode, loff_t offset, loff_t len)
 {
 	struct preserve_file *pf = preserve_file_of(inode->i_mapping);
 
-	if (likely(!pf))
-		return 0;
 	if (!hugetlb_lu_may_change(inode))
 		return -EPERM;
+	if (likely(!pf))
+		return 0;
 	return preserve_file_restore_range(pf, offset >> PAGE_SHIFT,
 					   DIV_ROUND_UP_ULL(offset + len, PAGE_SIZE),
 					   GFP_KERNEL | __GFP_NOFAIL);

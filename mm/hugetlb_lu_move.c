@@ -31,11 +31,15 @@
 static_assert(__same_type(alloc_migration_target,
 			  struct folio *(struct folio *, unsigned long)));
 
-/*
- * Waits for tasks that bring a folio and have looked for what the core keeps of the file
- * before it was there: all of them hold one of these mutexes.
+/**
+ * hugetlb_lu_wait_for_faults - Wait for tasks that bring a folio into any file.
+ *
+ * They may have looked for what the core keeps of the file before it was there. All of them hold
+ * one of these mutexes.
+ *
+ * Context: Process context.
  */
-static void wait_for_faults(void)
+void hugetlb_lu_wait_for_faults(void)
 {
 	int i;
 
@@ -46,21 +50,33 @@ static void wait_for_faults(void)
 	}
 }
 
-/* What the core keeps for a file that is about to be preserved for the first time. */
-static struct preserve_file *file_begin(struct inode *inode)
+/**
+ * hugetlb_lu_file_prepare - Let the memory of a file stay in its place.
+ * @inode: The file's, any of hugetlb.
+ *
+ * Context: Process context, the inode locked. A task that brings a folio may have looked before:
+ *          unless it returns 0, the caller waits for such tasks before the file is preserved.
+ * Return: 1; 0 if it was so before; -ENOMEM.
+ */
+int hugetlb_lu_file_prepare(struct inode *inode)
 {
 	struct preserve_file *pf = preserve_file_new(inode->i_mapping, &hugetlb_lu_file_ops);
-	int err;
 
 	if (!pf)
-		return ERR_PTR(-ENOMEM);
+		return -ENOMEM;
 	if (preserve_file_in_place(pf))
-		return pf;
-	err = preserve_in_place_init(pf);
-	if (err)
-		return ERR_PTR(err);
-	wait_for_faults();
-	return pf;
+		return 0;
+	return preserve_in_place_init(pf) ?: 1;
+}
+
+/* What the core keeps for a file that is about to be preserved. */
+static struct preserve_file *file_begin(struct inode *inode)
+{
+	int err = hugetlb_lu_file_prepare(inode);
+
+	if (err > 0)
+		hugetlb_lu_wait_for_faults();
+	return err < 0 ? ERR_PTR(err) : preserve_file_of(inode->i_mapping);
 }
 
 /* A free huge page that lies where nothing can cross. NULL if none is found soon. */

@@ -11,64 +11,60 @@
 
 #include <linux/fs.h>
 #include <linux/hugetlb.h>
+#include <linux/hugetlb_cgroup.h>
 #include <linux/hugetlb_lu.h>
 #include <linux/mm.h>
 #include <linux/preserve.h>
+#include <linux/preserve_codec.h>
 #include <linux/slab.h>
 
-/* Regions that a record has room for. */
-#define REGIONS	(PRESERVE_FILE_EXTRAS / sizeof(struct preserve_region_ser))
-
-static struct preserve_region_ser *regions_of(struct preserve_file_ser *rec)
-{
-	return (struct preserve_region_ser *)rec->extras;
-}
+/* What an extra's name is: it may not be empty. */
+#define NAME	"r"
 
 /**
  * hugetlb_lu_regions_note - Note for which parts of a file huge pages are reserved.
  * @inode: The file's.
- * @rec:   Its record.
+ * @w:     Where to, as extras; it does not grow.
  *
  * Context: Any, the map's lock is taken.
  * Return: 0; -E2BIG if not all have room.
  */
-int hugetlb_lu_regions_note(struct inode *inode, struct preserve_file_ser *rec)
+int hugetlb_lu_regions_note(struct inode *inode, struct preserve_tree_writer *w)
 {
+	struct preserve_file *pf = preserve_file_of(inode->i_mapping);
 	struct resv_map *resv = HUGETLBFS_I(inode)->resv_map;
 	const unsigned int order = huge_page_order(hstate_inode(inode));
-	struct preserve_region_ser *to = regions_of(rec);
 	const struct file_region *region;
-	unsigned int nr = 0;
-	int err = 0;
+	struct preserve_region_ser ser;
+	size_t len = w->len;
 
-	scoped_guard(spinlock, &resv->lock) {
-		list_for_each_entry(region, &resv->regions, link) {
-			if (preserve_file_has(preserve_file_of(inode->i_mapping),
-					      (u64)region->from << order,
-					      (u64)region->to << order))
-				continue;
-			if (nr == REGIONS) {
-				err = -E2BIG;
-				break;
-			}
-			to[nr].from = region->from;
-			to[nr++].to = region->to;
-		}
+	guard(spinlock)(&resv->lock);
+	list_for_each_entry(region, &resv->regions, link) {
+		if (preserve_file_has(pf, (u64)region->from << order, (u64)region->to << order))
+			continue;
+		ser.from = region->from;
+		ser.to = region->to;
+		preserve_tree_put_extra(w, PRESERVE_EXTRA_REGION, NAME, &ser, sizeof(ser));
+		if (w->err)
+			break;
+		len = w->len;
 	}
-	rec->extras_len = nr * sizeof(*to);
-	memset(rec->extras + rec->extras_len, 0, sizeof(rec->extras) - rec->extras_len);
-	return err;
+	/* Not a part of one. */
+	w->len = len;
+	return w->err;
 }
 
 /* Puts a region behind all others, or lets the last one go on. */
-static int region_give(struct resv_map *resv, long from, long to)
+static int region_give(struct inode *inode, long from, long to)
 {
+	struct resv_map *resv = HUGETLBFS_I(inode)->resv_map;
 	struct file_region *region = NULL;
 
 	if (!list_empty(&resv->regions))
 		region = list_last_entry(&resv->regions, struct file_region, link);
 	if (region && region->to == from) {
 		region->to = to;
+		hugetlb_lu_cgroup_region(inode, region, to - from);
 		return 0;
 	}
 	region = kzalloc_obj(*region, GFP_KERNEL);
@@ -77,6 +73,7 @@ static int region_give(struct resv_map *resv, long from, long to)
 	region->from = from;
 	region->to = to;
 	list_add_tail(&region->link, &resv->regions);
+	hugetlb_lu_cgroup_region(inode, region, to - from);
 	return 0;
 }
 
@@ -86,6 +83,8 @@ static void regions_drop(struct resv_map *resv)
 
 	list_for_each_entry_safe(region, next, &resv->regions, link) {
 		list_del(&region->link);
+		hugetlb_cgroup_uncharge_file_region(resv, region, region->to - region->from,
+						    true);
 		kfree(region);
 	}
 }
@@ -95,72 +94,65 @@ static void regions_drop(struct resv_map *resv)
  * @inode: The file's, new.
  * @map:   Its map, of huge pages of its size.
  *
- * They belong to no cgroup, and are counted nowhere: the pages are.
+ * They are counted nowhere, as the pages are, but for the hugetlb cgroup.
  *
- * Context: Process context; no other task knows the file.
+ * Context: Process context, of the task that is to have them; no other task knows the file.
  * Return: 0 or -ENOMEM: it has none then.
  */
 int hugetlb_lu_regions_give(struct inode *inode, const struct prmap *map)
 {
-	struct resv_map *resv = HUGETLBFS_I(inode)->resv_map;
 	const unsigned int order = huge_page_order(hstate_inode(inode));
 	struct prmap_run run;
 	u64 index = 0;
 	int err = 0;
 
+	hugetlb_lu_cgroup_own(inode);
 	while (!err && prmap_next(map, index, &run)) {
 		index = run.index + run.nr;
-		err = region_give(resv, run.index >> order, index >> order);
+		err = region_give(inode, run.index >> order, index >> order);
 		cond_resched();
 	}
 	if (err)
-		regions_drop(resv);
+		regions_drop(HUGETLBFS_I(inode)->resv_map);
 	return err;
 }
 
 /**
- * hugetlb_lu_regions_ok - Can what a record says of reservations be right?
- * @rec: The record.
+ * hugetlb_lu_region_read - Read a part of a file for which huge pages were reserved.
+ * @rec:   The file's record.
+ * @extra: Of kind %PRESERVE_EXTRA_REGION, not trusted.
+ * @ser:   What it says.
  *
  * Context: Any.
  * Return: False if it is damaged.
  */
-bool hugetlb_lu_regions_ok(const struct preserve_file_ser *rec)
+bool hugetlb_lu_region_read(const struct preserve_file_ser *rec,
+			    const struct preserve_tree_extra *extra,
+			    struct preserve_region_ser *ser)
 {
-	const struct preserve_region_ser *region = (const void *)rec->extras;
-	const u64 end = MAX_LFS_FILESIZE >> PAGE_SHIFT >> rec->huge_order;
-	const unsigned int nr = rec->extras_len / sizeof(*region);
-	unsigned int i;
+	const s64 end = MAX_LFS_FILESIZE >> PAGE_SHIFT >> rec->huge_order;
 
-	if (rec->extras_len % sizeof(*region))
+	if (extra->value_len != sizeof(*ser))
 		return false;
-	for (i = 0; i < nr; i++)
-		if (region[i].from >= region[i].to || region[i].to > end)
-			return false;
-	return true;
+	memcpy(ser, extra->value, sizeof(*ser));
+	return ser->from >= 0 && ser->from < ser->to && ser->to <= end;
 }
 
 /**
- * hugetlb_lu_regions_reserve - Reserve huge pages for the parts of a file that had some.
+ * hugetlb_lu_region_reserve - Reserve huge pages for a part of a file that had some.
  * @inode: The file's; it has its pages.
- * @rec:   Its record, hugetlb_lu_regions_ok().
+ * @ser:   The part.
+ * @name:  The file's, for the message.
  *
- * Where there are not enough of them here, says so: the file is whole, but a hole may turn
- * out to have no page.
+ * Where there are not enough of them here, or the cgroup of the task may not reserve as many,
+ * says so: the file is whole, but a hole may turn out to have no page.
  *
  * Context: Process context.
  */
-void hugetlb_lu_regions_reserve(struct inode *inode, const struct preserve_file_ser *rec)
+void hugetlb_lu_region_reserve(struct inode *inode, const struct preserve_region_ser *ser,
+			       const char *name)
 {
-	const struct preserve_region_ser *region = (const void *)rec->extras;
-	const unsigned int nr = rec->extras_len / sizeof(*region);
-	unsigned int i;
-
-	for (i = 0; i < nr; i++, region++) {
-		if (hugetlb_reserve_pages(inode, region->from, region->to, NULL,
-					  EMPTY_VMA_FLAGS) >= 0)
-			continue;
-		pr_warn_ratelimited("%s: huge pages %llu to %llu: no reservation, there are not enough free ones\n",
-				    rec->name, region->from, region->to);
-	}
+	if (hugetlb_reserve_pages(inode, ser->from, ser->to, NULL, EMPTY_VMA_FLAGS) < 0)
+		pr_warn_ratelimited("%s: huge pages %lld to %lld: no reservation, there are not enough free ones, or the task's hugetlb cgroup may reserve no more\n",
+				    name, ser->from, ser->to);
 }

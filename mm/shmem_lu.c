@@ -262,7 +262,7 @@ static int record_fill(struct preserve_file_ser *rec, struct file *file)
 	int err;
 
 	rec->kind = PRESERVE_FILE_MEMFD;
-	preserve_note_name(rec, file);
+	preserve_note_name(rec, file_dentry(file));
 	err = shmem_lu_labels_note(inode, &w, &nr, &space);
 	rec->extras_len = w.len;
 	if (err == -E2BIG)

@@ -9,7 +9,6 @@
 #include <linux/posix_acl.h>
 #include <linux/posix_acl_xattr.h>
 #include <linux/preserve_codec.h>
-#include <linux/security.h>
 #include <linux/shmem_fs.h>
 #include <linux/slab.h>
 #include <linux/xattr.h>
@@ -42,42 +41,6 @@ static bool has_xattr(struct inode *inode, const char *name)
 		if (!strcmp(xattr->name, name))
 			return true;
 	return false;
-}
-
-static int label_note(struct inode *inode, const char *name,
-		      struct preserve_tree_writer *w, u32 *nr)
-{
-	void *value;
-	int len;
-
-	if (!strstarts(name, XATTR_SECURITY_PREFIX) || has_xattr(inode, name))
-		return 0;
-	len = security_inode_getsecurity(&nop_mnt_idmap, inode,
-					 name + XATTR_SECURITY_PREFIX_LEN, &value, true);
-	if (len < 0)
-		return len == -EOPNOTSUPP ? 0 : len;
-	preserve_tree_put_extra(w, PRESERVE_EXTRA_LABEL, name, value, len);
-	kfree(value);
-	++*nr;
-	return w->err;
-}
-
-/* Labels that a security module keeps by itself: a memfd's are no extended attribute. */
-static int own_labels_note(struct inode *inode, struct preserve_tree_writer *w, u32 *nr)
-{
-	char names[XATTR_NAME_MAX + 1], *end = names, *name;
-	ssize_t left = sizeof(names);
-	int err;
-
-	err = security_inode_listsecurity(inode, &end, &left);
-	if (err < 0)
-		return err;
-	for (name = names; name < end; name += strlen(name) + 1) {
-		err = label_note(inode, name, w, nr);
-		if (err)
-			return err;
-	}
-	return 0;
 }
 
 #ifdef CONFIG_FS_POSIX_ACL
@@ -123,7 +86,8 @@ int shmem_lu_labels_note(struct inode *inode, struct preserve_tree_writer *w, u3
 {
 	int err = xattrs_note(inode, w, nr, space);
 
-	err = err ?: own_labels_note(inode, w, nr);
+	/* A memfd's are no extended attribute. */
+	err = err ?: preserve_tree_labels_note(inode, has_xattr, w, nr);
 	err = err ?: acl_note(inode, ACL_TYPE_ACCESS, w, nr);
 	return err ?: acl_note(inode, ACL_TYPE_DEFAULT, w, nr);
 }
@@ -223,19 +187,6 @@ static int xattr_load(struct inode *inode, const char *name,
 	return err == -EEXIST ? -EUCLEAN : err;
 }
 
-/* Returns -EOPNOTSUPP if there is no module for it. */
-static int label_give(struct inode *inode, const char *name, const void *value,
-		      size_t size)
-{
-	int err = security_inode_setsecurity(inode, name + XATTR_SECURITY_PREFIX_LEN,
-					     value, size, 0);
-
-	if (err && err != -EOPNOTSUPP)
-		pr_warn_ratelimited("%s of inode %llu is not accepted by the security module (%pe)\n",
-				    name, (u64)inode->i_ino, ERR_PTR(err));
-	return err;
-}
-
 /**
  * shmem_lu_labels_give - Tell security modules of an inode's labels.
  * @inode: The inode; no other task knows it. If it has a name, security_d_instantiate() has
@@ -249,7 +200,8 @@ void shmem_lu_labels_give(struct inode *inode)
 
 	list_for_each_entry(xattr, &SHMEM_I(inode)->xattrs, node)
 		if (strstarts(xattr->name, XATTR_SECURITY_PREFIX))
-			label_give(inode, xattr->name, xattr->value, xattr->size);
+			preserve_tree_label_give(inode, xattr->name, xattr->value,
+						 xattr->size);
 }
 
 /* Where no security module takes it, it is kept as an extended attribute. */
@@ -258,7 +210,7 @@ static int label_load(struct inode *inode, const char *name,
 {
 	if (!strstarts(name, XATTR_SECURITY_PREFIX))
 		return -EUCLEAN;
-	if (!label_give(inode, name, extra->value, extra->value_len))
+	if (!preserve_tree_label_give(inode, name, extra->value, extra->value_len))
 		return 0;
 	return xattr_load(inode, name, extra);
 }

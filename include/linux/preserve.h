@@ -246,7 +246,7 @@ void preserve_note_time(struct preserve_file_ser *rec, unsigned int which,
 			struct timespec64 time);
 struct timespec64 preserve_noted_time(const struct preserve_file_ser *rec, unsigned int which);
 void preserve_note_state(struct preserve_file_ser *rec, const struct file *file);
-void preserve_note_name(struct preserve_file_ser *rec, const struct file *file);
+void preserve_note_name(struct preserve_file_ser *rec, const struct dentry *dentry);
 void preserve_give_inode(struct inode *inode, const struct preserve_file_ser *rec);
 void preserve_give_file(struct file *file, const struct preserve_file_ser *rec);
 

@@ -58,6 +58,7 @@ struct preserve_tree_reader {
  * @seals:      F_SEAL_*.
  * @write_hint: WRITE_LIFE_*.
  * @version:    i_version.
+ * @record:     Of a file that has a record of its own: where that is; 0 otherwise.
  * @ino:        Inode number.
  * @generation: i_generation.
  * @mtime:      Times.
@@ -87,6 +88,7 @@ struct preserve_tree_inode {
 	u32 seals;
 	u32 write_hint;
 	u64 version;
+	u64 record;
 	u64 ino;
 	u32 generation;
 	struct timespec64 mtime;

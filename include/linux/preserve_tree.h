@@ -25,6 +25,7 @@ struct mem_cgroup;
 struct preserve_file_ops;
 struct preserve_tree_extra;
 struct preserve_tree_inode;
+struct preserve_tree_option;
 struct preserve_tree_reader;
 struct preserve_tree_ser;
 struct preserve_tree_writer;
@@ -35,6 +36,9 @@ struct super_block;
  * @fs_type:       Its name, as in /proc/filesystems. Part of the image.
  * @file_ops:      Of its files that have a struct preserve_file.
  * @name_space:    What a name takes of a limit of inodes, in bytes.
+ * @remounts:      Remounting is not refused while it is preserved: flags are noted at the end.
+ * @eager:         All of its inodes are made when it is retrieved. Otherwise it asks for
+ *                 what is left in a directory, or of a file, when a task looks there.
  *
  * @sb:            What is kept for a super block.
  * @node:          What is kept for an inode.
@@ -43,6 +47,8 @@ struct super_block;
  *                 limits too, and the next inode number in @ser, which says what is in use.
  *                 A limit that was not given is left out: it is the next kernel's own then. No
  *                 task changes the options.
+ * @option_fits:   Is an option one that this machine can follow? If not, nothing of the tree is
+ *                 damaged, and its memory is freed when its session is finished. May be NULL.
  * @usage_charge:  Counts what the image says is in use, in a file system that is new: it is
  *                 refused for no limit but one that was given. Returns 0 or -EUCLEAN.
  *
@@ -75,18 +81,35 @@ struct super_block;
  * @insert_all:    Puts folios into an empty page cache, all or none, charged to @memcg or, if
  *                 that is NULL, to the task's cgroup. 0, or the error of charging.
  *
+ * Instead of these, of a file system whose files have records of their own:
+ *
+ * @files_prepare: What takes the same time for one file as for all, before the first is saved.
+ *                 Returns 0, or a negative errno.
+ * @file_save:     Preserves a file, and gives its record; 0 if it needs none;
+ *                 %PRESERVE_RECORD_DAMAGED. Inode locked. Returns 0, or a negative errno: the
+ *                 file is as it was.
+ * @file_unsave:   Undoes it. Inode locked. Cannot fail.
+ * @file_seal:     Notes what has changed since, and lets the file stand still, as the kernel
+ *                 is about to be replaced. Returns the pages that it has.
+ * @file_unseal:   Undoes that.
+ * @file_ready:    A file of a retrieved tree will not be unmade any more.
+ * @record_release: Frees what a record has whose file has not been made.
+ *
  * Process context, where nothing else is said.
  */
 struct preserve_tree_ops {
 	const char *fs_type;
 	const struct preserve_file_ops *file_ops;
 	u32 name_space;
+	bool remounts;
+	bool eager;
 
 	struct preserve_tree_sb *(*sb)(struct super_block *sb);
 	struct preserve_tree_node *(*node)(struct inode *inode);
 
 	void (*options_note)(struct super_block *sb, struct preserve_tree_ser *ser,
 			     struct preserve_tree_writer *w, u32 *nr);
+	bool (*option_fits)(const struct preserve_tree_option *option);
 	int (*usage_charge)(struct super_block *sb, const struct preserve_tree_ser *ser);
 
 	struct inode *(*inode_new)(struct super_block *sb, umode_t mode, dev_t rdev);
@@ -112,6 +135,14 @@ struct preserve_tree_ops {
 	void (*file_latent)(struct inode *inode, const struct preserve_tree_inode *in);
 	int (*insert_all)(struct address_space *mapping, struct folio_batch *batch,
 			  struct mem_cgroup *memcg, gfp_t gfp);
+
+	int (*files_prepare)(struct super_block *sb);
+	int (*file_save)(struct dentry *dentry, u64 *record);
+	void (*file_unsave)(struct inode *inode);
+	u64 (*file_seal)(struct inode *inode);
+	void (*file_unseal)(struct inode *inode);
+	void (*file_ready)(struct inode *inode);
+	void (*record_release)(u64 record);
 };
 
 /**
@@ -127,13 +158,28 @@ struct preserve_tree_handler {
 /* handler.c */
 extern const struct liveupdate_file_ops preserve_tree_luo_ops;
 
+/* label.c */
+int preserve_tree_labels_note(struct inode *inode,
+			      bool (*has)(struct inode *inode, const char *name),
+			      struct preserve_tree_writer *w, u32 *nr);
+int preserve_tree_label_give(struct inode *inode, const char *name, const void *value,
+			     size_t size);
+int preserve_tree_label_load(struct inode *inode, const struct preserve_tree_extra *extra);
+
 /* image.c */
 void preserve_tree_put_super(struct preserve_tree_sb *ts);
+bool preserve_tree_making(const struct preserve_tree_sb *ts);
+u64 preserve_tree_used_pages(const struct preserve_tree_sb *ts);
 
 /* load.c */
 int preserve_tree_dir_load(struct preserve_tree_sb *ts, struct inode *dir);
 void preserve_tree_dir_forget(struct preserve_tree_sb *ts, struct inode *dir);
 int preserve_tree_load_handles(struct preserve_tree_sb *ts);
+
+/* inode.c */
+int preserve_tree_inodes(struct preserve_tree_sb *ts, struct super_block *sb,
+			 bool (*fit)(struct preserve_tree_sb *ts, struct inode *inode),
+			 int (*fn)(struct preserve_tree_sb *ts, struct inode *inode));
 
 /* data.c */
 int preserve_tree_data_load(struct preserve_tree_sb *ts, struct inode *inode);

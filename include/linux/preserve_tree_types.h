@@ -19,10 +19,12 @@ struct task_struct;
  *          Where tasks may look it changes to 0 with release, under the image's lock; where
  *          none can any more, the inode is new or goes.
  * @unmade: It has no name yet: the image counts what it takes, also if it goes.
+ * @saved:  It is preserved by a record of its own, for the tree. Under the inode lock.
  */
 struct preserve_tree_node {
 	u64 pos;
 	bool unmade;
+	bool saved;
 };
 
 /**

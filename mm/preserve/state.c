@@ -2,6 +2,7 @@
 /*
  * What a record keeps of an open file and its inode that all file systems have.
  */
+#include <linux/dcache.h>
 #include <linux/fs.h>
 #include <linux/preserve.h>
 
@@ -62,15 +63,15 @@ void preserve_note_state(struct preserve_file_ser *rec, const struct file *file)
 
 /**
  * preserve_note_name - Note a file's name and size.
- * @rec:  Its record.
- * @file: The open file, its size frozen.
+ * @rec:    Its record.
+ * @dentry: The file's, its size frozen.
  *
  * Context: Any.
  */
-void preserve_note_name(struct preserve_file_ser *rec, const struct file *file)
+void preserve_note_name(struct preserve_file_ser *rec, const struct dentry *dentry)
 {
-	rec->i_size = i_size_read(file_inode(file));
-	strscpy(rec->name, file_dentry(file)->d_name.name, sizeof(rec->name));
+	rec->i_size = i_size_read(d_inode(dentry));
+	strscpy(rec->name, dentry->d_name.name, sizeof(rec->name));
 	rec->name_len = strlen(rec->name);
 }
 

@@ -142,6 +142,8 @@ static u32 parts_of(const struct preserve_tree_inode *in)
 		parts |= PRESERVE_INODE_FSFLAGS;
 	if (in->seals != F_SEAL_SEAL)
 		parts |= PRESERVE_INODE_SEALS;
+	if (in->record)
+		parts |= PRESERVE_INODE_RECORD;
 	if (!timespec64_equal(&in->ctime, &in->mtime))
 		parts |= PRESERVE_INODE_CTIME;
 	if (!timespec64_equal(&in->atime, &in->mtime))
@@ -181,6 +183,8 @@ void preserve_tree_put_inode(struct preserve_tree_writer *w,
 		preserve_tree_put(w, in->version);
 	if (parts & PRESERVE_INODE_HINT)
 		preserve_tree_put(w, in->write_hint);
+	if (parts & PRESERVE_INODE_RECORD)
+		preserve_tree_put(w, in->record);
 	put_time(w, &in->mtime, w->epoch);
 	if (parts & PRESERVE_INODE_CTIME)
 		put_time(w, &in->ctime, in->mtime.tv_sec);
@@ -428,6 +432,8 @@ static bool type_ok(const struct preserve_tree_inode *in)
 	    in->gid == (u32)-1 || !in->ino || !in->nlink ||
 	    in->parts & ~PRESERVE_INODE_PARTS || in->write_hint > WRITE_LIFE_EXTREME)
 		return false;
+	if (in->parts & PRESERVE_INODE_RECORD && (!S_ISREG(in->mode) || in->nr_pages))
+		return false;
 	switch (in->mode & S_IFMT) {
 	case S_IFDIR:
 		return in->nlink >= 2;
@@ -470,6 +476,7 @@ bool preserve_tree_get_inode(struct preserve_tree_reader *r,
 	in->seals = parts & PRESERVE_INODE_SEALS ? get_u32(r) : F_SEAL_SEAL;
 	in->version = parts & PRESERVE_INODE_VERSION ? preserve_tree_get(r) : 0;
 	in->write_hint = parts & PRESERVE_INODE_HINT ? get_u32(r) : 0;
+	in->record = parts & PRESERVE_INODE_RECORD ? preserve_tree_get(r) : 0;
 	get_times(r, in);
 	if (S_ISREG(in->mode)) {
 		get_runs(r, in);

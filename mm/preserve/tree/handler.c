@@ -110,9 +110,21 @@ static bool may_leave(struct preserve_tree_sb *ts, struct inode *inode)
 {
 	const struct preserve_file *pf = preserve_file_of(inode->i_mapping);
 
-	return S_ISREG(inode->i_mode) && !ts->pool && preserve_mapping(inode->i_mapping) &&
+	return S_ISREG(inode->i_mode) && !ts->ops->file_save && !ts->pool &&
+	       preserve_mapping(inode->i_mapping) &&
 	       !preserve_tree_node_left(preserve_tree_node_of(ts, inode)) &&
 	       !(pf && preserve_file_incomplete(pf));
+}
+
+/* Of a file system whose files have records of their own. */
+static void file_unsave(struct preserve_tree_sb *ts, struct inode *inode)
+{
+	struct preserve_tree_node *node = preserve_tree_node_of(ts, inode);
+
+	if (!node->saved)
+		return;
+	node->saved = false;
+	ts->ops->file_unsave(inode);
 }
 
 static void file_thaw(struct preserve_tree_sb *ts, struct inode *inode, bool ours)
@@ -144,7 +156,9 @@ static void inode_thaw(struct preserve_tree_sb *ts, struct inode *inode)
 	/* Only noting it for the image sets that. */
 	ours = inode->i_flags & S_NOCMTIME;
 	ts->ops->inode_flags(inode);
-	if (S_ISREG(inode->i_mode))
+	if (ts->ops->file_save)
+		file_unsave(ts, inode);
+	else if (S_ISREG(inode->i_mode))
 		file_thaw(ts, inode, ours);
 	inode_unlock(inode);
 }
@@ -159,6 +173,11 @@ static int inode_go_on(struct preserve_tree_sb *ts, struct inode *inode)
 	return 0;
 }
 
+static bool is_dir(struct preserve_tree_sb *ts, struct inode *inode)
+{
+	return S_ISDIR(inode->i_mode);
+}
+
 /* What changes the names in a directory holds its lock from its look at @outgoing on. */
 static int dir_wait(struct preserve_tree_sb *ts, struct inode *inode)
 {
@@ -166,30 +185,6 @@ static int dir_wait(struct preserve_tree_sb *ts, struct inode *inode)
 
 	if (!err)
 		inode_unlock(inode);
-	return err;
-}
-
-static int inodes_walk(struct preserve_tree_sb *ts, struct super_block *sb, bool dirs,
-		       int (*fn)(struct preserve_tree_sb *ts, struct inode *inode))
-{
-	struct inode *inode, *last = NULL;
-	int err = 0;
-
-	spin_lock(&sb->s_inode_list_lock);
-	list_for_each_entry(inode, &sb->s_inodes, i_sb_list) {
-		if ((dirs && !S_ISDIR(inode->i_mode)) || !igrab(inode))
-			continue;
-		spin_unlock(&sb->s_inode_list_lock);
-		iput(last);
-		last = inode;
-		err = fn(ts, inode);
-		cond_resched();
-		spin_lock(&sb->s_inode_list_lock);
-		if (err)
-			break;
-	}
-	spin_unlock(&sb->s_inode_list_lock);
-	iput(last);
 	return err;
 }
 
@@ -217,7 +212,7 @@ static void changes_allow(struct preserve_tree_sb *ts, struct super_block *sb)
 static void tree_thaw(struct preserve_tree_sb *ts, struct super_block *sb)
 {
 	changes_allow(ts, sb);
-	inodes_walk(ts, sb, false, inode_go_on);
+	preserve_tree_inodes(ts, sb, NULL, inode_go_on);
 }
 
 /*
@@ -235,7 +230,7 @@ static int tree_freeze_changes(struct preserve_tree_sb *ts, struct super_block *
 	up_write(&sb->s_umount);
 	if (err)
 		return err;
-	err = inodes_walk(ts, sb, true, dir_wait);
+	err = preserve_tree_inodes(ts, sb, is_dir, dir_wait);
 	/* Nothing has been noted, but data that came has seen the tree preserved. */
 	if (err)
 		tree_thaw(ts, sb);
@@ -300,10 +295,46 @@ static void tree_unpreserve(struct liveupdate_file_op_args *args)
 	tree_undo(file_tree(args), file_inode(args->file)->i_sb, image);
 }
 
+/*
+ * Not what has lost its name and is open yet: it may go by the walk, which can wait for a task
+ * that waits for this kexec.
+ */
+static bool is_saved(struct preserve_tree_sb *ts, struct inode *inode)
+{
+	return READ_ONCE(preserve_tree_node_of(ts, inode)->saved);
+}
+
+static int inode_seal(struct preserve_tree_sb *ts, struct inode *inode)
+{
+	ts->outgoing->ser.used_pages += ts->ops->file_seal(inode);
+	return 0;
+}
+
+static int inode_unseal(struct preserve_tree_sb *ts, struct inode *inode)
+{
+	ts->ops->file_unseal(inode);
+	return 0;
+}
+
 static int tree_freeze(struct liveupdate_file_op_args *args)
 {
-	preserve_tree_save_late(file_tree(args), args->file->f_path.mnt, args->private_data);
+	struct preserve_tree_sb *ts = file_tree(args);
+	struct preserve_tree_image *image = args->private_data;
+
+	if (ts->ops->file_seal) {
+		image->ser.used_pages = 0;
+		preserve_tree_inodes(ts, file_inode(args->file)->i_sb, is_saved, inode_seal);
+	}
+	preserve_tree_save_late(ts, args->file->f_path.mnt, image);
 	return 0;
+}
+
+static void tree_unfreeze(struct liveupdate_file_op_args *args)
+{
+	struct preserve_tree_sb *ts = file_tree(args);
+
+	if (ts->ops->file_unseal)
+		preserve_tree_inodes(ts, file_inode(args->file)->i_sb, is_saved, inode_unseal);
 }
 
 static int tree_retrieve(struct liveupdate_file_op_args *args)
@@ -311,13 +342,19 @@ static int tree_retrieve(struct liveupdate_file_op_args *args)
 	return preserve_tree_retrieve(handler_ops(args->handler), args);
 }
 
+static void tree_finish(struct liveupdate_file_op_args *args)
+{
+	preserve_tree_finish(handler_ops(args->handler), args);
+}
+
 const struct liveupdate_file_ops preserve_tree_luo_ops = {
 	.can_preserve	= tree_can_preserve,
 	.preserve	= tree_preserve,
 	.unpreserve	= tree_unpreserve,
 	.freeze		= tree_freeze,
+	.unfreeze	= tree_unfreeze,
 	.retrieve	= tree_retrieve,
-	.finish		= preserve_tree_finish,
+	.finish		= tree_finish,
 	.get_id		= tree_get_id,
 	.owner		= THIS_MODULE,
 };

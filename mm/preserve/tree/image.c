@@ -365,18 +365,13 @@ static bool skip_extras(struct preserve_tree_reader *r, u32 nr)
 	return !r->bad;
 }
 
-/**
- * preserve_section_runs - Call a function for all runs that a section names.
- * @image: Its image.
- * @sec:   The section: a directory or a link.
- * @fn:    A result other than 0 ends it.
- *
- * Context: Process context.
- * Return: 0; -EUCLEAN; or what @fn returned.
- */
-int preserve_section_runs(const struct preserve_tree_image *image,
-			  const struct preserve_tree_section *sec,
-			  preserve_tree_run_fn *fn)
+/* Called for an inode in a section; @end is where its bytes end. */
+typedef int inode_fn(const struct preserve_tree_inode *in, const u8 *end, const void *ctx);
+
+/* Calls @fn for all inodes of a section. A result other than 0 ends it. */
+static int section_inodes(const struct preserve_tree_image *image,
+			  const struct preserve_tree_section *sec, inode_fn *fn,
+			  const void *ctx)
 {
 	struct preserve_tree_entry entry = { .kind = PRESERVE_ENTRY_INODE };
 	bool dir = sec->head.kind == PRESERVE_SECTION_DIR;
@@ -392,13 +387,66 @@ int preserve_section_runs(const struct preserve_tree_image *image,
 			return -EUCLEAN;
 		if (entry.kind != PRESERVE_ENTRY_INODE)
 			continue;
-		err = preserve_inode_runs(&entry.inode, r.end, fn);
+		err = fn(&entry.inode, r.end, ctx);
 		if (err)
 			return err;
 		if (!skip_extras(&r, entry.inode.nr_extras))
 			return -EUCLEAN;
 	}
 	return 0;
+}
+
+struct run_call {
+	preserve_tree_run_fn *fn;
+};
+
+static int inode_runs(const struct preserve_tree_inode *in, const u8 *end, const void *ctx)
+{
+	const struct run_call *call = ctx;
+
+	return preserve_inode_runs(in, end, call->fn);
+}
+
+/**
+ * preserve_section_runs - Call a function for all runs that a section names.
+ * @image: Its image.
+ * @sec:   The section: a directory or a link.
+ * @fn:    A result other than 0 ends it.
+ *
+ * Context: Process context.
+ * Return: 0; -EUCLEAN; or what @fn returned.
+ */
+int preserve_section_runs(const struct preserve_tree_image *image,
+			  const struct preserve_tree_section *sec,
+			  preserve_tree_run_fn *fn)
+{
+	const struct run_call call = { .fn = fn };
+
+	return section_inodes(image, sec, inode_runs, &call);
+}
+
+/* Calls @fn for all inodes of an image, whatever is damaged. Returns the first error. */
+static int image_inodes(struct preserve_tree_image *image, inode_fn *fn, const void *ctx)
+{
+	static const u32 kinds[] = { PRESERVE_SECTION_DIR, PRESERVE_SECTION_LINK };
+	const u64 nr[] = { image->ser.nr_dirs, image->ser.nr_links };
+	struct preserve_tree_section sec;
+	unsigned int k;
+	int err, first = 0;
+	u64 no;
+
+	for (k = 0; k < ARRAY_SIZE(kinds); k++) {
+		for (no = 0; no < nr[k]; no++) {
+			err = preserve_section_get_sure(image, kinds[k], no, &sec);
+			if (!err) {
+				err = section_inodes(image, &sec, fn, ctx);
+				preserve_section_put(&sec);
+			}
+			first = first ?: err;
+			cond_resched();
+		}
+	}
+	return first;
 }
 
 /**
@@ -413,25 +461,89 @@ int preserve_section_runs(const struct preserve_tree_image *image,
  */
 int preserve_image_runs(struct preserve_tree_image *image, preserve_tree_run_fn *fn)
 {
-	static const u32 kinds[] = { PRESERVE_SECTION_DIR, PRESERVE_SECTION_LINK };
-	const u64 nr[] = { image->ser.nr_dirs, image->ser.nr_links };
-	struct preserve_tree_section sec;
-	unsigned int k;
-	int err, first = 0;
-	u64 no;
+	const struct run_call call = { .fn = fn };
 
-	for (k = 0; k < ARRAY_SIZE(kinds); k++) {
-		for (no = 0; no < nr[k]; no++) {
-			err = preserve_section_get_sure(image, kinds[k], no, &sec);
-			if (!err) {
-				err = preserve_section_runs(image, &sec, fn);
-				preserve_section_put(&sec);
-			}
-			first = first ?: err;
-			cond_resched();
-		}
-	}
-	return first;
+	return image_inodes(image, inode_runs, &call);
+}
+
+/**
+ * preserve_inode_release - Free the data of a file that has not been made.
+ * @in:  Its inode, read.
+ * @end: Where the bytes end that it was read of.
+ * @ops: The file system's.
+ *
+ * What is not handed over, or has an owner, is left alone.
+ *
+ * Context: Process context.
+ */
+void preserve_inode_release(const struct preserve_tree_inode *in, const u8 *end,
+			    const struct preserve_tree_ops *ops)
+{
+	preserve_inode_runs(in, end, preserve_run_release);
+	if (in->record && ops->record_release)
+		ops->record_release(in->record);
+}
+
+static int inode_release(const struct preserve_tree_inode *in, const u8 *end, const void *ctx)
+{
+	preserve_inode_release(in, end, ctx);
+	return 0;
+}
+
+/**
+ * preserve_section_release - Free the data of all files that a section names.
+ * @image: Its image.
+ * @sec:   The section.
+ * @ops:   The file system's.
+ *
+ * Context: Process context.
+ */
+void preserve_section_release(const struct preserve_tree_image *image,
+			      const struct preserve_tree_section *sec,
+			      const struct preserve_tree_ops *ops)
+{
+	section_inodes(image, sec, inode_release, ops);
+}
+
+/**
+ * preserve_image_release_all - Free the data of all files that an image names.
+ * @image: The image; nothing has been made of it.
+ * @ops:   What would have made it.
+ *
+ * Sections that are damaged are passed over.
+ *
+ * Context: Process context.
+ */
+void preserve_image_release_all(struct preserve_tree_image *image,
+				const struct preserve_tree_ops *ops)
+{
+	image_inodes(image, inode_release, ops);
+}
+
+/**
+ * preserve_tree_making - Is a file system being made of an image?
+ * @ts: What is kept for it.
+ *
+ * If it goes away now, what goes with it keeps its memory.
+ *
+ * Context: Any.
+ * Return: True until its maker is done.
+ */
+bool preserve_tree_making(const struct preserve_tree_sb *ts)
+{
+	return ts->incoming && ts->incoming->making;
+}
+
+/**
+ * preserve_tree_used_pages - How many pages are in use in a file system that has come?
+ * @ts: What is kept for it.
+ *
+ * Context: Any.
+ * Return: What the last kernel has counted, 0 if none has.
+ */
+u64 preserve_tree_used_pages(const struct preserve_tree_sb *ts)
+{
+	return ts->incoming ? ts->incoming->ser.used_pages : 0;
 }
 
 /**

@@ -105,6 +105,8 @@ int preserve_tree_inode_load(struct preserve_tree_sb *ts, struct inode *inode, u
 {
 	int err = inode_fill(ts, inode, in);
 
+	if (!err && in->record && !ts->ops->file_save)
+		return -EOPNOTSUPP;
 	if (!err && S_ISLNK(in->mode)) {
 		inode->i_size = in->target_len;
 		err = ts->ops->symlink_load(inode, in);
@@ -170,4 +172,49 @@ struct inode *preserve_tree_inode_make(struct preserve_tree_sb *ts, struct super
 		return inode;
 	preserve_tree_inode_unmake(ts, inode);
 	return ERR_PTR(err);
+}
+
+/* Inodes that a walk passes over before it lets the lock of the list go. */
+#define PASSED_OVER	1024
+
+/**
+ * preserve_tree_inodes - Call a function for inodes of a file system.
+ * @ts:  What is kept for it.
+ * @sb:  The file system.
+ * @fit: Says for which, under a spinlock. NULL: for all.
+ * @fn:  May sleep; a result other than 0 ends it.
+ *
+ * Context: Process context. What is made meanwhile may be missed. An inode that has lost its
+ *          last name, or loses it meanwhile, may go by this.
+ * Return: 0, or what @fn returned.
+ */
+int preserve_tree_inodes(struct preserve_tree_sb *ts, struct super_block *sb,
+			 bool (*fit)(struct preserve_tree_sb *ts, struct inode *inode),
+			 int (*fn)(struct preserve_tree_sb *ts, struct inode *inode))
+{
+	struct inode *inode, *last = NULL;
+	unsigned int passed = 0;
+	bool fits;
+	int err = 0;
+
+	spin_lock(&sb->s_inode_list_lock);
+	list_for_each_entry(inode, &sb->s_inodes, i_sb_list) {
+		fits = !fit || fit(ts, inode);
+		/* One with a name stays: a place to rest at. */
+		if ((!fits && (++passed < PASSED_OVER || !inode->i_nlink)) || !igrab(inode))
+			continue;
+		passed = 0;
+		spin_unlock(&sb->s_inode_list_lock);
+		iput(last);
+		last = inode;
+		if (fits)
+			err = fn(ts, inode);
+		cond_resched();
+		spin_lock(&sb->s_inode_list_lock);
+		if (err)
+			break;
+	}
+	spin_unlock(&sb->s_inode_list_lock);
+	iput(last);
+	return err;
 }

@@ -159,7 +159,7 @@ void preserve_tree_links_end(struct preserve_tree_sb *ts, bool made)
 		} else if (!image->making &&
 			   !preserve_section_get_sure(image, PRESERVE_SECTION_LINK, no,
 						      &sec)) {
-			preserve_section_runs(image, &sec, preserve_run_release);
+			preserve_section_release(image, &sec, ts->ops);
 			preserve_section_put(&sec);
 		}
 		cond_resched();

@@ -450,8 +450,9 @@ int preserve_tree_load_handles(struct preserve_tree_sb *ts)
 }
 
 /* Frees the data of a directory's files; notes the directories below it. */
-static void dir_release(struct preserve_tree_image *image, u64 no, struct xarray *below)
+static void dir_release(struct preserve_tree_sb *ts, u64 no, struct xarray *below)
 {
+	struct preserve_tree_image *image = ts->incoming;
 	struct preserve_tree_entry entry;
 	struct preserve_tree_extra extra;
 	struct preserve_tree_reader r;
@@ -463,8 +464,7 @@ static void dir_release(struct preserve_tree_image *image, u64 no, struct xarray
 	preserve_section_reader(image, &sec, &r);
 	for (i = 0; i < sec.head.nr && preserve_tree_get_entry(&r, &entry); i++) {
 		if (!entry.link) {
-			preserve_inode_runs(&entry.inode, r.end,
-					    preserve_run_release);
+			preserve_inode_release(&entry.inode, r.end, ts->ops);
 			if (S_ISDIR(entry.inode.mode) && entry.inode.dir)
 				xa_store(below, entry.inode.dir - 1,
 					 xa_mk_value(1), GFP_KERNEL | __GFP_NOFAIL);
@@ -503,7 +503,7 @@ void preserve_tree_dir_forget(struct preserve_tree_sb *ts, struct inode *dir)
 			/* Once only, however often it is named. */
 			if (!xa_insert(&image->names, image->ser.nr_links + no,
 				       xa_mk_value(1), GFP_KERNEL | __GFP_NOFAIL))
-				dir_release(image, no, &below);
+				dir_release(ts, no, &below);
 			cond_resched();
 		}
 	}

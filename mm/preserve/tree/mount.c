@@ -117,6 +117,18 @@ const char *preserve_mount_refused(struct super_block *sb, struct vfsmount *mnt)
 	return NULL;
 }
 
+static void super_note(const struct super_block *sb, struct preserve_tree_ser *ser)
+{
+	const unsigned long flags = READ_ONCE(sb->s_flags);
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(sb_flags); i++) {
+		ser->flags &= ~sb_flags[i].ser;
+		if (flags & sb_flags[i].sb)
+			ser->flags |= sb_flags[i].ser;
+	}
+}
+
 /**
  * preserve_mount_note_late - Note what changes without a look at whether the tree is preserved.
  * @ts:  What is kept for the file system.
@@ -124,17 +136,15 @@ const char *preserve_mount_refused(struct super_block *sb, struct vfsmount *mnt)
  * @ser: The beginning of its image.
  *
  * Context: Any.
- * Return: True if something has changed.
  */
-bool preserve_mount_note_late(struct preserve_tree_sb *ts, struct vfsmount *mnt,
+void preserve_mount_note_late(struct preserve_tree_sb *ts, struct vfsmount *mnt,
 			      struct preserve_tree_ser *ser)
 {
-	u64 attr = ser->mnt_attr, flags = ser->flags;
-
+	if (ts->ops->remounts)
+		super_note(mnt->mnt_sb, ser);
 	ser->mnt_attr = attr_of(READ_ONCE(mnt->mnt_flags));
 	if (READ_ONCE(ts->handles))
 		ser->flags |= PRESERVE_TREE_HANDLES;
-	return ser->mnt_attr != attr || ser->flags != flags;
 }
 
 /**
@@ -147,11 +157,7 @@ bool preserve_mount_note_late(struct preserve_tree_sb *ts, struct vfsmount *mnt,
 void preserve_mount_note(struct preserve_tree_sb *ts, struct super_block *sb,
 			 struct vfsmount *mnt, struct preserve_tree_ser *ser)
 {
-	unsigned int i;
-
-	for (i = 0; i < ARRAY_SIZE(sb_flags); i++)
-		if (sb->s_flags & sb_flags[i].sb)
-			ser->flags |= sb_flags[i].ser;
+	super_note(sb, ser);
 	ser->dev = MINOR(sb->s_dev);
 	memcpy(ser->uuid, sb->s_uuid.b, sizeof(ser->uuid));
 	strscpy(ser->fs_type, ts->ops->fs_type, sizeof(ser->fs_type));
@@ -163,8 +169,8 @@ void preserve_mount_note(struct preserve_tree_sb *ts, struct super_block *sb,
 /* --- after --- */
 
 /* What cannot be done here and does not matter much is left out. */
-static int option_give(struct fs_context *fc, const struct preserve_tree_option *option,
-		       const char *source)
+static int option_give(struct fs_context *fc, const struct preserve_tree_ops *ops,
+		       const struct preserve_tree_option *option, const char *source)
 {
 	const int key_len = min(option->key_len, MAX_SHOWN);
 	const int value_len = min(option->value_len, MAX_SHOWN);
@@ -172,7 +178,9 @@ static int option_give(struct fs_context *fc, const struct preserve_tree_option 
 	char *value = kmemdup_nul(option->value, option->value_len, GFP_KERNEL);
 	int err = -ENOMEM;
 
-	if (key && value)
+	if (key && value && ops->option_fits && !ops->option_fits(option))
+		err = -EOPNOTSUPP;
+	else if (key && value)
 		err = vfs_parse_fs_string(fc, key, option->value_len ? value : NULL);
 	if (err && err != -ENOMEM && option->flags & PRESERVE_OPTION_SKIP) {
 		pr_warn_ratelimited("%s: option %*pE=%*pE cannot be followed here\n", source,
@@ -188,7 +196,8 @@ static int option_give(struct fs_context *fc, const struct preserve_tree_option 
 	return err;
 }
 
-static int options_give(struct fs_context *fc, struct preserve_tree_image *image)
+static int options_give(struct fs_context *fc, const struct preserve_tree_ops *ops,
+			struct preserve_tree_image *image)
 {
 	struct preserve_tree_option option;
 	struct preserve_tree_section sec;
@@ -207,7 +216,7 @@ static int options_give(struct fs_context *fc, struct preserve_tree_image *image
 		err = -EUCLEAN;
 	for (i = 0; i < sec.head.nr && !err; i++)
 		err = preserve_tree_get_option(&r, &option) ?
-		      option_give(fc, &option, image->ser.source) : -EUCLEAN;
+		      option_give(fc, ops, &option, image->ser.source) : -EUCLEAN;
 	preserve_section_put(&sec);
 	return err;
 }
@@ -216,7 +225,8 @@ static void super_flags(struct super_block *sb, const struct preserve_tree_ser *
 {
 	unsigned int i;
 
-	super_set_uuid(sb, ser->uuid, sizeof(ser->uuid));
+	if (memchr_inv(ser->uuid, 0, sizeof(ser->uuid)))
+		super_set_uuid(sb, ser->uuid, sizeof(ser->uuid));
 	for (i = 0; i < ARRAY_SIZE(sb_flags); i++)
 		if (ser->flags & sb_flags[i].ser)
 			sb->s_flags |= sb_flags[i].sb;
@@ -229,7 +239,7 @@ static void super_flags(struct super_block *sb, const struct preserve_tree_ser *
  *
  * Context: Process context.
  * Return: A context that holds it: put_fs_context() takes it down again, unless it has
- *         a mount by then; or an ERR_PTR.
+ *         a mount by then; or an ERR_PTR, -EOPNOTSUPP if this machine has no such thing.
  */
 struct fs_context *preserve_super_make(const struct preserve_tree_ops *ops,
 				       struct preserve_tree_image *image)
@@ -246,7 +256,7 @@ struct fs_context *preserve_super_make(const struct preserve_tree_ops *ops,
 		return fc;
 	/* If it is free here. */
 	fc->anon_minor = image->ser.dev;
-	err = options_give(fc, image) ?: vfs_get_tree(fc);
+	err = options_give(fc, ops, image) ?: vfs_get_tree(fc);
 	if (err) {
 		put_fs_context(fc);
 		return ERR_PTR(err);

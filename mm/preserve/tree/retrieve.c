@@ -8,7 +8,8 @@
  * takes nothing back but itself: what was there before is kept with the handle, and the
  * next try goes on from there. A file system that could not be made in full is taken
  * down, and its image is as it was. What is damaged, or not possible in this kernel, is
- * final: the memory of what is refused stays set aside until the next kexec.
+ * final: the memory of what is refused stays set aside until the next kexec. Only what is
+ * whole, but not for this machine, is kept, and freed when LUO is done with it.
  */
 #define pr_fmt(fmt) "preserve: tree: " fmt
 
@@ -25,6 +26,7 @@
 #include <linux/preserve.h>
 #include <linux/quotaops.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 
@@ -38,6 +40,7 @@
  * @image:  Its image: NULL at first, then without bytes, then with them. Owned while
  *          there is no @mnt, whose file system owns it then.
  * @opened: The beginning of @image is read and good.
+ * @unfit:  This machine cannot have it, which is final; all of it is whole.
  * @mnt:    A mount of the tree, or NULL.
  */
 struct incoming {
@@ -46,6 +49,7 @@ struct incoming {
 	bool busy;
 	struct preserve_tree_image *image;
 	bool opened;
+	bool unfit;
 	struct vfsmount *mnt;
 };
 
@@ -154,7 +158,7 @@ static int super_fill(struct preserve_tree_sb *ts, struct super_block *sb,
 	/* What the tree takes counts from the beginning, whether it is made or not. */
 	err = ts->ops->usage_charge(sb, &image->ser);
 	err = err ?: preserve_tree_root_load(ts, d_inode(sb->s_root));
-	if (!err && sb_any_quota_loaded(sb))
+	if (!err && (ts->ops->eager || sb_any_quota_loaded(sb)))
 		err = preserve_tree_load(ts);
 	return err ?: preserve_quota_load(sb, image);
 }
@@ -167,6 +171,18 @@ static void super_undo(struct fs_context *fc, struct preserve_tree_image *image)
 	/* A walk over all files may hold it a little longer. */
 	wait_for_completion(&image->gone);
 	preserve_image_reset(image);
+}
+
+static bool is_file(struct preserve_tree_sb *ts, struct inode *inode)
+{
+	return S_ISREG(inode->i_mode);
+}
+
+/* What has not had its turn when the task is killed is brought in by its first user. */
+static int inode_ready(struct preserve_tree_sb *ts, struct inode *inode)
+{
+	ts->ops->file_ready(inode);
+	return fatal_signal_pending(current) ? -EINTR : 0;
 }
 
 static int mount_make(const struct preserve_tree_ops *ops, struct incoming *in)
@@ -185,6 +201,7 @@ static int mount_make(const struct preserve_tree_ops *ops, struct incoming *in)
 		return -EPROTO;
 	}
 	fc = preserve_super_make(ops, image);
+	in->unfit = fc == ERR_PTR(-EOPNOTSUPP);
 	if (IS_ERR(fc))
 		return PTR_ERR(fc);
 	sb = fc->root->d_sb;
@@ -199,6 +216,8 @@ static int mount_make(const struct preserve_tree_ops *ops, struct incoming *in)
 	}
 	in->mnt = mnt;
 	image->making = false;
+	if (ops->file_ready)
+		preserve_tree_inodes(ops->sb(sb), sb, is_file, inode_ready);
 	preserve_image_release(image);
 	put_fs_context(fc);
 	return 0;
@@ -222,7 +241,7 @@ static int tree_failed(struct incoming *in, int err)
 	/* A record that is refused has been counted. */
 	if (!again && in->image && in->image->stream.crossed)
 		preserve_note_refused();
-	if (again)
+	if (again || in->unfit)
 		incoming_keep(in);
 	else
 		incoming_drop(in);
@@ -268,7 +287,7 @@ int preserve_tree_retrieve(const struct preserve_tree_ops *ops,
 	return 0;
 }
 
-static void tree_release(struct incoming *in)
+static void tree_release(const struct preserve_tree_ops *ops, struct incoming *in)
 {
 	int err;
 
@@ -276,30 +295,41 @@ static void tree_release(struct incoming *in)
 	while ((err = image_open(in)) == -ENOMEM)
 		memalloc_retry_wait(GFP_KERNEL);
 	if (!err && !in->mnt)
-		preserve_image_runs(in->image, preserve_run_release);
+		preserve_image_release_all(in->image, ops);
 	incoming_drop(in);
+}
+
+/* @status: of retrieving it. */
+static void tree_end(const struct preserve_tree_ops *ops, struct incoming *in, int status)
+{
+	if (status && !in->unfit)
+		incoming_drop(in);
+	else
+		tree_release(ops, in);
 }
 
 /**
  * preserve_tree_finish - LUO is done with a handed-over tree.
+ * @ops:  What would make the file system.
  * @args: A tree that was not retrieved goes to the pool, but for what is damaged.
  *
  * Context: Process context; the task may be exiting.
  */
-void preserve_tree_finish(struct liveupdate_file_op_args *args)
+void preserve_tree_finish(const struct preserve_tree_ops *ops,
+			  struct liveupdate_file_op_args *args)
 {
 	struct mem_cgroup *memcg;
 	struct incoming *in;
 
-	/* Retrieved, or refused. */
-	if (args->retrieve_status)
+	/* Retrieved, or refused; or whole, and not for this machine. */
+	if (args->retrieve_status && args->retrieve_status != -EOPNOTSUPP)
 		return;
 	/* It has to work whatever the task may do, and have. */
 	memcg = set_active_memcg(root_mem_cgroup);
 	scoped_with_kernel_creds() {
 		in = incoming_get(args->serialized_data, GFP_KERNEL | __GFP_NOFAIL);
 		if (!IS_ERR(in))
-			tree_release(in);
+			tree_end(ops, in, args->retrieve_status);
 	}
 	set_active_memcg(memcg);
 }

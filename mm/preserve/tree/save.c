@@ -249,11 +249,8 @@ static int file_runs(struct saving *s, struct inode *inode,
 		     struct preserve_tree_inode *in)
 {
 	struct preserve_tree_node *node = preserve_tree_node_of(s->ts, inode);
-	struct preserve_file *pf = preserve_file_of(inode->i_mapping);
 	int err;
 
-	if (pf && preserve_file_record(pf))
-		return save_refuse(s, -EBUSY, "preserved by itself already");
 	s->ts->ops->file_freeze(inode, true);
 	/* What comes after that is refused: the file system asks under this lock. */
 	xa_lock_irq(&inode->i_mapping->i_pages);
@@ -268,6 +265,32 @@ static int file_runs(struct saving *s, struct inode *inode,
 		return err;
 	err = runs_of_file(s, inode->i_mapping, in);
 	return err ? save_refuse(s, err, "its data cannot be noted") : 0;
+}
+
+/* Lets a file cross by a record of its own. */
+static int file_record(struct saving *s, struct dentry *dentry, struct preserve_tree_inode *in)
+{
+	int err = s->ts->ops->file_save(dentry, &in->record);
+
+	if (err && !fatal_signal_pending(current))
+		return save_refuse(s, err, "it cannot cross");
+	if (err)
+		return err;
+	preserve_tree_node_of(s->ts, d_inode(dentry))->saved =
+		in->record && in->record != PRESERVE_RECORD_DAMAGED;
+	if (in->record)
+		s->image->ser.incompat |= PRESERVE_TREE_RECORDS;
+	return 0;
+}
+
+static int file_note(struct saving *s, struct dentry *dentry, struct preserve_tree_inode *in)
+{
+	struct preserve_file *pf = preserve_file_of(d_inode(dentry)->i_mapping);
+
+	if (pf && preserve_file_record(pf))
+		return save_refuse(s, -EBUSY, "preserved by itself already");
+	return s->ts->ops->file_save ? file_record(s, dentry, in) :
+				       file_runs(s, d_inode(dentry), in);
 }
 
 /* --- an inode --- */
@@ -346,7 +369,7 @@ static int inode_put(struct saving *s, struct dentry *dentry)
 	inode_note(s, inode, &in);
 	s->nlink = in.nlink;
 	if (S_ISREG(inode->i_mode))
-		err = file_runs(s, inode, &in);
+		err = file_note(s, dentry, &in);
 	else if (S_ISDIR(inode->i_mode))
 		err = dir_note(s, dentry, &in);
 	else if (S_ISLNK(inode->i_mode))
@@ -396,7 +419,8 @@ static bool inode_large(struct saving *s, struct inode *inode)
 {
 	const struct preserve_tree_ops *ops = s->ts->ops;
 
-	return inode->i_blocks >> (PAGE_SHIFT - SECTOR_SHIFT) > LARGE_PAGES ||
+	return (!ops->file_save &&
+		inode->i_blocks >> (PAGE_SHIFT - SECTOR_SHIFT) > LARGE_PAGES) ||
 	       (ops->extras_size && ops->extras_size(inode) > LARGE_BYTES);
 }
 
@@ -675,15 +699,15 @@ static void image_undo(struct saving *s)
  * @mnt:   The mount that the tree is preserved by: its flags may have changed.
  * @image: The image.
  *
- * Needs no memory, and cannot fail.
+ * Needs no memory, and cannot fail. What @image says of itself may have changed, too.
  *
  * Context: Process context, in the reboot path.
  */
 void preserve_tree_save_late(struct preserve_tree_sb *ts, struct vfsmount *mnt,
 			     struct preserve_tree_image *image)
 {
-	if (preserve_mount_note_late(ts, mnt, &image->ser))
-		start_save(image);
+	preserve_mount_note_late(ts, mnt, &image->ser);
+	start_save(image);
 }
 
 static void saving_end(struct saving *s)
@@ -743,6 +767,8 @@ int preserve_tree_save(struct preserve_tree_sb *ts, struct super_block *sb,
 	/* Making the last directory may correct the links' numbers of names. */
 	err = preserve_tree_load(ts);
 	s->damaged = ts->incoming && atomic_long_read(&ts->incoming->nr_dirs);
+	if (!err && ts->ops->files_prepare)
+		err = ts->ops->files_prepare(sb);
 	/* Its place: a stream has no holes. What it says comes last. */
 	err = err ?: start_save(image);
 	err = err ?: root_save(s);

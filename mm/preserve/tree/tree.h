@@ -4,6 +4,7 @@
  * what it brings. What the files of this room share.
  *
  *	codec.c   the bytes of an image (pure)
+ *	label.c   labels of security modules
  *	image.c   an image: sections, and all runs of frames in it
  *	data.c    giving a file its memory
  *	inode.c   making an inode
@@ -124,9 +125,16 @@ void preserve_section_reader(const struct preserve_tree_image *image,
 			     struct preserve_tree_reader *r);
 int preserve_inode_runs(const struct preserve_tree_inode *in, const u8 *end,
 			preserve_tree_run_fn *fn);
+void preserve_section_release(const struct preserve_tree_image *image,
+			      const struct preserve_tree_section *sec,
+			      const struct preserve_tree_ops *ops);
 int preserve_section_runs(const struct preserve_tree_image *image,
 			  const struct preserve_tree_section *sec, preserve_tree_run_fn *fn);
 int preserve_image_runs(struct preserve_tree_image *image, preserve_tree_run_fn *fn);
+void preserve_inode_release(const struct preserve_tree_inode *in, const u8 *end,
+			    const struct preserve_tree_ops *ops);
+void preserve_image_release_all(struct preserve_tree_image *image,
+				const struct preserve_tree_ops *ops);
 preserve_tree_run_fn preserve_run_release, preserve_run_claim, preserve_run_unclaim;
 
 /* data.c */
@@ -166,7 +174,7 @@ int preserve_quota_load(struct super_block *sb, struct preserve_tree_image *imag
 const char *preserve_mount_refused(struct super_block *sb, struct vfsmount *mnt);
 void preserve_mount_note(struct preserve_tree_sb *ts, struct super_block *sb,
 			 struct vfsmount *mnt, struct preserve_tree_ser *ser);
-bool preserve_mount_note_late(struct preserve_tree_sb *ts, struct vfsmount *mnt,
+void preserve_mount_note_late(struct preserve_tree_sb *ts, struct vfsmount *mnt,
 			      struct preserve_tree_ser *ser);
 struct fs_context *preserve_super_make(const struct preserve_tree_ops *ops,
 				       struct preserve_tree_image *image);
@@ -176,7 +184,8 @@ struct file *preserve_mount_open(struct vfsmount *mnt);
 /* retrieve.c */
 int preserve_tree_retrieve(const struct preserve_tree_ops *ops,
 			   struct liveupdate_file_op_args *args);
-void preserve_tree_finish(struct liveupdate_file_op_args *args);
+void preserve_tree_finish(const struct preserve_tree_ops *ops,
+			  struct liveupdate_file_op_args *args);
 
 /* save.c */
 int preserve_tree_save(struct preserve_tree_sb *ts, struct super_block *sb,

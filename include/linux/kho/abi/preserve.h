@@ -252,18 +252,6 @@ static_assert(sizeof(struct preserve_time_ser) == 16);
 #define PRESERVE_FILE_BTIME		3
 #define PRESERVE_FILE_TIMES		4
 
-/**
- * struct preserve_region_ser - A part of a file for which huge pages are reserved.
- * @from: First huge page.
- * @to:   Behind the last.
- */
-struct preserve_region_ser {
-	__u64 from;
-	__u64 to;
-};
-
-static_assert(sizeof(struct preserve_region_ser) == 16);
-
 /* In preserve_file_ser.user. */
 #define PRESERVE_FILE_NOBODY		0xffffffffU
 
@@ -294,9 +282,9 @@ static_assert(sizeof(struct preserve_region_ser) == 16);
  *            %PRESERVE_FILE_NOBODY for no user's.
  * @huge_order: For %PRESERVE_FILE_HUGETLB log2 of its pages' size in base pages; otherwise 0.
  * @name:     The file's name, ends with a zero byte.
- * @extras:   Extended attributes, ACLs and memory policies, each as a tree's image
- *            (<linux/kho/abi/preserve_tree.h>) has it. For %PRESERVE_FILE_HUGETLB an array of
- *            &struct preserve_region_ser.
+ * @extras:   Extended attributes, labels, ACLs and memory policies, each as a tree's image
+ *            (<linux/kho/abi/preserve_tree.h>) has it. For %PRESERVE_FILE_HUGETLB labels, then
+ *            parts of the file for which huge pages are reserved.
  * @csum:     xxh64, seed 0, of all bytes before this field.
  */
 struct preserve_file_ser {
@@ -358,7 +346,7 @@ static_assert(sizeof(struct preserve_file_ser) == 3896);
 #define PRESERVE_MEMFD_COMPATIBLE	"preserve-memfd-v3"
 
 /* The same for files of hugetlb. */
-#define PRESERVE_HUGETLB_COMPATIBLE	"preserve-hugetlb-v1"
+#define PRESERVE_HUGETLB_COMPATIBLE	"preserve-hugetlb-v2"
 
 /**
  * DOC: What a kernel writes and reads

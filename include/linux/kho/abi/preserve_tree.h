@@ -39,7 +39,7 @@
  * inode:
  *	which of the optional parts there are (PRESERVE_INODE_*), mode, inode number,
  *	generation, the optional ones of: owner, group, links, device, flags, seals,
- *	change counter, write hint; times (below); then by type
+ *	change counter, write hint, record; times (below); then by type
  *	file: size, pages, number of runs, runs (below)
  *	symbolic link: its target
  *	directory: its number plus one, or 0 if it is empty, size, next position;
@@ -72,9 +72,12 @@
 #define PRESERVE_TREE_MAGIC		0x4545525456525350ULL /* "PSRVTREE" */
 #define PRESERVE_TREE_VERSION		3
 
-/* Features that this kernel knows, whether it uses them or not: none. */
+/* @incompat: files have records of their own (PRESERVE_INODE_RECORD). */
+#define PRESERVE_TREE_RECORDS		0x1
+
+/* Features that this kernel knows, whether it uses them or not. */
 #define PRESERVE_TREE_COMPAT		0x0
-#define PRESERVE_TREE_INCOMPAT		0x0
+#define PRESERVE_TREE_INCOMPAT		0x1
 
 /* Longest name of a file system and of a mount's source, with its end. */
 #define PRESERVE_TREE_MAX_TYPE		32
@@ -243,15 +246,45 @@ static_assert(sizeof(struct preserve_section_ser) == 32);
 #define PRESERVE_INODE_EXTRAS		0x200
 #define PRESERVE_INODE_VERSION		0x400	/* i_version, as the inode has it */
 #define PRESERVE_INODE_HINT		0x800	/* WRITE_LIFE_* */
-#define PRESERVE_INODE_PARTS		0xfff
+#define PRESERVE_INODE_RECORD		0x1000	/* where a file's record is; it has no runs then */
+#define PRESERVE_INODE_PARTS		0x1fff
+
+/* In place of where a record is: it was damaged when the file was handed on. */
+#define PRESERVE_RECORD_DAMAGED		1
 
 #define PRESERVE_EXTRA_XATTR		1	/* full name, value */
 #define PRESERVE_EXTRA_ACL		2	/* the same, in the form of an xattr */
 #define PRESERVE_EXTRA_POLICY		3	/* text; first page, behind the last */
 #define PRESERVE_EXTRA_LABEL		4	/* as XATTR, of a security module alone */
+#define PRESERVE_EXTRA_SUBPOOL		5	/* a struct preserve_subpool_ser; the root's */
+#define PRESERVE_EXTRA_REGION		6	/* a struct preserve_region_ser; of a record */
 
 /* With a kind: a kernel that does not know it leaves the extra out. */
 #define PRESERVE_EXTRA_SKIP		0x80000000U
+
+/**
+ * struct preserve_subpool_ser - Limits of a hugetlbfs, in huge pages.
+ * @max: The most that it may have; -1: no limit.
+ * @min: What is set aside for it; -1: nothing.
+ */
+struct preserve_subpool_ser {
+	__s64 max;
+	__s64 min;
+};
+
+static_assert(sizeof(struct preserve_subpool_ser) == 16);
+
+/**
+ * struct preserve_region_ser - A part of a file for which huge pages are reserved.
+ * @from: First huge page.
+ * @to:   Behind the last.
+ */
+struct preserve_region_ser {
+	__s64 from;
+	__s64 to;
+};
+
+static_assert(sizeof(struct preserve_region_ser) == 16);
 
 /* An option that a kernel leaves out when it cannot do as it says. */
 #define PRESERVE_OPTION_SKIP		0x01
@@ -259,7 +292,8 @@ static_assert(sizeof(struct preserve_section_ser) == 32);
 /* Entries of the section of quotas: limits of USRQUOTA, GRPQUOTA, or, so much more: */
 #define PRESERVE_QUOTA_GRACE		2	/* grace times */
 
-/* LUO's name for the handler of tmpfs trees. */
+/* LUO's names for the handlers of trees. */
 #define PRESERVE_TREE_COMPATIBLE	"preserve-tmpfs-v3"
+#define PRESERVE_HUGETLBFS_COMPATIBLE	"preserve-hugetlbfs-v1"
 
 #endif /* _LINUX_KHO_ABI_PRESERVE_TREE_H */
