@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Labels of a security module (Smack) cross with trees, with files by themselves and with
- * memfds, whose labels are no extended attributes; and what they forbid stays forbidden.
+ * memfds, whose labels are no extended attributes, nor are those of files in huge pages; and
+ * what they forbid stays forbidden.
  * File capabilities, ACLs and set-user-ID bits of a tree mean what they meant.
  */
 
@@ -21,6 +22,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "huge.h"
 #include "liveupdate.h"
 #include "memory.h"
 #include "stage.h"
@@ -31,7 +33,7 @@
 #define LABEL		"security.SMACK64"
 #define CURRENT		"/proc/self/attr/smack/current"
 
-enum { TOKEN_TREE = 1, TOKEN_SET, TOKEN_BORN, TOKEN_PLAIN };
+enum { TOKEN_TREE = 1, TOKEN_SET, TOKEN_BORN, TOKEN_PLAIN, TOKEN_HUGE, TOKEN_HUGETLBFS };
 
 static int file_make(const char *name, mode_t mode, const char *label)
 {
@@ -127,11 +129,37 @@ static void make_tree(void)
 		!setxattr("/tree/dir", LABEL, "Dir", 3, 0), "a directory");
 }
 
+static void label_set(int fd, const char *label)
+{
+	require(!fsetxattr(fd, LABEL, label, strlen(label), 0), "set label %s: %d", label, errno);
+}
+
+/* One whose label changes after preserve, and a mount. */
+static void huge_preserve(int session)
+{
+	int fd = huge_memfd("huge", MIB(2), 0);
+
+	require(fd >= 0 && !ftruncate(fd, MIB(2)), "a memfd in huge pages");
+	label_set(fd, "Early");
+	check(!preserve_session_add_fd(session, fd, TOKEN_HUGE), "a memfd in huge pages");
+	label_set(fd, "Late");
+	mkdir("/huge", 0755);
+	require(!mount("huge", "/huge", "hugetlbfs", 0, NULL), "mount");
+	fd = open("/huge/file", O_CREAT | O_RDWR | O_CLOEXEC, 0644);
+	label_set(fd, "Huge");
+	close(fd);
+	fd = tree_open("/huge");
+	label_set(fd, "HugeRoot");
+	check(!preserve_session_add_fd(session, fd, TOKEN_HUGETLBFS), "a hugetlbfs");
+	close(fd);
+}
+
 static void before(void)
 {
 	int session = stage_session_create(SESSION), fd;
 
 	make_tree();
+	huge_preserve(session);
 	rights("before");
 	check(!preserve_session_add_fd(session, tree_open("/tree"), TOKEN_TREE), "a tree");
 	fd = preserve_memfd_create("set", 0);
@@ -152,6 +180,20 @@ static void look(int session, int token, const char *label)
 	close(fd);
 }
 
+static void huge_look(int session)
+{
+	int fd;
+
+	look(session, TOKEN_HUGE, "Late");
+	fd = preserve_session_get_fd(session, TOKEN_HUGETLBFS);
+	require(fd >= 0 && !tree_attach(fd, "/huge"), "attach: %d", fd);
+	check(label_is(fd, "HugeRoot"), "the root of a hugetlbfs");
+	close(fd);
+	fd = open("/huge/file", O_RDWR | O_CLOEXEC);
+	check(label_is(fd, "Huge"), "a file of it");
+	close(fd);
+}
+
 static void after(void)
 {
 	int session = stage_session_retrieve(SESSION), fd;
@@ -166,6 +208,7 @@ static void after(void)
 	look(session, TOKEN_SET, "Set");
 	look(session, TOKEN_BORN, "Born");
 	look(session, TOKEN_PLAIN, "_");
+	huge_look(session);
 	require(!text_write(CURRENT, "_"), "%s", CURRENT);
 	rights("after");
 	fd = tree_open("/tree/dir");
@@ -175,7 +218,7 @@ static void after(void)
 	      getxattr("/tree/capable", "security.capability", value, sizeof(value)) == 20,
 	      "set-user-ID and capabilities");
 	stage_session_finish(session);
-	check(!umount("/tree"), "unmounted");
+	check(!umount("/tree") && !umount("/huge"), "unmounted");
 }
 
 static const stage_fn stages[] = { before, after };

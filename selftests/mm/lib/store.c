@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The tmpfs that programs keep their files in; see store.h.
+ * The file system that programs keep their files in; see store.h.
  */
 
 #include "store.h"
@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -28,6 +29,14 @@ void store_make(bool pool)
 	fd = tree_mount(STORE, pool ? "size=192m,preserve" : "size=192m");
 	require(fd >= 0, "mount the store: %d", fd);
 	close(fd);
+}
+
+void store_make_huge(const char *options)
+{
+	mkdir("/mnt", 0755);
+	mkdir(STORE, 0755);
+	require(!mount("store", STORE, "hugetlbfs", 0, options), "mount the store with %s",
+		options);
 }
 
 /**

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The tmpfs that programs keep their files in, and its way through a kexec.
+ * The file system that programs keep their files in, and its way through a kexec.
  *
  * Notes are text that one kernel's part of a test writes down for the next one's.
  * They cross in a memfd, so they are no part of what is tested.
@@ -14,8 +14,11 @@
 #define STORE		"/mnt/preserve"
 #define STORE_NOTES	4096
 
-/* Mounts it. With @pool its memory comes from the pool from the start. */
+/* Mounts a tmpfs. With @pool its memory comes from the pool from the start. */
 void store_make(bool pool);
+
+/* Mounts a hugetlbfs in its place. */
+void store_make_huge(const char *options);
 
 /* Hands it over with less than STORE_NOTES bytes of notes; next comes the kexec. */
 void store_preserve(const char *notes);
