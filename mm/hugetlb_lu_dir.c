@@ -19,11 +19,6 @@ static bool stands_still(const struct inode *dir)
 	return preserve_tree_frozen(&HUGETLBFS_SB(dir->i_sb)->lu_tree);
 }
 
-static int dir_load(struct inode *dir)
-{
-	return preserve_tree_dir_load(&HUGETLBFS_SB(dir->i_sb)->lu_tree, dir);
-}
-
 /**
  * hugetlb_lu_lookup - Look a name up that the dcache does not have.
  * @dir:    The directory, locked.
@@ -31,20 +26,11 @@ static int dir_load(struct inode *dir)
  * @flags:  LOOKUP_*.
  *
  * Context: Process context.
- * Return: As simple_lookup(); the dentry, if the entry has been made since the caller looked.
+ * Return: As preserve_tree_lookup().
  */
 struct dentry *hugetlb_lu_lookup(struct inode *dir, struct dentry *dentry, unsigned int flags)
 {
-	struct dentry *found;
-	int err;
-
-	if (!HUGETLBFS_SB(dir->i_sb)->lu_tree.incoming)
-		return simple_lookup(dir, dentry, flags);
-	err = dir_load(dir);
-	if (err)
-		return ERR_PTR(err);
-	found = d_lookup(dentry->d_parent, &dentry->d_name);
-	return found ?: simple_lookup(dir, dentry, flags);
+	return preserve_tree_lookup(&HUGETLBFS_SB(dir->i_sb)->lu_tree, dir, dentry, flags);
 }
 
 /**
@@ -74,15 +60,9 @@ int hugetlb_lu_unlink(struct inode *dir, struct dentry *dentry)
 	return stands_still(dir) ? -EPERM : simple_unlink(dir, dentry);
 }
 
-/* Is it empty, or no directory? What is damaged may go. */
 static bool dir_empty(struct dentry *dentry)
 {
-	struct inode *inode = d_inode(dentry);
-	int err = 0;
-
-	if (inode && S_ISDIR(inode->i_mode))
-		err = dir_load(inode);
-	return (!err || err == -EUCLEAN) && simple_empty(dentry);
+	return preserve_tree_dir_empty(&HUGETLBFS_SB(dentry->d_sb)->lu_tree, dentry);
 }
 
 /**
@@ -124,7 +104,10 @@ int hugetlb_lu_rename(struct mnt_idmap *idmap, struct inode *old_dir, struct den
 
 static int dir_iterate(struct file *file, struct dir_context *ctx)
 {
-	return dir_load(file_inode(file)) ?: dcache_readdir(file, ctx);
+	struct inode *dir = file_inode(file);
+
+	return preserve_tree_dir_load(&HUGETLBFS_SB(dir->i_sb)->lu_tree, dir) ?:
+	       dcache_readdir(file, ctx);
 }
 
 /* As simple_dir_operations, for directories whose entries may not be there. */

@@ -14,13 +14,6 @@
 #include "shmem_lu.h"
 #include "shmem_lu_tmpfs.h"
 
-static int lookup_load(struct inode *dir)
-{
-	struct shmem_sb_info *sbinfo = dir->i_sb->s_fs_info;
-
-	return preserve_tree_dir_load(&sbinfo->lu_tree, dir);
-}
-
 /**
  * shmem_lu_lookup - Look a name up that the dcache does not have.
  * @dir:    The directory, locked.
@@ -28,26 +21,19 @@ static int lookup_load(struct inode *dir)
  * @flags:  LOOKUP_*.
  *
  * Context: Process context.
- * Return: As simple_lookup(); the dentry, if the entry has been made since the caller looked.
+ * Return: As preserve_tree_lookup().
  */
 struct dentry *shmem_lu_lookup(struct inode *dir, struct dentry *dentry, unsigned int flags)
 {
 	struct shmem_sb_info *sbinfo = dir->i_sb->s_fs_info;
-	struct dentry *found;
-	int err;
 
-	if (!sbinfo->lu_tree.incoming)
-		return simple_lookup(dir, dentry, flags);
-	err = lookup_load(dir);
-	if (err)
-		return ERR_PTR(err);
-	found = d_lookup(dentry->d_parent, &dentry->d_name);
-	return found ?: simple_lookup(dir, dentry, flags);
+	return preserve_tree_lookup(&sbinfo->lu_tree, dir, dentry, flags);
 }
 
 static int dir_iterate(struct file *file, struct dir_context *ctx)
 {
-	int err = lookup_load(file_inode(file));
+	struct shmem_sb_info *sbinfo = file_inode(file)->i_sb->s_fs_info;
+	int err = preserve_tree_dir_load(&sbinfo->lu_tree, file_inode(file));
 
 	return err ?: simple_offset_dir_operations.iterate_shared(file, ctx);
 }
@@ -77,12 +63,9 @@ const struct file_operations shmem_lu_dir_operations = {
  */
 bool shmem_lu_dir_empty(struct dentry *dentry)
 {
-	struct inode *inode = d_inode(dentry);
-	int err = 0;
+	struct shmem_sb_info *sbinfo = dentry->d_sb->s_fs_info;
 
-	if (inode && S_ISDIR(inode->i_mode))
-		err = lookup_load(inode);
-	return (!err || err == -EUCLEAN) && simple_empty(dentry);
+	return preserve_tree_dir_empty(&sbinfo->lu_tree, dentry);
 }
 
 /**

@@ -175,6 +175,9 @@ u64 preserve_tree_used_pages(const struct preserve_tree_sb *ts);
 int preserve_tree_dir_load(struct preserve_tree_sb *ts, struct inode *dir);
 void preserve_tree_dir_forget(struct preserve_tree_sb *ts, struct inode *dir);
 int preserve_tree_load_handles(struct preserve_tree_sb *ts);
+struct dentry *preserve_tree_lookup(struct preserve_tree_sb *ts, struct inode *dir,
+				    struct dentry *dentry, unsigned int flags);
+bool preserve_tree_dir_empty(struct preserve_tree_sb *ts, struct dentry *dentry);
 
 /* inode.c */
 int preserve_tree_inodes(struct preserve_tree_sb *ts, struct super_block *sb,

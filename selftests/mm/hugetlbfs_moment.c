@@ -9,6 +9,7 @@
  * Arguments: the number of kernels, and a seed that takes the place of a random one.
  */
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -73,7 +74,7 @@ struct model {
 static struct model *model;
 static unsigned int nr_kernels = 4;
 
-_Static_assert(sizeof(struct model) <= MODEL_SIZE, "the model has room");
+static_assert(sizeof(struct model) <= MODEL_SIZE, "the model has room");
 
 static const char *path_of(unsigned int f, bool twin)
 {

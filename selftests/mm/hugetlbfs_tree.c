@@ -85,7 +85,7 @@ static struct books books_of(long asked, long used, bool tree)
 
 /* --- what can be seen --- */
 
-static void __attribute__((format(printf, 2, 3))) say(struct tree_text *list, const char *fmt, ...)
+static void __printf(2, 3) say(struct tree_text *list, const char *fmt, ...)
 {
 	char line[512];
 	va_list args;

@@ -343,6 +343,52 @@ int preserve_tree_dir_load(struct preserve_tree_sb *ts, struct inode *dir)
 }
 
 /**
+ * preserve_tree_lookup - Look a name up that the dcache does not have.
+ * @ts:     What is kept for the file system.
+ * @dir:    The directory, locked.
+ * @dentry: The name.
+ * @flags:  LOOKUP_*.
+ *
+ * Context: Process context.
+ * Return: As simple_lookup(); the dentry, if the entry has been made since the caller looked; or
+ *         an ERR_PTR, as preserve_tree_dir_load().
+ */
+struct dentry *preserve_tree_lookup(struct preserve_tree_sb *ts, struct inode *dir,
+				    struct dentry *dentry, unsigned int flags)
+{
+	struct dentry *found;
+	int err;
+
+	if (!ts->incoming)
+		return simple_lookup(dir, dentry, flags);
+	err = preserve_tree_dir_load(ts, dir);
+	if (err)
+		return ERR_PTR(err);
+	found = d_lookup(dentry->d_parent, &dentry->d_name);
+	return found ?: simple_lookup(dir, dentry, flags);
+}
+
+/**
+ * preserve_tree_dir_empty - Is a directory empty, or no directory?
+ * @ts:     What is kept for the file system.
+ * @dentry: Of what is to be removed, or to compare names in another way; it is locked.
+ *
+ * One that is damaged has nothing that could be had any more: it may go.
+ *
+ * Context: Process context.
+ * Return: True if it is.
+ */
+bool preserve_tree_dir_empty(struct preserve_tree_sb *ts, struct dentry *dentry)
+{
+	struct inode *inode = d_inode(dentry);
+	int err = 0;
+
+	if (inode && S_ISDIR(inode->i_mode))
+		err = preserve_tree_dir_load(ts, inode);
+	return (!err || err == -EUCLEAN) && simple_empty(dentry);
+}
+
+/**
  * preserve_tree_root_load - Give a new file system the root of its image.
  * @ts:   What is kept for it.
  * @root: Its root.
