@@ -48,51 +48,58 @@ static u32 labels_len(const struct preserve_file_ser *rec)
 	return at - rec->extras;
 }
 
-/* A security module lets them change at any time. Those that are noted stay if it fails. */
-static u32 labels_update(struct preserve_file_ser *rec, struct inode *inode)
+/*
+ * A security module lets them change at any time. Those that are noted stay if it fails; *@len is
+ * set to the bytes that they take.
+ */
+static int labels_update(struct preserve_file_ser *rec, struct inode *inode, size_t *len)
 {
 	struct preserve_tree_writer w = {};
-	u32 nr = 0, len;
+	u32 nr = 0;
 	int err = preserve_tree_labels_note(inode, NULL, &w, &nr);
 
 	if (!err && w.len > sizeof(rec->extras))
 		err = -E2BIG;
 	if (err) {
 		pr_warn_ratelimited("%s: its label is not noted (%pe)\n", rec->name, ERR_PTR(err));
-		len = labels_len(rec);
+		*len = labels_len(rec);
 	} else {
-		len = w.len;
-		memcpy(rec->extras, w.buf, len);
+		*len = w.len;
+		memcpy(rec->extras, w.buf, w.len);
 	}
 	kvfree(w.buf);
-	return len;
+	return err;
 }
 
-static void extras_update(struct preserve_file_ser *rec, struct inode *inode,
-			  const struct file *file)
+static int extras_update(struct preserve_file_ser *rec, struct inode *inode,
+			 const struct file *file)
 {
 	struct preserve_tree_writer w = {
 		.buf = rec->extras, .size = sizeof(rec->extras), .fixed = true,
-		/* A tree has those of its files. */
-		.len = file ? labels_update(rec, inode) : 0,
 	};
+	/* A tree has those of its files. */
+	int err = file ? labels_update(rec, inode, &w.len) : 0;
 
 	if (hugetlb_lu_regions_note(inode, &w))
 		pr_warn_ratelimited("%s: not all of its reservations cross: they are in too many parts\n",
 				    rec->name);
 	rec->extras_len = w.len;
 	memset(rec->extras + w.len, 0, sizeof(rec->extras) - w.len);
+	return err;
 }
 
-/* What can change until the kexec. A tree has noted its files' attributes. */
-static void record_update(struct preserve_file_ser *rec, struct inode *inode,
-			  const struct file *file)
+/*
+ * What can change until the kexec. A tree has noted its files' attributes. On error labels are as
+ * they were noted before.
+ */
+static int record_update(struct preserve_file_ser *rec, struct inode *inode,
+			 const struct file *file)
 {
 	if (file)
 		preserve_note_state(rec, file);
 	rec->seals = HUGETLBFS_I(inode)->seals;
 	preserve_file_note_user(inode_pf(inode), rec);
-	extras_update(rec, inode, file);
+	return extras_update(rec, inode, file);
 }
 
 /* Its folios do not move any more. Inode locked. */
@@ -117,8 +124,8 @@ static struct preserve_file_ser *record_make(const struct dentry *dentry,
 	if (IS_ERR(rec))
 		return rec;
 	record_fill(rec, dentry);
-	record_update(rec, d_inode(dentry), file);
-	err = preserve_file_commit(pf);
+	err = record_update(rec, d_inode(dentry), file);
+	err = err ?: preserve_file_commit(pf);
 	if (!err)
 		return rec;
 	preserve_file_unclaim(pf);
@@ -132,7 +139,8 @@ static struct preserve_file_ser *record_make(const struct dentry *dentry,
  *
  * Context: Process context, the inode locked.
  * Return: Its record; or an ERR_PTR, with a message where the reason is the file's: -EOPNOTSUPP,
- *         -ENOMEM, -ENOSPC, -EBUSY, -EINTR. The file is as before then.
+ *         -ENOMEM, -ENOSPC, -EBUSY, -EINTR, -E2BIG, or why a label cannot be noted. The file is
+ *         as before then.
  */
 struct preserve_file_ser *hugetlb_lu_claim(const struct dentry *dentry, const struct file *file)
 {
@@ -185,6 +193,7 @@ u64 hugetlb_lu_seal(struct inode *inode, const struct file *file)
 	struct preserve_file *pf = inode_pf(inode);
 	struct preserve_file_ser *rec = preserve_file_record(pf);
 
+	/* One label must not hold up the kexec. */
 	record_update(rec, inode, file);
 	preserve_file_freeze(pf);
 	return rec->kind & PRESERVE_FILE_GIVEN_UP ? 0 : rec->map.nr_keys;
