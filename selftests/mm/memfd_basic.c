@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <linux/kho/abi/preserve.h>
+#include <linux/kho/abi/preserve_tree.h>
 
 #include "liveupdate.h"
 #include "memory.h"
@@ -285,6 +286,10 @@ static void retrieve_all(int *fds, struct state *state)
 /* What a loader reads in the image of this kernel is what the kernel says of itself. */
 static void formats_check(void)
 {
+	static const char * const handlers[] = {
+		PRESERVE_MEMFD_COMPATIBLE, PRESERVE_TREE_COMPATIBLE,
+		PRESERVE_HUGETLB_COMPATIBLE, PRESERVE_HUGETLBFS_COMPATIBLE,
+	};
 	char notes[8192], line[32], text[1024] = "";
 	FILE *file = fopen("/sys/kernel/mm/preserve/abi", "re");
 	ssize_t size;
@@ -301,6 +306,8 @@ static void formats_check(void)
 	      "the note of the kernel's image says what sysfs says");
 	snprintf(line, sizeof(line), "record %u compat", PRESERVE_FILE_VERSION);
 	check(strstr(text, line), "it writes record %u", PRESERVE_FILE_VERSION);
+	for (size_t i = 0; i < STAGE_COUNT(handlers); i++)
+		check(strstr(text, handlers[i]), "it names %s", handlers[i]);
 }
 
 static void go_on(void)
