@@ -7,6 +7,9 @@
  * which count as in use: on the active list, not migratable, with one reference, that of the
  * file that is to have them (see hugetlb_lu_demand.c). Those that are more than N are surplus
  * pages, as when N is written to nr_hugepages while more are in use.
+ *
+ * Free pages that were kept on request (hugetlb_lu_keep.c) are free pages again. They count
+ * behind those in use, and are never surplus: what is more than N makes nr_hugepages larger.
  */
 #define pr_fmt(fmt) "preserve: hugetlb: " fmt
 
@@ -98,21 +101,36 @@ bool __init hugetlb_lu_boot_no_cma(unsigned long *size)
 /**
  * struct making - Huge pages of one size that are being made.
  * @h:     Their hstate.
- * @fresh: Folios with reference count zero.
+ * @fresh: Folios with reference count zero, to be in use.
+ * @free:  The same, to be free.
  */
 struct making {
 	struct hstate *h;
 	struct list_head fresh;
+	struct list_head free;
 };
 
-static void __init page_make(void *ctx, unsigned long pfn)
+static void __init page_make(void *ctx, unsigned long pfn, bool free)
 {
-	struct page *page = pfn_to_page(pfn);
+	struct folio *folio = pfn_folio(pfn);
 	struct making *making = ctx;
 
-	prep_compound_page(page, huge_page_order(making->h));
-	init_new_hugetlb_folio(page_folio(page));
-	list_add_tail(&page_folio(page)->lru, &making->fresh);
+	prep_compound_page(&folio->page, huge_page_order(making->h));
+	init_new_hugetlb_folio(folio);
+	list_add_tail(&folio->lru, free ? &making->free : &making->fresh);
+}
+
+/* A page that is free: never surplus. */
+static void __init folio_account_free(struct hstate *h, struct folio *folio)
+{
+	const int nid = folio_nid(folio);
+
+	guard(spinlock_irq)(&hugetlb_lock);
+	h->nr_huge_pages++;
+	h->nr_huge_pages_node[nid]++;
+	was_missing(h, nid);
+	h->max_huge_pages++;
+	hugetlb_lu_to_free_list(h, folio);
 }
 
 /* A page that is in use, and what it counts as. */
@@ -135,9 +153,11 @@ static void __init folio_account(struct hstate *h, struct folio *folio)
 
 static void __init hstate_adopt(struct hstate *h)
 {
-	struct making making = { .h = h, .fresh = LIST_HEAD_INIT(making.fresh) };
+	struct making making = {
+		.h = h, .fresh = LIST_HEAD_INIT(making.fresh), .free = LIST_HEAD_INIT(making.free),
+	};
 	struct folio *folio, *next;
-	unsigned long nr;
+	unsigned long nr, nr_free = 0;
 
 	nr = preserve_huge_make(huge_page_order(h), page_make, &making);
 	if (!nr)
@@ -148,8 +168,14 @@ static void __init hstate_adopt(struct hstate *h)
 		lruvec_stat_mod_folio(folio, NR_HUGETLB, folio_nr_pages(folio));
 		cond_resched();
 	}
-	pr_info("adopted %lu huge pages of %lu KiB, surplus %lu\n", nr,
-		huge_page_size(h) >> 10, h->surplus_huge_pages);
+	hugetlb_vmemmap_optimize_folios(h, &making.free);
+	list_for_each_entry_safe(folio, next, &making.free, lru) {
+		folio_account_free(h, folio);
+		nr_free++;
+		cond_resched();
+	}
+	pr_info("adopted %lu huge pages of %lu KiB, free %lu, surplus %lu\n", nr,
+		huge_page_size(h) >> 10, nr_free, h->surplus_huge_pages);
 }
 
 /* Those that have not come are not allocated either: nr_hugepages can be written. */

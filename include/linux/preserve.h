@@ -221,7 +221,11 @@ bool preserve_folio_may_cross(const struct folio *folio);
 bool preserve_huge_has_order(const struct prmap_run *run);
 unsigned long preserve_huge_count(unsigned int order, int nid);
 unsigned long preserve_huge_make(unsigned int order,
-				 void (*make)(void *ctx, unsigned long pfn), void *ctx);
+				 void (*make)(void *ctx, unsigned long pfn, bool free),
+				 void *ctx);
+int preserve_huge_keep(unsigned long pfn, unsigned long nr, unsigned int order);
+void preserve_at_handover(void (*fn)(void));
+extern struct kobject *preserve_kobj;
 void preserve_huge_bad_for_each(void (*fn)(unsigned long pfn, unsigned long nr));
 unsigned long preserve_huge_unmade(void);
 

@@ -214,7 +214,8 @@ static int __init huge_read(struct adoption *ad, const struct preserve_extent_se
 	ad->end = U64_MAX;
 	if (names_block(extent->pfn, end) || !keys_tile(extent->pfn, end))
 		return -EBADMSG;
-	err = preserve_huge_add(extent->pfn, extent->nr_blocks, extent->slot);
+	err = preserve_huge_add(extent->pfn, extent->nr_blocks, extent->slot,
+				extent->kind == PRESERVE_EXTENT_HUGE_FREE);
 	if (!err)
 		keys_take(extent->pfn, end);
 	return err;
@@ -229,7 +230,8 @@ static void __init extent_read(struct adoption *ad,
 		ad->refused++;
 		return;
 	}
-	if (extent->kind == PRESERVE_EXTENT_HUGE) {
+	if (extent->kind == PRESERVE_EXTENT_HUGE ||
+	    extent->kind == PRESERVE_EXTENT_HUGE_FREE) {
 		ad->refused += !!huge_read(ad, extent);
 		return;
 	}

@@ -75,6 +75,9 @@ static unsigned long nr_image_pages;
 /* Not every block of the pool will reach the next kernel. */
 static bool one_way;
 
+/* See preserve_at_handover(). Set once. */
+static void (*at_handover)(void);
+
 /**
  * preserve_has_pool - Is there a pool to allocate from and to retrieve from?
  *
@@ -327,6 +330,7 @@ void preserve_handover_fill(void)
  * @end:      Behind its last frame.
  * @nr:       Blocks so far.
  * @lost:     Blocks, or frames of ranges, that are defective and found no place.
+ * @features: PRESERVE_FEATURE_*, of what is in it.
  */
 struct image {
 	struct preserve_table_ser *table[PRESERVE_COPIES];
@@ -336,6 +340,7 @@ struct image {
 	unsigned long end;
 	unsigned long nr;
 	unsigned long lost;
+	u64 features;
 };
 
 /* The copies are the same, so they are committed as one. */
@@ -459,11 +464,15 @@ static void image_add_range(struct image *im, const struct preserve_range *range
 {
 	struct preserve_extent_ser *extent;
 
-	extent = extent_new(im, range->frames.start, PRESERVE_EXTENT_HUGE);
+	extent = extent_new(im, range->frames.start, range->free ?
+			    PRESERVE_EXTENT_HUGE_FREE : PRESERVE_EXTENT_HUGE);
 	if (WARN_ON_ONCE(!extent))
 		return;
 	extent->nr_blocks = preserve_range_nr(range) >> range->order;
 	extent->slot = range->order;
+	im->features |= PRESERVE_FEATURE_HUGE;
+	if (range->free)
+		im->features |= PRESERVE_FEATURE_HUGE_FREE;
 }
 
 #if defined(CONFIG_PRESERVE_HUGETLB) && defined(CONFIG_MEMORY_FAILURE)
@@ -581,7 +590,7 @@ static void freeze_nodes(void)
 
 static void header_write(const struct image *im)
 {
-	header->compat = nr_ranges ? PRESERVE_FEATURE_HUGE : 0;
+	header->compat = im->features;
 	header->nr_blocks = im->nr;
 	header->want = READ_ONCE(preserve_pool_want);
 	header->max = READ_ONCE(preserve_max_set);
@@ -589,11 +598,24 @@ static void header_write(const struct image *im)
 	memcpy((void *)header + PAGE_SIZE, header, PAGE_SIZE);
 }
 
+/**
+ * preserve_at_handover - Have a function called before the image for the next kernel is written.
+ * @fn: The function. It may sleep, and lets ranges join.
+ *
+ * Context: Boot; one caller.
+ */
+void __init preserve_at_handover(void (*fn)(void))
+{
+	at_handover = fn;
+}
+
 /* Writes the image for the next kernel. Nothing of it changes afterwards. */
 static void handover_freeze(void)
 {
 	struct image im = {};
 
+	if (at_handover && preserve_can_hand_over())
+		at_handover();
 	guard(mutex)(&preserve_header_lock);
 	if (!preserve_can_hand_over())
 		return;

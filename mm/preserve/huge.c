@@ -11,6 +11,8 @@
  * hugetlb makes folios of them, which hold one reference, and are on no free list. An extent
  * of a size that this kernel does not have keeps its frames: they are freed when the session
  * that knows of them is finished.
+ *
+ * Pages that were free in the last kernel are no file's: nothing can take them.
  */
 #define pr_fmt(fmt) "preserve: " fmt
 
@@ -31,6 +33,7 @@
  * @pfn:   First frame.
  * @nr:    Pages.
  * @order: Of a page.
+ * @free:  They were free pages: no bit of @untaken is ever set.
  * @folios: They are folios of hugetlb's; otherwise frames.
  * @nr_untaken: Bits set in @untaken.
  * @untaken: A bit for each page that no file has taken yet.
@@ -41,6 +44,7 @@ struct preserve_huge {
 	unsigned long pfn;
 	unsigned long nr;
 	unsigned int order;
+	bool free;
 	bool folios;
 	unsigned long nr_untaken;
 	unsigned long untaken[];
@@ -160,6 +164,11 @@ void preserve_huge_untake(unsigned long pfn, unsigned long nr)
 	set_untaken(pfn, nr, true);
 }
 
+static bool any_bad(unsigned long pfn, unsigned long nr)
+{
+	return xa_find(&bad_frames, &pfn, pfn + nr - 1, XA_PRESENT);
+}
+
 /* Frees the frames of a page that is no folio; not the defective ones. */
 static void frames_free(unsigned long pfn, unsigned long nr)
 {
@@ -228,11 +237,12 @@ bool preserve_huge_has_order(const struct prmap_run *run)
  * @pfn:   First frame.
  * @nr:    Pages.
  * @order: Of a page.
+ * @free:  They were free pages.
  *
  * Context: Boot.
  * Return: 0; -EEXIST if another extent has a part of it; -ENOMEM.
  */
-int __init preserve_huge_add(unsigned long pfn, unsigned long nr, unsigned int order)
+int __init preserve_huge_add(unsigned long pfn, unsigned long nr, unsigned int order, bool free)
 {
 	struct preserve_huge *huge;
 	int err;
@@ -243,8 +253,11 @@ int __init preserve_huge_add(unsigned long pfn, unsigned long nr, unsigned int o
 	huge->pfn = pfn;
 	huge->nr = nr;
 	huge->order = order;
-	huge->nr_untaken = nr;
-	bitmap_fill(huge->untaken, nr);
+	huge->free = free;
+	if (!free) {
+		huge->nr_untaken = nr;
+		bitmap_fill(huge->untaken, nr);
+	}
 	err = mtree_insert_range(&extents, pfn, pfn + (nr << order) - 1, huge, GFP_KERNEL);
 	if (err)
 		kvfree(huge);
@@ -254,23 +267,27 @@ int __init preserve_huge_add(unsigned long pfn, unsigned long nr, unsigned int o
 /**
  * preserve_huge_make - Make folios of what has come in huge pages of one size.
  * @order: The size.
- * @make:  Makes a folio of frames with reference count zero: it has one reference then.
+ * @make:  Makes a folio of frames with reference count zero. It has one reference then; none,
+ *         and is a free page, if @free is set.
  * @ctx:   For @make.
  *
  * Context: Boot, before any file of theirs is retrieved.
  * Return: How many.
  */
 unsigned long __init preserve_huge_make(unsigned int order,
-					void (*make)(void *ctx, unsigned long pfn), void *ctx)
+					void (*make)(void *ctx, unsigned long pfn, bool free),
+					void *ctx)
 {
 	struct preserve_huge *huge;
-	unsigned long at = 0, i, nr = 0;
+	unsigned long at = 0, i, nr = 0, pfn;
 
 	mt_for_each(&extents, huge, at, ULONG_MAX) {
 		if (huge->order != order || huge->folios)
 			continue;
 		for (i = 0; i < huge->nr; i++) {
-			make(ctx, huge->pfn + (i << order));
+			pfn = huge->pfn + (i << order);
+			/* What is defective is never free again. */
+			make(ctx, pfn, huge->free && !any_bad(pfn, 1UL << order));
 			cond_resched();
 		}
 		huge->folios = true;
@@ -315,19 +332,93 @@ void __init preserve_huge_bad_for_each(void (*fn)(unsigned long pfn, unsigned lo
 		fn(pfn, xa_to_value(entry));
 }
 
+static void __init extent_free(const struct preserve_huge *huge)
+{
+	unsigned long i;
+
+	for (i = 0; i < huge->nr; i++) {
+		frames_free(huge->pfn + (i << huge->order), 1UL << huge->order);
+		cond_resched();
+	}
+}
+
 /**
  * preserve_huge_unmade - Count what has come in huge pages of a size that is unknown here.
  *
+ * Frees those that were free pages.
+ *
  * Context: Boot, behind preserve_huge_make() for each size.
- * Return: Pages of the base size.
+ * Return: Pages of the base size that files have.
  */
 unsigned long __init preserve_huge_unmade(void)
 {
 	struct preserve_huge *huge;
 	unsigned long at = 0, nr = 0;
 
-	mt_for_each(&extents, huge, at, ULONG_MAX)
-		if (!huge->folios)
+	mt_for_each(&extents, huge, at, ULONG_MAX) {
+		if (huge->folios)
+			continue;
+		if (huge->free)
+			extent_free(huge);
+		else
 			nr += huge->nr << huge->order;
+	}
 	return nr;
+}
+
+/**
+ * preserve_range_new - Let the next kernel have huge pages next to each other.
+ * @pfn:   First frame.
+ * @nr:    How many, all of one node.
+ * @order: Of a page.
+ * @free:  They are free pages, which no task can allocate any more.
+ *
+ * Context: Process context, may sleep.
+ * Return: The range, which the caller owns until preserve_range_drop(); -ENOMEM; or as
+ *         preserve_range_join().
+ */
+struct preserve_range *preserve_range_new(unsigned long pfn, unsigned long nr,
+					  unsigned int order, bool free)
+{
+	struct preserve_range *range = kmalloc_obj(*range, GFP_KERNEL);
+	int err;
+
+	if (!range)
+		return ERR_PTR(-ENOMEM);
+	*range = (struct preserve_range) {
+		.frames.start = pfn, .frames.last = pfn + nr - 1, .order = order, .free = free,
+	};
+	err = preserve_range_join(range);
+	if (!err)
+		return range;
+	kfree(range);
+	return ERR_PTR(err);
+}
+
+/**
+ * preserve_range_drop - Undo preserve_range_new().
+ * @range: The range.
+ *
+ * Context: Process context, may sleep.
+ */
+void preserve_range_drop(struct preserve_range *range)
+{
+	preserve_range_quit(range);
+	kfree(range);
+}
+
+/**
+ * preserve_huge_keep - Let the next kernel have free huge pages next to each other.
+ * @pfn:   First frame.
+ * @nr:    How many, all of one node.
+ * @order: Of a page.
+ *
+ * It cannot be undone: the kernel is about to be replaced.
+ *
+ * Context: In what preserve_at_handover() has been told; may sleep.
+ * Return: 0; -ENOMEM; or as preserve_range_join().
+ */
+int preserve_huge_keep(unsigned long pfn, unsigned long nr, unsigned int order)
+{
+	return PTR_ERR_OR_ZERO(preserve_range_new(pfn, nr, order, true));
 }

@@ -53,6 +53,12 @@ static const struct preserve_header_ser *__init header_find(void)
 	return NULL;
 }
 
+static bool __init has_huge(const struct preserve_extent_ser *extent, unsigned int order)
+{
+	return (extent->kind == PRESERVE_EXTENT_HUGE ||
+		extent->kind == PRESERVE_EXTENT_HUGE_FREE) && extent->slot == order;
+}
+
 static unsigned long __init count_in(const struct preserve_table_ser *table,
 				     unsigned int order, int nid)
 {
@@ -62,8 +68,7 @@ static unsigned long __init count_in(const struct preserve_table_ser *table,
 
 	for (i = 0; i < table->nr; i++) {
 		extent = &table->extent[i];
-		if (extent->kind == PRESERVE_EXTENT_HUGE && extent->slot == order &&
-		    preserve_extent_check(extent, 0, max_pfn) &&
+		if (has_huge(extent, order) && preserve_extent_check(extent, 0, max_pfn) &&
 		    (nid == NUMA_NO_NODE || early_pfn_to_nid(extent->pfn) == nid))
 			nr += extent->nr_blocks;
 	}

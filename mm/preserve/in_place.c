@@ -71,30 +71,6 @@ bool preserve_folio_may_cross(const struct folio *folio)
 	return !is_migrate_cma(type) && type != MIGRATE_ISOLATE;
 }
 
-static struct preserve_range *range_join(unsigned long pfn, unsigned long nr,
-					 unsigned int order)
-{
-	struct preserve_range *range = kmalloc_obj(*range, GFP_KERNEL);
-	int err;
-
-	if (!range)
-		return ERR_PTR(-ENOMEM);
-	*range = (struct preserve_range) {
-		.frames.start = pfn, .frames.last = pfn + nr - 1, .order = order,
-	};
-	err = preserve_range_join(range);
-	if (!err)
-		return range;
-	kfree(range);
-	return ERR_PTR(err);
-}
-
-static void range_quit(struct preserve_range *range)
-{
-	preserve_range_quit(range);
-	kfree(range);
-}
-
 /* How many of @nr frames from @pfn on are of one node, in whole pages of @order. */
 static unsigned long of_one_node(unsigned long pfn, unsigned long nr, unsigned int order)
 {
@@ -117,7 +93,7 @@ static int claim_run(void *ctx, const struct prmap_run *run)
 
 	for (; nr; pfn += part, nr -= part) {
 		part = of_one_node(pfn, nr, run->order);
-		range = range_join(pfn, part, run->order);
+		range = preserve_range_new(pfn, part, run->order, false);
 		if (IS_ERR(range))
 			return PTR_ERR(range);
 		list_add(&range->list, &ip->ranges);
@@ -138,7 +114,8 @@ int preserve_in_place_join(struct preserve_file *pf, const struct folio *folio)
 	struct preserve_in_place *ip = pf->in_place;
 	struct preserve_range *range;
 
-	range = range_join(folio_pfn(folio), folio_nr_pages(folio), folio_order(folio));
+	range = preserve_range_new(folio_pfn(folio), folio_nr_pages(folio), folio_order(folio),
+				   false);
 	if (IS_ERR(range))
 		return PTR_ERR(range);
 	guard(spinlock)(&ip->lock);
@@ -172,7 +149,7 @@ void preserve_in_place_quit(struct preserve_file *pf, const struct folio *folio)
 	struct preserve_range *range = range_remove(pf->in_place, folio_pfn(folio));
 
 	if (!WARN_ON_ONCE(!range))
-		range_quit(range);
+		preserve_range_drop(range);
 }
 
 /* Context: @adding held for writing. */
@@ -182,7 +159,7 @@ static void in_place_unclaim(struct preserve_file *pf)
 
 	list_for_each_entry_safe(range, next, &pf->in_place->ranges, list) {
 		list_del(&range->list);
-		range_quit(range);
+		preserve_range_drop(range);
 		cond_resched();
 	}
 }

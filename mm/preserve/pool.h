@@ -321,11 +321,11 @@ unsigned long preserve_pool_largest_free(int nid);
 
 /* huge.c */
 #ifdef CONFIG_PRESERVE_HUGETLB
-int preserve_huge_add(unsigned long pfn, unsigned long nr, unsigned int order);
+int preserve_huge_add(unsigned long pfn, unsigned long nr, unsigned int order, bool free);
 int preserve_huge_add_bad(unsigned long pfn, unsigned long nr);
 #else
 static inline int preserve_huge_add(unsigned long pfn, unsigned long nr,
-				    unsigned int order)
+				    unsigned int order, bool free)
 {
 	return -EOPNOTSUPP;
 }
@@ -340,6 +340,9 @@ bool preserve_huge_untaken(unsigned long pfn, unsigned long nr);
 bool preserve_huge_take(unsigned long pfn, unsigned long nr);
 void preserve_huge_untake(unsigned long pfn, unsigned long nr);
 void preserve_huge_put(unsigned long pfn, unsigned long nr);
+struct preserve_range *preserve_range_new(unsigned long pfn, unsigned long nr,
+					  unsigned int order, bool free);
+void preserve_range_drop(struct preserve_range *range);
 
 /* frames.c */
 unsigned long preserve_adopt_live(struct preserve_block *block);
@@ -419,6 +422,7 @@ int preserve_pool_init(void);
  * struct preserve_range - Huge pages next to each other that the next kernel gets.
  * @frames: The first and the last, all of one node. By them it is found.
  * @order:  Of a page. All are folios.
+ * @free:   They are no file's, and stay until the kernel is replaced.
  * @list:   The owner's.
  *
  * The owner allocates it, fills it in, and lets it join and quit (handover.c). Nothing of
@@ -427,6 +431,7 @@ int preserve_pool_init(void);
 struct preserve_range {
 	struct interval_tree_node frames;
 	unsigned int order;
+	bool free;
 	struct list_head list;
 };
 

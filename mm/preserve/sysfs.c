@@ -19,6 +19,9 @@
 
 #define BLOCK_SIZE_SHIFT	(PAGE_SHIFT + pageblock_order)
 
+/* /sys/kernel/mm/preserve; backends add to it. NULL if there is no pool. */
+struct kobject *preserve_kobj;
+
 /* One attribute: what it shows of a node, or of all with NUMA_NO_NODE. */
 struct preserve_attr {
 	struct kobj_attribute attr;
@@ -399,6 +402,7 @@ int __init preserve_sysfs_init(void)
 
 	if (!kobj)
 		return -ENOMEM;
+	preserve_kobj = kobj;
 	err = add_attrs(kobj, preserve_attrs, ARRAY_SIZE(preserve_attrs)) ?:
 	      sysfs_create_file(kobj, &abi_attr.attr);
 	for_each_node_state(nid, N_MEMORY)

@@ -126,6 +126,7 @@ static unsigned int extent_order(const struct preserve_extent_ser *extent)
 {
 	switch (extent->kind) {
 	case PRESERVE_EXTENT_HUGE:
+	case PRESERVE_EXTENT_HUGE_FREE:
 		return extent->slot;
 	case PRESERVE_EXTENT_HUGE_BAD:
 		return 0;
@@ -156,6 +157,7 @@ bool preserve_extent_check(const struct preserve_extent_ser *extent, u64 from,
 	case PRESERVE_EXTENT_SOME:
 		return extent->pfn >= from;
 	case PRESERVE_EXTENT_HUGE:
+	case PRESERVE_EXTENT_HUGE_FREE:
 		return order >= PRESERVE_HUGE_MIN_ORDER;
 	case PRESERVE_EXTENT_HUGE_BAD:
 		return true;

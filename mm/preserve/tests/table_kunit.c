@@ -104,7 +104,7 @@ static const struct extent_case extent_cases[] = {
 	{ "bitmaps", { 9 * BLOCK, PHYS, 2, PRESERVE_EXTENT_SOME, 7 }, true },
 	{ "bad, before", { 2 * BLOCK, PHYS, 1, PRESERVE_EXTENT_POISONED }, true },
 	{ "kind 0", { 8 * BLOCK, 0, 1, 0 }, false },
-	{ "kind 7", { 8 * BLOCK, 0, 1, 7 }, false },
+	{ "kind 8", { 8 * BLOCK, 0, 1, 8 }, false },
 	{ "none", { 8 * BLOCK, 0, 0, PRESERVE_EXTENT_FREE }, false },
 	{ "order", { 7 * BLOCK, 0, 1, PRESERVE_EXTENT_FREE }, false },
 	{ "misaligned", { 8 * BLOCK + 1, 0, 1, PRESERVE_EXTENT_LIVE }, false },
@@ -122,6 +122,8 @@ static const struct extent_case extent_cases[] = {
 	{ "huge, too large", { 0, 0, 1, PRESERVE_EXTENT_HUGE, PRESERVE_HUGE_MAX_ORDER + 1 },
 	  false },
 	{ "huge, beyond 64 bits", { 0, 0, 1, PRESERVE_EXTENT_HUGE, U16_MAX }, false },
+	{ "huge, free", { 2 * BLOCK, 0, 3, PRESERVE_EXTENT_HUGE_FREE, pageblock_order }, true },
+	{ "huge, free, small", { 2 * BLOCK, 0, 1, PRESERVE_EXTENT_HUGE_FREE, 1 }, false },
 	{ "bad in huge", { 2 * BLOCK + 5, 0, 7, PRESERVE_EXTENT_HUGE_BAD }, true },
 	{ "bad, behind", { END - 1, 0, 2, PRESERVE_EXTENT_HUGE_BAD }, false },
 };

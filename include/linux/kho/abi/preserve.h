@@ -59,9 +59,11 @@
 
 /* @compat: the table has huge pages. A kernel that passes over them leaves them reserved. */
 #define PRESERVE_FEATURE_HUGE		0x1
+/* @compat: some of them are free pages. The same. */
+#define PRESERVE_FEATURE_HUGE_FREE	0x2
 
 /* Features of header and table that this kernel knows, whether it uses them or not. */
-#define PRESERVE_HEADER_COMPAT		0x1
+#define PRESERVE_HEADER_COMPAT		0x3
 #define PRESERVE_HEADER_INCOMPAT	0x0
 
 /* No limit of the pool's size was set. */
@@ -122,20 +124,22 @@ static_assert(sizeof(struct preserve_header_ser) == 88);
 #define PRESERVE_EXTENT_POISONED		4	/* one block's defective frames */
 #define PRESERVE_EXTENT_HUGE		5	/* huge pages outside of blocks */
 #define PRESERVE_EXTENT_HUGE_BAD		6	/* defective frames of such pages */
+#define PRESERVE_EXTENT_HUGE_FREE		7	/* huge pages that are no file's */
 
 /**
  * struct preserve_extent_ser - Neighbouring blocks of the pool, or huge pages outside of it.
  * @pfn:       First frame of the first block.
  * @bitmaps:   Physical address of the page that has their bitmaps, or 0.
  * @nr_blocks: How many blocks; 1 for %PRESERVE_EXTENT_POISONED. Huge pages for
- *             %PRESERVE_EXTENT_HUGE, frames for %PRESERVE_EXTENT_HUGE_BAD.
+ *             %PRESERVE_EXTENT_HUGE and %PRESERVE_EXTENT_HUGE_FREE, frames for
+ *             %PRESERVE_EXTENT_HUGE_BAD.
  * @kind:      PRESERVE_EXTENT_*.
  * @slot:      Number of the first bitmap in that page; the others follow. For
- *             %PRESERVE_EXTENT_HUGE log2 of a page's size in pages.
+ *             huge pages log2 of a page's size in pages.
  *
- * In ascending order, without overlap; %PRESERVE_EXTENT_HUGE comes behind all blocks, in an
- * order of its own, and what is defective comes last: %PRESERVE_EXTENT_HUGE_BAD within
- * %PRESERVE_EXTENT_HUGE, %PRESERVE_EXTENT_POISONED for a block that one of the others has.
+ * In ascending order, without overlap; huge pages come behind all blocks, in an order of their
+ * own, and what is defective comes last: %PRESERVE_EXTENT_HUGE_BAD within huge pages,
+ * %PRESERVE_EXTENT_POISONED for a block that one of the others has.
  */
 struct preserve_extent_ser {
 	__u64 pfn;
