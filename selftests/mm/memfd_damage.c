@@ -9,7 +9,7 @@
  * What is not damaged is retrieved first: a map with right checksums may name frames of
  * another file, and which of the two is right nobody can know. The first one gets them.
  *
- * Arguments: the number of kexecs, a seed.
+ * Arguments: the number of kexecs; "huge" for files and trees in huge pages; a seed.
  */
 
 #include <errno.h>
@@ -24,6 +24,7 @@
 
 #include "image.h"
 #include "chance.h"
+#include "huge.h"
 #include "liveupdate.h"
 #include "memory.h"
 #include "physical.h"
@@ -35,9 +36,48 @@
 #define PAGE		4096
 #define NR_FILES	32		/* every other one is damaged, like the trees */
 #define NR_TREES	16
-#define FILE_SIZE	KIB(64)
 #define TREE_TOKEN	1000
 #define NR_NAMES	4
+
+/**
+ * struct shape - what is tested
+ * @page:       bytes
+ * @file_pages: of a file; every other one is a hole
+ * @tree_pages: of a tree's file
+ * @fs:         file system of the trees
+ * @options:    theirs
+ */
+static const struct shape {
+	__u64 page;
+	unsigned int file_pages;
+	unsigned int tree_pages;
+	const char *fs;
+	const char *options;
+} small = { KIB(4), 16, 2, "tmpfs", "preserve,size=1m,nr_inodes=100" },
+  huge = { MIB(2), 4, 1, "hugetlbfs", "pagesize=2M,size=8M,nr_inodes=100" },
+  *shape = &small;
+
+static int page_write(int fd, __u64 seed, unsigned int at)
+{
+	if (shape == &small)
+		return pattern_write(fd, seed, at * shape->page, shape->page);
+	if (ftruncate(fd, shape->page * (shape->file_pages > at ? shape->file_pages : at + 1)))
+		return -errno;
+	huge_fill(fd, seed, at, 1, shape->page);
+	return 0;
+}
+
+/* As pattern_check(). */
+static int page_check(int fd, __u64 seed, unsigned int at)
+{
+	char byte;
+
+	if (shape == &small)
+		return pattern_check(fd, seed, at * shape->page, shape->page);
+	if (pread(fd, &byte, 1, at * shape->page) != 1)
+		return -EIO;
+	return huge_check(fd, seed, at, 1, shape->page) ? 0 : -EILSEQ;
+}
 
 /* A bit, a byte or a word. */
 static void hurt(void *where, size_t length)
@@ -144,6 +184,9 @@ static void page_hurt(void *page, __u64 phys)
 	if (rec->magic == PRESERVE_FILE_MAGIC && sscanf(rec->name, "memfd:file-%u", &nr) == 1 &&
 	    rec->map.height == 1 && is_victim(nr))
 		record_hurt(rec, nr);
+	else if (rec->magic == PRESERVE_FILE_MAGIC && sscanf(rec->name, "of-%u-", &nr) == 1 &&
+		 rec->map.height == 1 && is_victim(nr) && below(2))
+		record_hurt(rec, nr);
 	else if (image->magic == PRESERVE_TREE_MAGIC &&
 		 sscanf(image->source, "tree-%u", &nr) == 1 &&
 		 image->length <= IMAGE_PAGE && is_victim(nr))
@@ -167,11 +210,12 @@ static void files_make(int session)
 		int fd;
 
 		snprintf(name, sizeof(name), "file-%u", nr);
-		fd = preserve_memfd_create(name, MFD_CLOEXEC);
+		fd = shape == &small ? preserve_memfd_create(name, MFD_CLOEXEC) :
+		     huge_memfd(name, shape->page, nr & 4 ? MFD_PRESERVE : 0);
 		require(fd >= 0, "a file");
 		/* Backwards, so that the map has many runs. */
-		for (off_t at = FILE_SIZE; at; at -= KIB(8))
-			require(!pattern_write(fd, nr, at - KIB(4), KIB(4)), "fill");
+		for (unsigned int at = shape->file_pages; at; at -= 2)
+			require(!page_write(fd, nr, at - 1), "fill");
 		require(!preserve_session_add_fd(session, fd, nr), "preserve");
 		close(fd);
 	}
@@ -181,10 +225,10 @@ static bool file_whole(int fd, unsigned int nr)
 {
 	struct stat st;
 
-	if (fstat(fd, &st) || st.st_size != (off_t)FILE_SIZE)
+	if (fstat(fd, &st) || st.st_size != (off_t)(shape->file_pages * shape->page))
 		return false;
-	for (off_t at = FILE_SIZE; at; at -= KIB(8))
-		if (pattern_check(fd, nr, at - KIB(4), KIB(4)))
+	for (unsigned int at = shape->file_pages; at; at -= 2)
+		if (page_check(fd, nr, at - 1))
 			return false;
 	return true;
 }
@@ -194,10 +238,10 @@ static void file_use(int fd)
 {
 	char buf[PAGE];
 
-	for (off_t at = 0; at < (off_t)FILE_SIZE; at += PAGE)
-		if (pread(fd, buf, PAGE, at) > 0)
-			pwrite(fd, buf, 1, at);
-	ftruncate(fd, PAGE);
+	for (unsigned int at = 0; at < shape->file_pages; at++)
+		if (pread(fd, buf, PAGE, at * shape->page) > 0)
+			pwrite(fd, buf, 1, at * shape->page);
+	ftruncate(fd, shape->page);
 }
 
 static void files_look(int session)
@@ -253,13 +297,31 @@ static char *tree_file(unsigned int nr, unsigned int i)
 {
 	static char path[64];
 
-	snprintf(path, sizeof(path), "/tree-%u/%s%u", nr, i % 2 ? "dir/file" : "file", i);
+	snprintf(path, sizeof(path), "/tree-%u/%sof-%u-%u", nr, i % 2 ? "dir/" : "", nr, i);
 	return path;
 }
 
 static __u64 tree_seed(unsigned int nr, unsigned int i)
 {
 	return 1000 + nr * NR_NAMES + i;
+}
+
+static int tree_file_fill(int fd, __u64 seed)
+{
+	int err = 0;
+
+	for (unsigned int at = 0; !err && at < shape->tree_pages; at++)
+		err = page_write(fd, seed, at);
+	return err ?: ftruncate(fd, shape->tree_pages * shape->page);
+}
+
+static int tree_file_check(int fd, __u64 seed)
+{
+	int err = 0;
+
+	for (unsigned int at = 0; !err && at < shape->tree_pages; at++)
+		err = page_check(fd, seed, at);
+	return err;
 }
 
 static void trees_make(int session)
@@ -269,13 +331,11 @@ static void trees_make(int session)
 		int fd;
 
 		mkdir(dir, 0755);
-		require(!mount(dir + 1, dir, "tmpfs", MS_NOATIME,
-			       "preserve,size=1m,nr_inodes=100") &&
+		require(!mount(dir + 1, dir, shape->fs, MS_NOATIME, shape->options) &&
 			!mkdir(path_in(dir, "dir"), 0755), "mount %s", dir);
 		for (unsigned int i = 0; i < NR_NAMES; i++) {
 			fd = open(tree_file(nr, i), O_CREAT | O_RDWR | O_CLOEXEC, 0644);
-			require(fd >= 0 && !pattern_write(fd, tree_seed(nr, i), 0, KIB(8)),
-				"a file");
+			require(fd >= 0 && !tree_file_fill(fd, tree_seed(nr, i)), "a file");
 			close(fd);
 		}
 		snprintf(link_to, sizeof(link_to), "%s", path_in(dir, "dir/link"));
@@ -297,9 +357,8 @@ static void tree_look(unsigned int nr, unsigned int *whole, unsigned int *wrong)
 		fd = open(tree_file(nr, i), O_RDWR | O_CLOEXEC);
 		if (fd < 0)
 			continue;
-		err = fstat(fd, &st) ? -errno : pattern_check(fd, tree_seed(nr, i), 0,
-							      KIB(8));
-		*whole += !err && st.st_size == (off_t)KIB(8);
+		err = fstat(fd, &st) ? -errno : tree_file_check(fd, tree_seed(nr, i));
+		*whole += !err && st.st_size == (off_t)(shape->tree_pages * shape->page);
 		*wrong += err == -EILSEQ;
 		close(fd);
 	}
@@ -395,6 +454,11 @@ static void round_run(void)
 int main(int argc, char **argv)
 {
 	nr_kexecs = argc > 1 ? strtoul(argv[1], NULL, 0) : 2;
+	if (argc > 2 && !strcmp(argv[2], "huge")) {
+		shape = &huge;
+		argv++;
+		argc--;
+	}
 	chance_start(argc > 2 ? argv[2] : NULL);
 	return stage_run_rounds(round_run, nr_kexecs + 1);
 }
