@@ -161,6 +161,7 @@ static void expect_inode(struct kunit *test, const struct preserve_tree_inode *a
 	KUNIT_EXPECT_EQ(test, a->seals, b->seals);
 	KUNIT_EXPECT_EQ(test, a->version, b->version);
 	KUNIT_EXPECT_EQ(test, a->write_hint, b->write_hint);
+	KUNIT_EXPECT_EQ(test, a->record, b->record);
 	KUNIT_EXPECT_EQ(test, a->ino, b->ino);
 	KUNIT_EXPECT_EQ(test, a->generation, b->generation);
 	expect_time(test, &a->mtime, &b->mtime);
@@ -231,6 +232,8 @@ static void inodes(struct kunit *test)
 	}
 	in = extreme(S_IFREG);
 	in.size = MAX_LFS_FILESIZE;
+	there_and_back(test, &in);
+	in.record = U64_MAX;
 	there_and_back(test, &in);
 	in = extreme(S_IFDIR);
 	in.dir = U64_MAX;
@@ -575,6 +578,8 @@ REFUSES(pages, S_IFREG, in.nr_pages++)
 REFUSES(no_run, S_IFREG, in.nr_runs = 0)
 REFUSES(dir_size, S_IFDIR, in.size = (u64)LONG_MAX + 1)
 REFUSES(dir_next, S_IFDIR, in.next = (u64)LONG_MAX + 1)
+REFUSES(record_type, S_IFIFO, in.record = PAGE_SIZE)
+REFUSES(record_pages, S_IFREG, in.record = PAGE_SIZE)
 REFUSES(write_hint, S_IFREG, in.write_hint = WRITE_LIFE_EXTREME + 1)
 
 static void inode_refuses_parts(struct kunit *test)
@@ -896,6 +901,8 @@ static struct kunit_case codec_cases[] = {
 	KUNIT_CASE(inode_refuses_no_run),
 	KUNIT_CASE(inode_refuses_dir_size),
 	KUNIT_CASE(inode_refuses_dir_next),
+	KUNIT_CASE(inode_refuses_record_type),
+	KUNIT_CASE(inode_refuses_record_pages),
 	KUNIT_CASE(inode_refuses_write_hint),
 	KUNIT_CASE(inode_refuses_parts),
 	KUNIT_CASE(inode_refuses_target),
