@@ -11,7 +11,6 @@
 #define pr_fmt(fmt) "preserve: " fmt
 
 #include <linux/bitmap.h>
-#include <linux/count_zeros.h>
 #include <linux/io.h>
 #include <linux/kexec_handover.h>
 #include <linux/log2.h>
@@ -176,14 +175,24 @@ static bool __init names_block(unsigned long pfn, unsigned long end)
 	return xa_find(&incoming, &index, (end - 1) >> pageblock_order, XA_PRESENT);
 }
 
-/* Has KHO reserved the frames as the keys that kho_preserve_pages() cuts them into? */
+/* The order of the key that KHO has reserved at @pfn, not trusted; -1 if there is none. */
+static int __init key_order(unsigned long pfn)
+{
+	const struct page *page = pfn_to_online_page(pfn);
+
+	if (!page || (page->private & ~(unsigned long)U32_MAX) != KHO_PRIVATE)
+		return -1;
+	return page->private & U32_MAX;
+}
+
+/* Has KHO reserved the frames as keys, whichever they are cut into? */
 static bool __init keys_tile(unsigned long pfn, unsigned long end)
 {
-	unsigned int order;
+	int order;
 
 	for (; pfn < end; pfn += 1UL << order) {
-		order = min_t(unsigned int, count_trailing_zeros(pfn), ilog2(end - pfn));
-		if (!handed_over(PFN_PHYS(pfn), order))
+		order = key_order(pfn);
+		if (order < 0 || order > ilog2(end - pfn) || !handed_over(PFN_PHYS(pfn), order))
 			return false;
 		cond_resched();
 	}
@@ -193,11 +202,15 @@ static bool __init keys_tile(unsigned long pfn, unsigned long end)
 /* Takes the frames from KHO: they end with reference count zero, as those of blocks do. */
 static void __init keys_take(unsigned long pfn, unsigned long end)
 {
-	struct page *page = kho_restore_pages(PFN_PHYS(pfn), end - pfn);
+	unsigned long at;
+	int order;
 
-	/* Not with keys that keys_tile() has seen. */
-	if (WARN_ON_ONCE(!page))
-		return;
+	for (at = pfn; at < end; at += 1UL << order) {
+		order = key_order(at);
+		/* Not with keys that keys_tile() has seen. */
+		if (WARN_ON_ONCE(order < 0 || !kho_restore_pages(PFN_PHYS(at), 1UL << order)))
+			return;
+	}
 	for (; pfn < end; pfn++) {
 		set_page_count(pfn_to_page(pfn), 0);
 		if (!((pfn + 1) % pageblock_nr_pages))

@@ -225,7 +225,7 @@ int preserve_range_join(struct preserve_range *range)
 	    interval_tree_iter_first(&ranges, pfn, range->frames.last))
 		return -EBUSY;
 	err = image_fill(nr_blocks, nr_ranges + 1);
-	err = err ?: kho_preserve_pages(pfn_to_page(pfn), preserve_range_nr(range));
+	err = err ?: preserve_keys_add(range);
 	if (err)
 		return err;
 	interval_tree_insert(&range->frames, &ranges);
@@ -248,7 +248,7 @@ void preserve_range_quit(struct preserve_range *range)
 	nr_ranges--;
 	if (preserve_frozen)
 		return;
-	kho_unpreserve_pages(pfn_to_page(range->frames.start), preserve_range_nr(range));
+	preserve_keys_remove(range);
 	image_trim(nr_blocks, nr_ranges);
 }
 

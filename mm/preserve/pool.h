@@ -20,6 +20,7 @@
  *	range.c   ranges of whole blocks
  *	worker.c  bringing the pool to a size
  *	huge.c    huge pages that have crossed outside of the pool
+ *	keys.c    what a range of huge pages is for KHO
  *	offline.c memory that goes offline
  *	early.c   struct pages of what the last kernel has preserved
  *	adopt.c   adoption of the last kernel's pool
@@ -439,6 +440,21 @@ static inline unsigned long preserve_range_nr(const struct preserve_range *range
 {
 	return range->frames.last - range->frames.start + 1;
 }
+
+/* keys.c */
+#ifdef CONFIG_PRESERVE_HUGETLB
+int preserve_keys_add(const struct preserve_range *range);
+void preserve_keys_remove(const struct preserve_range *range);
+#else
+static inline int preserve_keys_add(const struct preserve_range *range)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline void preserve_keys_remove(const struct preserve_range *range)
+{
+}
+#endif
 
 /* handover.c */
 int preserve_range_join(struct preserve_range *range);

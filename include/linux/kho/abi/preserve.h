@@ -57,13 +57,16 @@
 #define PRESERVE_HEADER_MAGIC		0x524448565253504dULL /* "MPSRVHDR" */
 #define PRESERVE_HEADER_VERSION		4
 
-/* @compat: the table has huge pages. A kernel that passes over them leaves them reserved. */
-#define PRESERVE_FEATURE_HUGE		0x1
+/*
+ * @compat: the table has huge pages, in keys of KHO's of any size. A kernel that passes over them
+ * leaves them reserved. (0x1 is of kernels that take only what kho_preserve_pages() cuts.)
+ */
+#define PRESERVE_FEATURE_HUGE		0x4
 /* @compat: some of them are free pages. The same. */
 #define PRESERVE_FEATURE_HUGE_FREE	0x2
 
 /* Features of header and table that this kernel knows, whether it uses them or not. */
-#define PRESERVE_HEADER_COMPAT		0x3
+#define PRESERVE_HEADER_COMPAT		0x7
 #define PRESERVE_HEADER_INCOMPAT	0x0
 
 /* No limit of the pool's size was set. */
