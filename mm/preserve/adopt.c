@@ -24,6 +24,7 @@
 
 #include <trace/events/preserve.h>
 
+#include "../mm_init.h"
 #include "pool.h"
 
 /*
@@ -218,6 +219,26 @@ static void __init keys_take(unsigned long pfn, unsigned long end)
 	}
 }
 
+/*
+ * Zones may end elsewhere than in the last kernel. A page in two could not be freed; hugetlb
+ * itself makes none.
+ */
+static bool __init in_two_zones(const struct preserve_extent_ser *extent)
+{
+	const unsigned long nr = 1UL << extent->slot;
+	unsigned long pfn = extent->pfn, i;
+
+	if (extent->slot <= MAX_PAGE_ORDER)
+		return false;
+	for (i = 0; i < extent->nr_blocks; i++, pfn += nr)
+		if (pfn_range_intersects_zones(pfn_to_nid(pfn), pfn, nr)) {
+			pr_err("a huge page at %#llx is in two zones: what it is of cannot be retrieved\n",
+			       PFN_PHYS(pfn));
+			return true;
+		}
+	return false;
+}
+
 static int __init huge_read(struct adoption *ad, const struct preserve_extent_ser *extent)
 {
 	const unsigned long end = extent->pfn + ((u64)extent->nr_blocks << extent->slot);
@@ -227,6 +248,8 @@ static int __init huge_read(struct adoption *ad, const struct preserve_extent_se
 	ad->end = U64_MAX;
 	if (names_block(extent->pfn, end) || !keys_tile(extent->pfn, end))
 		return -EBADMSG;
+	if (in_two_zones(extent))
+		return -EXDEV;
 	err = preserve_huge_add(extent->pfn, extent->nr_blocks, extent->slot,
 				extent->kind == PRESERVE_EXTENT_HUGE_FREE);
 	if (!err)
