@@ -8,8 +8,10 @@
  * file that is to have them (see hugetlb_lu_demand.c). Those that are more than N are surplus
  * pages, as when N is written to nr_hugepages while more are in use.
  *
- * Free pages that were kept on request (hugetlb_lu_keep.c) are free pages again. They count
- * behind those in use, and are never surplus: what is more than N makes nr_hugepages larger.
+ * Free pages that were kept on request (hugetlb_lu_keep.c) are free pages again. With them the
+ * pool as a whole is to stay as large: none that has come is surplus, and what is more than N
+ * makes nr_hugepages larger. (hugetlb frees whichever page is given back first on a node that
+ * has surplus pages: a kept one could go as well.)
  */
 #define pr_fmt(fmt) "preserve: hugetlb: " fmt
 
@@ -120,7 +122,7 @@ static void __init page_make(void *ctx, unsigned long pfn, bool free)
 	list_add_tail(&folio->lru, free ? &making->free : &making->fresh);
 }
 
-/* A page that is free: never surplus. */
+/* A page that is free. */
 static void __init folio_account_free(struct hstate *h, struct folio *folio)
 {
 	const int nid = folio_nid(folio);
@@ -130,18 +132,21 @@ static void __init folio_account_free(struct hstate *h, struct folio *folio)
 	h->nr_huge_pages_node[nid]++;
 	was_missing(h, nid);
 	h->max_huge_pages++;
-	hugetlb_lu_to_free_list(h, folio);
+	list_move(&folio->lru, &h->hugepage_freelists[nid]);
+	h->free_huge_pages++;
+	h->free_huge_pages_node[nid]++;
+	folio_set_hugetlb_freed(folio);
 }
 
 /* A page that is in use, and what it counts as. */
-static void __init folio_account(struct hstate *h, struct folio *folio)
+static void __init folio_account(struct hstate *h, struct folio *folio, bool stays)
 {
 	const int nid = folio_nid(folio);
 
 	guard(spinlock_irq)(&hugetlb_lock);
 	h->nr_huge_pages++;
 	h->nr_huge_pages_node[nid]++;
-	if (was_missing(h, nid)) {
+	if (was_missing(h, nid) || stays) {
 		h->max_huge_pages++;
 	} else {
 		h->surplus_huge_pages++;
@@ -164,7 +169,7 @@ static void __init hstate_adopt(struct hstate *h)
 		return;
 	hugetlb_vmemmap_optimize_folios(h, &making.fresh);
 	list_for_each_entry_safe(folio, next, &making.fresh, lru) {
-		folio_account(h, folio);
+		folio_account(h, folio, !list_empty(&making.free));
 		lruvec_stat_mod_folio(folio, NR_HUGETLB, folio_nr_pages(folio));
 		cond_resched();
 	}
@@ -231,7 +236,7 @@ static void __init frames_mark_bad(unsigned long pfn, unsigned long nr)
 
 static int __init hugetlb_lu_adopt(void)
 {
-	unsigned long unmade;
+	unsigned long unmade, freed;
 	struct hstate *h;
 
 	for_each_hstate(h) {
@@ -239,7 +244,10 @@ static int __init hugetlb_lu_adopt(void)
 		report_missing(h);
 	}
 	preserve_huge_bad_for_each(frames_mark_bad);
-	unmade = preserve_huge_unmade();
+	unmade = preserve_huge_unmade(&freed);
+	if (freed)
+		pr_info("%lu KiB of free huge pages are of a size that this machine does not have, and freed\n",
+			freed << (PAGE_SHIFT - 10));
 	if (unmade)
 		pr_err("%lu KiB are in huge pages of a size that this machine does not have: files of them cannot be retrieved, and are freed when their session is finished\n",
 		       unmade << (PAGE_SHIFT - 10));

@@ -5,8 +5,8 @@
  *
  * /sys/kernel/mm/preserve/hugepages-NkB/keep_free says how many, at most. They are taken off
  * their free lists when the kernel is about to be replaced, before the image for the next one
- * is written: until then they are free pages like others. What is taken counts as in use, and
- * stays so: no task gets it, nor can it be dissolved, whatever other CPUs still do.
+ * is written: until then they are free pages like others. What is taken is in use, and stays
+ * so: no task gets it, nor can it be dissolved, whatever other CPUs still do.
  *
  * Reserved ones are taken as well, in the last instants of the tasks that have reserved them: a
  * fault of theirs finds no page, as if the machine had none. The holes of preserved files need
@@ -26,6 +26,7 @@
 #include <linux/mm.h>
 #include <linux/preserve.h>
 #include <linux/sysfs.h>
+#include <linux/vmstat.h>
 
 #include "hugetlb_internal.h"
 #include "internal.h"
@@ -39,7 +40,7 @@ static struct kobject *dirs[HUGE_MAX_HSTATE];
  * @h:    Their hstate.
  * @left: How many more may be.
  * @kept: How many are.
- * @err:  Why the others are not, or 0.
+ * @err:  Why no more are, or 0.
  * @pfn:  First frame of a run that has been taken, and has not joined yet.
  * @nr:   Pages in it.
  */
@@ -52,67 +53,54 @@ struct keeping {
 	unsigned long nr;
 };
 
-/**
- * hugetlb_lu_to_free_list - Make a folio a free huge page.
- * @h:     Its hstate.
- * @folio: With reference count zero, on a list.
- *
- * Context: hugetlb_lock held.
- */
-void hugetlb_lu_to_free_list(struct hstate *h, struct folio *folio)
+/* A look that does not last. */
+static bool looks_free(const struct page *page)
 {
-	const int nid = folio_nid(folio);
-
-	lockdep_assert_held(&hugetlb_lock);
-	list_move(&folio->lru, &h->hugepage_freelists[nid]);
-	h->free_huge_pages++;
-	h->free_huge_pages_node[nid]++;
-	folio_set_hugetlb_freed(folio);
+	return page_folio(page) == (const struct folio *)page &&
+	       folio_test_hugetlb((const struct folio *)page) &&
+	       folio_test_hugetlb_freed((struct folio *)page);
 }
 
-/* Takes a page off its free list, if it is there and can cross. Its reference count stays 0. */
+/* Takes a page off its free list, if it is there and can cross: it is in use then. */
 static bool page_take(struct hstate *h, struct page *page, int nid)
 {
 	struct folio *folio = page_folio(page);
 
 	guard(spinlock_irq)(&hugetlb_lock);
-	if (!folio_test_hugetlb(folio) || !folio_test_hugetlb_freed(folio) ||
-	    &folio->page != page || folio_hstate(folio) != h || folio_nid(folio) != nid ||
+	if (!looks_free(page) || folio_hstate(folio) != h || folio_nid(folio) != nid ||
 	    folio_test_hwpoison(folio) || !preserve_folio_may_cross(folio))
 		return false;
 	list_move(&folio->lru, &h->hugepage_activelist);
+	folio_ref_unfreeze(folio, 1);
 	folio_clear_hugetlb_freed(folio);
 	h->free_huge_pages--;
 	h->free_huge_pages_node[nid]--;
 	return true;
 }
 
-/* A page of a run is in use from now on; or free again, if the run has not joined. */
-static void page_end(struct hstate *h, struct folio *folio, int err)
+/* The run has not joined: its pages are free again. */
+static void run_give_back(struct keeping *k)
 {
-	guard(spinlock_irq)(&hugetlb_lock);
-	if (err)
-		hugetlb_lu_to_free_list(h, folio);
-	else
-		folio_ref_unfreeze(folio, 1);
+	const unsigned int order = huge_page_order(k->h);
+	unsigned long i;
+
+	for (i = 0; i < k->nr; i++) {
+		folio_put(pfn_folio(k->pfn + (i << order)));
+		cond_resched();
+	}
+	k->left += k->nr;
 }
 
 /* The run joins. */
 static void run_end(struct keeping *k)
 {
 	const unsigned int order = huge_page_order(k->h);
-	unsigned long i;
-	int err;
 
 	if (!k->nr)
 		return;
-	err = preserve_huge_keep(k->pfn, k->nr << order, order);
-	for (i = 0; i < k->nr; i++) {
-		page_end(k->h, pfn_folio(k->pfn + (i << order)), err);
-		cond_resched();
-	}
-	if (err)
-		k->err = err;
+	k->err = preserve_huge_keep(k->pfn, k->nr << order, order);
+	if (k->err)
+		run_give_back(k);
 	else
 		k->kept += k->nr;
 	k->nr = 0;
@@ -122,10 +110,11 @@ static void page_look_at(struct keeping *k, unsigned long pfn, int nid)
 {
 	struct page *page = pfn_to_online_page(pfn);
 
-	if (!page || !page_take(k->h, page, nid)) {
+	if (!page || !looks_free(page) || !page_take(k->h, page, nid)) {
 		run_end(k);
 		return;
 	}
+	lruvec_stat_mod_folio(page_folio(page), NR_HUGETLB, 1L << huge_page_order(k->h));
 	if (!k->nr++)
 		k->pfn = pfn;
 	k->left--;
@@ -137,10 +126,9 @@ static void node_keep(struct keeping *k, int nid)
 	const unsigned long end = node_end_pfn(nid);
 	unsigned long pfn = ALIGN(node_start_pfn(nid), step);
 
-	for (; pfn < end && k->left && READ_ONCE(k->h->free_huge_pages_node[nid]); pfn += step) {
+	for (; pfn < end && k->left && !k->err && READ_ONCE(k->h->free_huge_pages_node[nid]);
+	     pfn += step) {
 		page_look_at(k, pfn, nid);
-		if (k->err == -ENOMEM)
-			break;
 		cond_resched();
 	}
 	run_end(k);
@@ -152,7 +140,7 @@ static void hstate_keep(struct hstate *h, unsigned long most)
 	int nid;
 
 	for_each_node_state(nid, N_MEMORY)
-		if (k.err != -ENOMEM)
+		if (!k.err)
 			node_keep(&k, nid);
 	if (k.err)
 		pr_err("not all free huge pages of %lu KiB can be handed over (%pe)\n",
@@ -164,10 +152,13 @@ static void hstate_keep(struct hstate *h, unsigned long most)
 static void hugetlb_lu_keep(void)
 {
 	struct hstate *h;
+	unsigned long nr;
 
-	for_each_hstate(h)
-		if (READ_ONCE(keep_free[hstate_index(h)]))
-			hstate_keep(h, READ_ONCE(keep_free[hstate_index(h)]));
+	for_each_hstate(h) {
+		nr = READ_ONCE(keep_free[hstate_index(h)]);
+		if (nr)
+			hstate_keep(h, nr);
+	}
 }
 
 static unsigned long *kobj_to_knob(const struct kobject *kobj)

@@ -244,9 +244,6 @@ static inline void hugetlb_lu_cgroup_region(struct inode *inode, struct file_reg
 int hugetlb_lu_load(struct inode *inode);
 void hugetlb_lu_load_sure(struct inode *inode, bool all);
 
-/* mm/hugetlb_lu_keep.c */
-void hugetlb_lu_to_free_list(struct hstate *h, struct folio *folio);
-
 /* mm/hugetlb_lu_limits.c */
 int hugetlb_lu_limits_note(struct super_block *sb, struct preserve_tree_writer *w, u32 *nr);
 int hugetlb_lu_limits_load(struct super_block *sb, const struct preserve_tree_extra *extra);

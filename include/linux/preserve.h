@@ -227,7 +227,7 @@ int preserve_huge_keep(unsigned long pfn, unsigned long nr, unsigned int order);
 void preserve_at_handover(void (*fn)(void));
 extern struct kobject *preserve_kobj;
 void preserve_huge_bad_for_each(void (*fn)(unsigned long pfn, unsigned long nr));
-unsigned long preserve_huge_unmade(void);
+unsigned long preserve_huge_unmade(unsigned long *freed);
 
 /* Preserve, freeze. */
 struct preserve_file_ser *preserve_file_claim(struct preserve_file *pf);

@@ -31,8 +31,15 @@
 #define HUGETLB_LINE
 #endif
 
+/* Without huge pages what has come in them stays reserved. */
+#ifdef CONFIG_PRESERVE_HUGETLB
+#define HEADER_COMPAT	PRESERVE_HEADER_COMPAT
+#else
+#define HEADER_COMPAT	0x0
+#endif
+
 #define ABI_TEXT							\
-	LINE("header", PRESERVE_HEADER_VERSION, PRESERVE_HEADER_COMPAT, \
+	LINE("header", PRESERVE_HEADER_VERSION, HEADER_COMPAT,		\
 	     PRESERVE_HEADER_INCOMPAT)					\
 	"map " __stringify(PRMAP_VERSION) "\n"				\
 	LINE("record", PRESERVE_FILE_VERSION, PRESERVE_FILE_COMPAT,	\

@@ -75,7 +75,7 @@ static unsigned long nr_image_pages;
 /* Not every block of the pool will reach the next kernel. */
 static bool one_way;
 
-/* See preserve_at_handover(). Set once. */
+/* See preserve_at_handover(). NULL again when it has been called. */
 static void (*at_handover)(void);
 
 /**
@@ -614,8 +614,6 @@ static void handover_freeze(void)
 {
 	struct image im = {};
 
-	if (at_handover && preserve_can_hand_over())
-		at_handover();
 	guard(mutex)(&preserve_header_lock);
 	if (!preserve_can_hand_over())
 		return;
@@ -626,11 +624,24 @@ static void handover_freeze(void)
 	trace_preserve_freeze(im.nr, im.seq);
 }
 
+/* What has been asked for by preserve_at_handover(), once. */
+static void handover_last(void)
+{
+	void (*fn)(void) = xchg(&at_handover, NULL);
+
+	if (fn && preserve_can_hand_over())
+		fn();
+}
+
 static int handover_notify(struct notifier_block *nb, unsigned long action,
 			   void *data)
 {
-	if (kexec_in_progress)
-		handover_freeze();
+	if (!kexec_in_progress)
+		return NOTIFY_DONE;
+	/* An image that kexec_load() has loaded takes nothing over. */
+	if (kexec_image->kho.fdt)
+		handover_last();
+	handover_freeze();
 	return NOTIFY_DONE;
 }
 
@@ -642,6 +653,7 @@ static struct notifier_block handover_notifier = {
 
 static int freeze_set(void *data, u64 value)
 {
+	handover_last();
 	handover_freeze();
 	return 0;
 }

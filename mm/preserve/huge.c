@@ -12,7 +12,8 @@
  * of a size that this kernel does not have keeps its frames: they are freed when the session
  * that knows of them is finished.
  *
- * Pages that were free in the last kernel are no file's: nothing can take them.
+ * Pages that were free in the last kernel are no file's: nothing can take them, and frames that
+ * cannot be huge pages are freed at once.
  */
 #define pr_fmt(fmt) "preserve: " fmt
 
@@ -344,24 +345,26 @@ static void __init extent_free(const struct preserve_huge *huge)
 
 /**
  * preserve_huge_unmade - Count what has come in huge pages of a size that is unknown here.
- *
- * Frees those that were free pages.
+ * @freed: Set to how many were free pages, in pages of the base size. They are freed.
  *
  * Context: Boot, behind preserve_huge_make() for each size.
  * Return: Pages of the base size that files have.
  */
-unsigned long __init preserve_huge_unmade(void)
+unsigned long __init preserve_huge_unmade(unsigned long *freed)
 {
 	struct preserve_huge *huge;
 	unsigned long at = 0, nr = 0;
 
+	*freed = 0;
 	mt_for_each(&extents, huge, at, ULONG_MAX) {
 		if (huge->folios)
 			continue;
-		if (huge->free)
+		if (huge->free) {
 			extent_free(huge);
-		else
+			*freed += huge->nr << huge->order;
+		} else {
 			nr += huge->nr << huge->order;
+		}
 	}
 	return nr;
 }
