@@ -103,11 +103,13 @@ bool __init hugetlb_lu_boot_no_cma(unsigned long *size)
 /**
  * struct making - Huge pages of one size that are being made.
  * @h:     Their hstate.
+ * @lock:  Covers the lists: several CPUs make folios.
  * @fresh: Folios with reference count zero, to be in use.
  * @free:  The same, to be free.
  */
 struct making {
 	struct hstate *h;
+	spinlock_t lock;
 	struct list_head fresh;
 	struct list_head free;
 };
@@ -119,6 +121,7 @@ static void __init page_make(void *ctx, unsigned long pfn, bool free)
 
 	prep_compound_page(&folio->page, huge_page_order(making->h));
 	init_new_hugetlb_folio(folio);
+	guard(spinlock)(&making->lock);
 	list_add_tail(&folio->lru, free ? &making->free : &making->fresh);
 }
 
@@ -159,7 +162,8 @@ static void __init folio_account(struct hstate *h, struct folio *folio, bool sta
 static void __init hstate_adopt(struct hstate *h)
 {
 	struct making making = {
-		.h = h, .fresh = LIST_HEAD_INIT(making.fresh), .free = LIST_HEAD_INIT(making.free),
+		.h = h, .lock = __SPIN_LOCK_UNLOCKED(making.lock),
+		.fresh = LIST_HEAD_INIT(making.fresh), .free = LIST_HEAD_INIT(making.free),
 	};
 	struct folio *folio, *next;
 	unsigned long nr, nr_free = 0;

@@ -3,7 +3,7 @@
 
 Counts are instructions: one CPU, -icount, where a tick of the time stamp counter is an
 instruction. Stock Linux preserves none, so what stands beside a figure is a boot with nothing
-handed over. Clearing pages is no part of any figure. --full takes 8 GiB, and pages of 1 GiB.
+handed over. Clearing pages is no part of any figure. --full takes 8 GiB.
 """
 
 from benchlib.figures import (INSTRUCTIONS, MILLIONS, MORE, Figure, beside, ratio_at_most,
@@ -42,7 +42,7 @@ def rows(machine, full):
     yield TOUCH.of(got["touch"] / nr)
     yield RUNS.of(got["runs"])
     yield BOOT.of(got["boot"], none["boot"])
-    nr = 8 if full else 2
+    nr = 8
     giant = vm(machine, f"{nr} GiB in pages of 1 GiB", 1024, nr, f"{nr + 3}G",
                f"hugepagesz=1G hugepages={nr}")
     yield GIANT.of((giant["preserve"] + giant["retrieve"]) / nr, nr=nr)

@@ -19,6 +19,7 @@
 #include <linux/mm.h>
 #include <linux/padata.h>
 #include <linux/preserve.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/xarray.h>
 
@@ -35,6 +36,9 @@
 
 /* Blocks that one CPU takes in one go, at least: 128 MiB. */
 #define TAKE_CHUNK	64
+
+/* Frames of huge pages that one CPU takes in one go, at least: 1 GiB. */
+#define TAKE_FRAMES	(SZ_1G >> PAGE_SHIFT)
 
 /* The blocks while they are being adopted, by pfn >> pageblock_order. */
 static struct xarray incoming __initdata = XARRAY_INIT(incoming, 0);
@@ -219,6 +223,68 @@ static void __init keys_take(unsigned long pfn, unsigned long end)
 	}
 }
 
+/**
+ * struct parts - An extent's keys in parts for one CPU each.
+ * @nr:  How many.
+ * @end: Behind the last frame.
+ * @pfn: The first frame of each.
+ */
+struct parts {
+	unsigned long nr;
+	unsigned long end;
+	unsigned long pfn[];
+};
+
+/* NULL if there is only one, or no memory to note them. */
+static struct parts *__init parts_find(unsigned long pfn, unsigned long end)
+{
+	struct parts *parts;
+	unsigned long nr = (end - pfn) / TAKE_FRAMES, behind = 0;
+
+	if (nr < 2)
+		return NULL;
+	parts = kvmalloc_flex(*parts, pfn, nr, GFP_KERNEL);
+	if (!parts)
+		return NULL;
+	parts->end = end;
+	parts->nr = 0;
+	for (; pfn < end; pfn += 1UL << key_order(pfn))
+		if (pfn >= behind) {
+			parts->pfn[parts->nr++] = pfn;
+			behind = parts->nr < nr ? pfn + TAKE_FRAMES : end;
+		}
+	return parts;
+}
+
+static void __init parts_take(unsigned long start, unsigned long end, void *ctx)
+{
+	const struct parts *parts = ctx;
+
+	for (; start < end; start++)
+		keys_take(parts->pfn[start], start + 1 < parts->nr ? parts->pfn[start + 1] :
+							      parts->end);
+}
+
+/* On all CPUs: each struct page is written. */
+static void __init huge_take_keys(unsigned long pfn, unsigned long end)
+{
+	struct parts *parts = parts_find(pfn, end);
+	struct padata_mt_job job = {
+		.thread_fn = parts_take,
+		.fn_arg = parts,
+		.size = parts ? parts->nr : 0,
+		.align = 1,
+		.min_chunk = 1,
+		.max_threads = num_online_cpus(),
+	};
+
+	if (parts)
+		padata_do_multithreaded(&job);
+	else
+		keys_take(pfn, end);
+	kvfree(parts);
+}
+
 /*
  * Zones may end elsewhere than in the last kernel. A page in two could not be freed; hugetlb
  * itself makes none.
@@ -253,7 +319,7 @@ static int __init huge_read(struct adoption *ad, const struct preserve_extent_se
 	err = preserve_huge_add(extent->pfn, extent->nr_blocks, extent->slot,
 				extent->kind == PRESERVE_EXTENT_HUGE_FREE);
 	if (!err)
-		keys_take(extent->pfn, end);
+		huge_take_keys(extent->pfn, end);
 	return err;
 }
 

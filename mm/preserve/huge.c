@@ -23,7 +23,9 @@
 #include <linux/maple_tree.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
+#include <linux/padata.h>
 #include <linux/preserve.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/xarray.h>
 
@@ -265,11 +267,33 @@ int __init preserve_huge_add(unsigned long pfn, unsigned long nr, unsigned int o
 	return err;
 }
 
+/* A job of preserve_huge_make(). */
+struct make_job {
+	const struct preserve_huge *huge;
+	void (*make)(void *ctx, unsigned long pfn, bool free);
+	void *ctx;
+};
+
+static void __init pages_make(unsigned long start, unsigned long end, void *arg)
+{
+	const struct make_job *one = arg;
+	const struct preserve_huge *huge = one->huge;
+	unsigned long pfn;
+
+	for (; start < end; start++) {
+		pfn = huge->pfn + (start << huge->order);
+		/* What is defective is never free again. */
+		one->make(one->ctx, pfn,
+			     huge->free && !any_bad(pfn, 1UL << huge->order));
+		cond_resched();
+	}
+}
+
 /**
  * preserve_huge_make - Make folios of what has come in huge pages of one size.
  * @order: The size.
  * @make:  Makes a folio of frames with reference count zero. It has one reference then; none,
- *         and is a free page, if @free is set.
+ *         and is a free page, if @free is set. Called on several CPUs.
  * @ctx:   For @make.
  *
  * Context: Boot, before any file of theirs is retrieved.
@@ -279,18 +303,24 @@ unsigned long __init preserve_huge_make(unsigned int order,
 					void (*make)(void *ctx, unsigned long pfn, bool free),
 					void *ctx)
 {
+	struct make_job one = { .make = make, .ctx = ctx };
 	struct preserve_huge *huge;
-	unsigned long at = 0, i, nr = 0, pfn;
+	unsigned long at = 0, nr = 0;
 
 	mt_for_each(&extents, huge, at, ULONG_MAX) {
+		struct padata_mt_job job = {
+			.thread_fn = pages_make,
+			.fn_arg = &one,
+			.size = huge->nr,
+			.align = 1,
+			.min_chunk = max((SZ_1G >> PAGE_SHIFT) >> order, 1UL),
+			.max_threads = num_online_cpus(),
+		};
+
 		if (huge->order != order || huge->folios)
 			continue;
-		for (i = 0; i < huge->nr; i++) {
-			pfn = huge->pfn + (i << order);
-			/* What is defective is never free again. */
-			make(ctx, pfn, huge->free && !any_bad(pfn, 1UL << order));
-			cond_resched();
-		}
+		one.huge = huge;
+		padata_do_multithreaded(&job);
 		huge->folios = true;
 		nr += huge->nr;
 	}
