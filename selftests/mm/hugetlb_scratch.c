@@ -24,8 +24,8 @@
 #define NR_HUGEPAGES	"/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
 #define SCRATCH		"/sys/kernel/debug/kho/out/"
 #define PAGE		MIB(2)
-#define ASKED		"600"
 #define HOG		MIB(300)
+#define LEFT		MIB(72)
 #define PLAIN		12
 #define HOLE		8
 
@@ -104,12 +104,15 @@ static void run_before(void)
 {
 	unsigned int nr, in_all;
 	int session, plain, made;
+	char asked[16];
 	void *hog;
 
 	/* With little memory left, huge pages come from everywhere; then there is some. */
 	hog = mmap(NULL, HOG, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS |
 		   MAP_POPULATE, -1, 0);
-	require(hog != MAP_FAILED && !text_write(NR_HUGEPAGES, ASKED), "ask for huge pages");
+	snprintf(asked, sizeof(asked), "%lld",
+		 (long long)((meminfo_bytes("MemFree") - LEFT) / PAGE));
+	require(hog != MAP_FAILED && !text_write(NR_HUGEPAGES, asked), "ask for huge pages");
 	/* A file that is made for it takes pages from scratch last, when there is no other. */
 	nr = books_read(PAGE, "free").free - 2 * HOLE - PLAIN;
 	made = file_make("made for it", MFD_PRESERVE, nr - PLAIN, TOKEN_MADE);
