@@ -161,7 +161,9 @@ def build_initramfs(spec):
         image.add_file(source, name or Path(source).name)
     for entry in spec.program_file:
         pattern, _, name = entry.partition(":")
-        image.add_program(one_match(pattern), name or None)
+        source = Path(one_match(pattern))
+        # One of ours is where the test itself is.
+        image.add_program(source if source.exists() else SELFTESTS / source, name or None)
     for entry in spec.directory:
         pattern, _, name = entry.partition(":")
         source = SELFTESTS / one_match(pattern)
