@@ -12,7 +12,8 @@ import importlib
 from benchlib import figures
 
 # In the order in which bench/report runs them.
-NAMES = ("map", "memfd", "huge", "pool", "scale", "restore", "blackout", "tree", "postgres")
+NAMES = ("map", "memfd", "huge", "pool", "scale", "restore", "blackout", "tree", "postgres",
+         "qemu")
 
 
 def load(name):

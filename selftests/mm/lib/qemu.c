@@ -19,6 +19,9 @@
 #define MONITOR	"/tmp/monitor"
 #define PROMPT	"(qemu) "
 
+unsigned long long qemu_memory = 64ULL << 20;
+bool qemu_prealloc;
+
 static void disk_make(void)
 {
 	int fd = open(DISK, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0600);
@@ -75,9 +78,10 @@ struct qemu qemu_start(const char *accel, const char *memory, const char *serial
 
 	disk_make();
 	unlink(MONITOR);
-	snprintf(size, sizeof(size), "%lluM", QEMU_MEMORY >> 20);
-	snprintf(backend, sizeof(backend), "memory-backend-file,id=m,mem-path=%s,size=%s,share=on",
-		 memory, size);
+	snprintf(size, sizeof(size), "%lluM", qemu_memory >> 20);
+	snprintf(backend, sizeof(backend),
+		 "memory-backend-file,id=m,mem-path=%s,size=%s,share=on,prealloc=%s", memory, size,
+		 qemu_prealloc && !incoming ? "on" : "off");
 	snprintf(port, sizeof(port), "file:%s", serial);
 	/* No -incoming ends the list. */
 	qemu.program = program_start(PROGRAM_ARGV(QEMU, "-accel", accel, "-nodefaults",

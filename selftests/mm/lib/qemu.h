@@ -14,9 +14,6 @@
 
 #include "program.h"
 
-/* Of the guest's memory, bytes. */
-#define QEMU_MEMORY	(64ULL << 20)
-
 /**
  * struct qemu - one that has been started
  * @program: the process
@@ -42,6 +39,10 @@ struct qemu_rounds {
 	unsigned int nr;
 	unsigned int wrong;
 };
+
+/* Bytes of the guest's memory, 64 MiB if nothing else is said; all of it there from the start? */
+extern unsigned long long qemu_memory;
+extern bool qemu_prealloc;
 
 /*
  * Starts one: @accel is kvm or tcg, @memory and @serial are paths. With @incoming it waits
