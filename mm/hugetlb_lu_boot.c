@@ -8,10 +8,10 @@
  * file that is to have them (see hugetlb_lu_demand.c). Those that are more than N are surplus
  * pages, as when N is written to nr_hugepages while more are in use.
  *
- * Free pages that were kept on request (hugetlb_lu_keep.c) are free pages again. With them the
- * pool as a whole is to stay as large: none that has come is surplus, and what is more than N
- * makes nr_hugepages larger. (hugetlb frees whichever page is given back first on a node that
- * has surplus pages: a kept one could go as well.)
+ * Free pages that were kept on request (hugetlb_lu_keep.c) are free pages again. Then the pool
+ * as a whole is to stay as large: none that has come is surplus, and what is more than N makes
+ * nr_hugepages larger. (hugetlb frees whichever page is given back first on a node that has
+ * surplus pages: a kept one could go as well.)
  */
 #define pr_fmt(fmt) "preserve: hugetlb: " fmt
 
@@ -135,7 +135,8 @@ static void __init folio_account_free(struct hstate *h, struct folio *folio)
 	h->nr_huge_pages_node[nid]++;
 	was_missing(h, nid);
 	h->max_huge_pages++;
-	list_move(&folio->lru, &h->hugepage_freelists[nid]);
+	/* Neighbours are given out in ascending order. */
+	list_move_tail(&folio->lru, &h->hugepage_freelists[nid]);
 	h->free_huge_pages++;
 	h->free_huge_pages_node[nid]++;
 	folio_set_hugetlb_freed(folio);
@@ -167,13 +168,14 @@ static void __init hstate_adopt(struct hstate *h)
 	};
 	struct folio *folio, *next;
 	unsigned long nr, nr_free = 0;
+	bool stays = false;
 
-	nr = preserve_huge_make(huge_page_order(h), page_make, &making);
+	nr = preserve_huge_make(huge_page_order(h), page_make, &making, &stays);
 	if (!nr)
 		return;
 	hugetlb_vmemmap_optimize_folios(h, &making.fresh);
 	list_for_each_entry_safe(folio, next, &making.fresh, lru) {
-		folio_account(h, folio, !list_empty(&making.free));
+		folio_account(h, folio, stays);
 		lruvec_stat_mod_folio(folio, NR_HUGETLB, folio_nr_pages(folio));
 		cond_resched();
 	}

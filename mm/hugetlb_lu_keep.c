@@ -139,6 +139,7 @@ static void hstate_keep(struct hstate *h, unsigned long most)
 	struct keeping k = { .h = h, .left = most };
 	int nid;
 
+	preserve_huge_stays(huge_page_order(h));
 	for_each_node_state(nid, N_MEMORY)
 		if (!k.err)
 			node_keep(&k, nid);

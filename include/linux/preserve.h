@@ -222,7 +222,8 @@ bool preserve_huge_has_order(const struct prmap_run *run);
 unsigned long preserve_huge_count(unsigned int order, int nid);
 unsigned long preserve_huge_make(unsigned int order,
 				 void (*make)(void *ctx, unsigned long pfn, bool free),
-				 void *ctx);
+				 void *ctx, bool *stays);
+void preserve_huge_stays(unsigned int order);
 int preserve_huge_keep(unsigned long pfn, unsigned long nr, unsigned int order);
 void preserve_at_handover(void (*fn)(void));
 extern struct kobject *preserve_kobj;

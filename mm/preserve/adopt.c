@@ -316,8 +316,7 @@ static int __init huge_read(struct adoption *ad, const struct preserve_extent_se
 		return -EBADMSG;
 	if (in_two_zones(extent))
 		return -EXDEV;
-	err = preserve_huge_add(extent->pfn, extent->nr_blocks, extent->slot,
-				extent->kind == PRESERVE_EXTENT_HUGE_FREE);
+	err = preserve_huge_add(extent);
 	if (!err)
 		huge_take_keys(extent->pfn, end);
 	return err;

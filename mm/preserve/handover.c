@@ -75,6 +75,9 @@ static unsigned long nr_image_pages;
 /* Not every block of the pool will reach the next kernel. */
 static bool one_way;
 
+/* Orders of huge pages that preserve_huge_stays() has named. */
+static unsigned long orders_stay;
+
 /* See preserve_at_handover(). NULL again when it has been called. */
 static void (*at_handover)(void);
 
@@ -470,6 +473,7 @@ static void image_add_range(struct image *im, const struct preserve_range *range
 		return;
 	extent->nr_blocks = preserve_range_nr(range) >> range->order;
 	extent->slot = range->order;
+	extent->bitmaps = test_bit(range->order, &orders_stay);
 	im->features |= PRESERVE_FEATURE_HUGE;
 	if (range->free)
 		im->features |= PRESERVE_FEATURE_HUGE_FREE;
@@ -607,6 +611,17 @@ static void header_write(const struct image *im)
 void __init preserve_at_handover(void (*fn)(void))
 {
 	at_handover = fn;
+}
+
+/**
+ * preserve_huge_stays - The next kernel is to have as many huge pages of a size.
+ * @order: The size.
+ *
+ * Context: In what preserve_at_handover() has been told.
+ */
+void preserve_huge_stays(unsigned int order)
+{
+	__set_bit(order, &orders_stay);
 }
 
 /* Writes the image for the next kernel. Nothing of it changes afterwards. */

@@ -37,6 +37,7 @@
  * @nr:    Pages.
  * @order: Of a page.
  * @free:  They were free pages: no bit of @untaken is ever set.
+ * @stays: The pool of that size stays as large.
  * @folios: They are folios of hugetlb's; otherwise frames.
  * @nr_untaken: Bits set in @untaken.
  * @untaken: A bit for each page that no file has taken yet.
@@ -48,6 +49,7 @@ struct preserve_huge {
 	unsigned long nr;
 	unsigned int order;
 	bool free;
+	bool stays;
 	bool folios;
 	unsigned long nr_untaken;
 	unsigned long untaken[];
@@ -237,16 +239,15 @@ bool preserve_huge_has_order(const struct prmap_run *run)
 
 /**
  * preserve_huge_add - Note an extent of huge pages that the last kernel has handed over.
- * @pfn:   First frame.
- * @nr:    Pages.
- * @order: Of a page.
- * @free:  They were free pages.
+ * @extent: Checked.
  *
  * Context: Boot.
  * Return: 0; -EEXIST if another extent has a part of it; -ENOMEM.
  */
-int __init preserve_huge_add(unsigned long pfn, unsigned long nr, unsigned int order, bool free)
+int __init preserve_huge_add(const struct preserve_extent_ser *extent)
 {
+	const unsigned long pfn = extent->pfn, nr = extent->nr_blocks;
+	const unsigned int order = extent->slot;
 	struct preserve_huge *huge;
 	int err;
 
@@ -256,8 +257,9 @@ int __init preserve_huge_add(unsigned long pfn, unsigned long nr, unsigned int o
 	huge->pfn = pfn;
 	huge->nr = nr;
 	huge->order = order;
-	huge->free = free;
-	if (!free) {
+	huge->free = extent->kind == PRESERVE_EXTENT_HUGE_FREE;
+	huge->stays = extent->bitmaps;
+	if (!huge->free) {
 		huge->nr_untaken = nr;
 		bitmap_fill(huge->untaken, nr);
 	}
@@ -295,13 +297,14 @@ static void __init pages_make(unsigned long start, unsigned long end, void *arg)
  * @make:  Makes a folio of frames with reference count zero. It has one reference then; none,
  *         and is a free page, if @free is set. Called on several CPUs.
  * @ctx:   For @make.
+ * @stays: Set if the pool of that size is to stay as large.
  *
  * Context: Boot, before any file of theirs is retrieved.
  * Return: How many.
  */
 unsigned long __init preserve_huge_make(unsigned int order,
 					void (*make)(void *ctx, unsigned long pfn, bool free),
-					void *ctx)
+					void *ctx, bool *stays)
 {
 	struct make_job one = { .make = make, .ctx = ctx };
 	struct preserve_huge *huge;
@@ -322,6 +325,7 @@ unsigned long __init preserve_huge_make(unsigned int order,
 		one.huge = huge;
 		padata_do_multithreaded(&job);
 		huge->folios = true;
+		*stays |= huge->stays;
 		nr += huge->nr;
 	}
 	return nr;

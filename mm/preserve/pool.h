@@ -322,11 +322,10 @@ unsigned long preserve_pool_largest_free(int nid);
 
 /* huge.c */
 #ifdef CONFIG_PRESERVE_HUGETLB
-int preserve_huge_add(unsigned long pfn, unsigned long nr, unsigned int order, bool free);
+int preserve_huge_add(const struct preserve_extent_ser *extent);
 int preserve_huge_add_bad(unsigned long pfn, unsigned long nr);
 #else
-static inline int preserve_huge_add(unsigned long pfn, unsigned long nr,
-				    unsigned int order, bool free)
+static inline int preserve_huge_add(const struct preserve_extent_ser *extent)
 {
 	return -EOPNOTSUPP;
 }

@@ -259,11 +259,34 @@ static void run_absent(void)
 	      (long long)meminfo_bytes("MemFree") >> 20);
 }
 
+/* All pages are in a file: the pool stays as large all the same. */
+static void run_full(void)
+{
+	int session = stage_session_create(SESSION), fd = file_make(plan->asked[0]);
+
+	require(!preserve_session_add_fd(session, fd, TOKEN), "preserve");
+	check(!text_write(knob, "1"), "one free page is to cross, and there is none");
+}
+
+static void run_full_after(void)
+{
+	const long total = plan->asked[0];
+	int session = stage_session_retrieve(SESSION);
+
+	books_check(plan->page, (struct books){ .total = total }, "none is surplus");
+	stage_session_finish(session);
+	books_check(plan->page, (struct books){ .total = total, .free = total },
+		    "all are free when the file is dropped");
+}
+
 int main(int argc, char **argv)
 {
+	static const stage_fn full[] = { run_full, run_full_after };
 	static const stage_fn stages[] = { run_first, run_second, run_third, run_last };
 	static const stage_fn giant[] = { run_first, run_second, run_third, run_absent };
 
 	plan_choose(argc > 1 ? argv[1] : NULL);
+	if (argc > 1 && !strcmp(argv[1], "full"))
+		return stage_run(full, STAGE_COUNT(full));
 	return stage_run(plan == plans ? stages : giant, STAGE_COUNT(stages));
 }

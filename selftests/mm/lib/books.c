@@ -39,7 +39,7 @@ static struct books read_from(const char *base, __u64 size)
 	};
 }
 
-/* Nodes know of no reservations. */
+/* Nodes know of no reservations. The total is -1 if one of them is impossible. */
 static struct books sum_of_nodes(__u64 size)
 {
 	DIR *dir = opendir(NODES);
@@ -55,11 +55,15 @@ static struct books sum_of_nodes(__u64 size)
 		node = read_from(base, size);
 		if (node.total < 0)
 			continue;
+		if (node.free > node.total || node.surplus > node.total)
+			break;
 		sum.total += node.total;
 		sum.free += node.free;
 		sum.surplus += node.surplus;
 	}
 	closedir(dir);
+	if (entry)
+		sum.total = -1;
 	return sum;
 }
 

@@ -132,7 +132,8 @@ static_assert(sizeof(struct preserve_header_ser) == 88);
 /**
  * struct preserve_extent_ser - Neighbouring blocks of the pool, or huge pages outside of it.
  * @pfn:       First frame of the first block.
- * @bitmaps:   Physical address of the page that has their bitmaps, or 0.
+ * @bitmaps:   Physical address of the page that has their bitmaps, or 0. For huge pages 1 if
+ *             free ones were to cross as well: the pool of that size stays as large.
  * @nr_blocks: How many blocks; 1 for %PRESERVE_EXTENT_POISONED. Huge pages for
  *             %PRESERVE_EXTENT_HUGE and %PRESERVE_EXTENT_HUGE_FREE, frames for
  *             %PRESERVE_EXTENT_HUGE_BAD.
