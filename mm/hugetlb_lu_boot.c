@@ -163,13 +163,13 @@ static void __init folio_account(struct hstate *h, struct folio *folio, bool sta
 static void __init hstate_adopt(struct hstate *h)
 {
 	struct making making = {
-		.h = h, .lock = __SPIN_LOCK_UNLOCKED(making.lock),
-		.fresh = LIST_HEAD_INIT(making.fresh), .free = LIST_HEAD_INIT(making.free),
+		.h = h, .fresh = LIST_HEAD_INIT(making.fresh), .free = LIST_HEAD_INIT(making.free),
 	};
 	struct folio *folio, *next;
 	unsigned long nr, nr_free = 0;
 	bool stays = false;
 
+	spin_lock_init(&making.lock);
 	nr = preserve_huge_make(huge_page_order(h), page_make, &making, &stays);
 	if (!nr)
 		return;

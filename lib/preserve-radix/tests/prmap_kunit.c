@@ -12,12 +12,14 @@
 
 #ifdef __KERNEL__
 #include <linux/gfp.h>
+#include <linux/kasan.h>
 #include <linux/module.h>
 #include <linux/slab.h>
 
+/* Without KASAN's tag, as phys_to_virt() gives it to the map. */
 static void *page_alloc(void)
 {
-	return (void *)__get_free_page(GFP_KERNEL);
+	return kasan_reset_tag((void *)__get_free_page(GFP_KERNEL));
 }
 
 static void page_free(void *page)
