@@ -102,27 +102,31 @@ bool __init hugetlb_lu_boot_no_cma(unsigned long *size)
 
 /**
  * struct making - Huge pages of one size that are being made.
+ * @maker: For the core.
  * @h:     Their hstate.
- * @lock:  Covers the lists: several CPUs make folios.
  * @fresh: Folios with reference count zero, to be in use.
  * @free:  The same, to be free.
  */
 struct making {
+	struct preserve_huge_maker maker;
 	struct hstate *h;
-	spinlock_t lock;
 	struct list_head fresh;
 	struct list_head free;
 };
 
-static void __init page_make(void *ctx, unsigned long pfn, bool free)
+static void __init page_make(const struct preserve_huge_maker *maker, unsigned long pfn)
 {
 	struct folio *folio = pfn_folio(pfn);
-	struct making *making = ctx;
 
-	prep_compound_page(&folio->page, huge_page_order(making->h));
+	prep_compound_page(&folio->page, maker->order);
 	init_new_hugetlb_folio(folio);
-	guard(spinlock)(&making->lock);
-	list_add_tail(&folio->lru, free ? &making->free : &making->fresh);
+}
+
+static void __init page_add(const struct preserve_huge_maker *maker, unsigned long pfn, bool free)
+{
+	struct making *making = container_of(maker, struct making, maker);
+
+	list_add_tail(&pfn_folio(pfn)->lru, free ? &making->free : &making->fresh);
 }
 
 /* A page that is free. */
@@ -163,19 +167,18 @@ static void __init folio_account(struct hstate *h, struct folio *folio, bool sta
 static void __init hstate_adopt(struct hstate *h)
 {
 	struct making making = {
+		.maker = { .order = huge_page_order(h), .make = page_make, .add = page_add },
 		.h = h, .fresh = LIST_HEAD_INIT(making.fresh), .free = LIST_HEAD_INIT(making.free),
 	};
 	struct folio *folio, *next;
 	unsigned long nr, nr_free = 0;
-	bool stays = false;
 
-	spin_lock_init(&making.lock);
-	nr = preserve_huge_make(huge_page_order(h), page_make, &making, &stays);
+	nr = preserve_huge_make(&making.maker);
 	if (!nr)
 		return;
 	hugetlb_vmemmap_optimize_folios(h, &making.fresh);
 	list_for_each_entry_safe(folio, next, &making.fresh, lru) {
-		folio_account(h, folio, stays);
+		folio_account(h, folio, making.maker.stays);
 		lruvec_stat_mod_folio(folio, NR_HUGETLB, folio_nr_pages(folio));
 		cond_resched();
 	}

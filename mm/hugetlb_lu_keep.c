@@ -40,7 +40,7 @@ static struct kobject *dirs[HUGE_MAX_HSTATE];
  * @h:    Their hstate.
  * @left: How many more may be.
  * @kept: How many are.
- * @err:  Why no more are, or 0.
+ * @err:  Why some are not, or 0.
  * @pfn:  First frame of a run that has been taken, and has not joined yet.
  * @nr:   Pages in it.
  */
@@ -91,18 +91,27 @@ static void run_give_back(struct keeping *k)
 	k->left += k->nr;
 }
 
+/* A run that lies where it cannot cross costs that run only. */
+static bool gives_up(const struct keeping *k)
+{
+	return k->err && k->err != -EINVAL;
+}
+
 /* The run joins. */
 static void run_end(struct keeping *k)
 {
 	const unsigned int order = huge_page_order(k->h);
+	int err;
 
 	if (!k->nr)
 		return;
-	k->err = preserve_huge_keep(k->pfn, k->nr << order, order);
-	if (k->err)
+	err = preserve_huge_keep(k->pfn, k->nr << order, order);
+	if (err) {
 		run_give_back(k);
-	else
+		k->err = err;
+	} else {
 		k->kept += k->nr;
+	}
 	k->nr = 0;
 }
 
@@ -126,7 +135,7 @@ static void node_keep(struct keeping *k, int nid)
 	const unsigned long end = node_end_pfn(nid);
 	unsigned long pfn = ALIGN(node_start_pfn(nid), step);
 
-	for (; pfn < end && k->left && !k->err && READ_ONCE(k->h->free_huge_pages_node[nid]);
+	for (; pfn < end && k->left && !gives_up(k) && READ_ONCE(k->h->free_huge_pages_node[nid]);
 	     pfn += step) {
 		page_look_at(k, pfn, nid);
 		cond_resched();
@@ -141,7 +150,7 @@ static void hstate_keep(struct hstate *h, unsigned long most)
 
 	preserve_huge_stays(huge_page_order(h));
 	for_each_node_state(nid, N_MEMORY)
-		if (!k.err)
+		if (!gives_up(&k))
 			node_keep(&k, nid);
 	if (k.err)
 		pr_err("not all free huge pages of %lu KiB can be handed over (%pe)\n",

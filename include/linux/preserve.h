@@ -220,9 +220,22 @@ void preserve_in_place_keep(struct preserve_file *pf);
 bool preserve_folio_may_cross(const struct folio *folio);
 bool preserve_huge_has_order(const struct prmap_run *run);
 unsigned long preserve_huge_count(unsigned int order, int nid);
-unsigned long preserve_huge_make(unsigned int order,
-				 void (*make)(void *ctx, unsigned long pfn, bool free),
-				 void *ctx, bool *stays);
+
+/**
+ * struct preserve_huge_maker - Makes folios of huge pages of one size that have come.
+ * @order: The size.
+ * @make:  Makes a folio of frames with reference count zero. On several CPUs.
+ * @add:   Takes one that is made: in ascending order, on one CPU. @free: it is no file's.
+ * @stays: Set if the pool of that size is to stay as large.
+ */
+struct preserve_huge_maker {
+	unsigned int order;
+	void (*make)(const struct preserve_huge_maker *maker, unsigned long pfn);
+	void (*add)(const struct preserve_huge_maker *maker, unsigned long pfn, bool free);
+	bool stays;
+};
+
+unsigned long preserve_huge_make(struct preserve_huge_maker *maker);
 void preserve_huge_stays(unsigned int order);
 int preserve_huge_keep(unsigned long pfn, unsigned long nr, unsigned int order);
 void preserve_at_handover(void (*fn)(void));

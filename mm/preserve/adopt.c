@@ -37,11 +37,14 @@
 /* Blocks that one CPU takes in one go, at least: 128 MiB. */
 #define TAKE_CHUNK	64
 
-/* Frames of huge pages that one CPU takes in one go, at least: 1 GiB. */
+/* Frames of huge pages that one CPU takes in one go: 1 GiB, or a larger key. */
 #define TAKE_FRAMES	(SZ_1G >> PAGE_SHIFT)
 
 /* The blocks while they are being adopted, by pfn >> pageblock_order. */
 static struct xarray incoming __initdata = XARRAY_INIT(incoming, 0);
+
+/* Frames of huge pages that are yet to be taken: how many, as a value, by the first one. */
+static struct xarray incoming_huge __initdata = XARRAY_INIT(incoming_huge, 0);
 
 /**
  * struct adoption - What reading the table finds.
@@ -223,66 +226,50 @@ static void __init keys_take(unsigned long pfn, unsigned long end)
 	}
 }
 
-/**
- * struct parts - An extent's keys in parts for one CPU each.
- * @nr:  How many.
- * @end: Behind the last frame.
- * @pfn: The first frame of each.
- */
-struct parts {
-	unsigned long nr;
-	unsigned long end;
-	unsigned long pfn[];
-};
-
-/* NULL if there is only one, or no memory to note them. */
-static struct parts *__init parts_find(unsigned long pfn, unsigned long end)
+/* Notes keys to be taken, in parts. What there is no memory for is taken at once. */
+static void __init keys_note(unsigned long pfn, unsigned long end)
 {
-	struct parts *parts;
-	unsigned long nr = (end - pfn) / TAKE_FRAMES, behind = 0;
+	unsigned long at = pfn;
 
-	if (nr < 2)
-		return NULL;
-	parts = kvmalloc_flex(*parts, pfn, nr, GFP_KERNEL);
-	if (!parts)
-		return NULL;
-	parts->end = end;
-	parts->nr = 0;
-	for (; pfn < end; pfn += 1UL << key_order(pfn))
-		if (pfn >= behind) {
-			parts->pfn[parts->nr++] = pfn;
-			behind = parts->nr < nr ? pfn + TAKE_FRAMES : end;
-		}
-	return parts;
+	while (at < end) {
+		at += 1UL << key_order(at);
+		if (at < end && at - pfn < TAKE_FRAMES)
+			continue;
+		if (xa_err(xa_store(&incoming_huge, pfn, xa_mk_value(at - pfn), GFP_KERNEL)))
+			keys_take(pfn, at);
+		pfn = at;
+	}
 }
 
-static void __init parts_take(unsigned long start, unsigned long end, void *ctx)
+/* Takes the parts that begin in [@start, @end). */
+static void __init take_huge(unsigned long start, unsigned long end, void *unused)
 {
-	const struct parts *parts = ctx;
+	unsigned long pfn;
+	void *entry;
 
-	for (; start < end; start++)
-		keys_take(parts->pfn[start], start + 1 < parts->nr ? parts->pfn[start + 1] :
-							      parts->end);
+	xa_for_each_range(&incoming_huge, pfn, entry, start, end - 1)
+		keys_take(pfn, pfn + xa_to_value(entry));
 }
 
 /* On all CPUs: each struct page is written. */
-static void __init huge_take_keys(unsigned long pfn, unsigned long end)
+static void __init take_all_huge(void)
 {
-	struct parts *parts = parts_find(pfn, end);
 	struct padata_mt_job job = {
-		.thread_fn = parts_take,
-		.fn_arg = parts,
-		.size = parts ? parts->nr : 0,
-		.align = 1,
-		.min_chunk = 1,
+		.thread_fn = take_huge,
+		.start = ULONG_MAX,
+		.align = TAKE_FRAMES,
+		.min_chunk = TAKE_FRAMES,
 		.max_threads = num_online_cpus(),
 	};
+	unsigned long pfn;
+	void *entry;
 
-	if (parts)
-		padata_do_multithreaded(&job);
-	else
-		keys_take(pfn, end);
-	kvfree(parts);
+	xa_for_each(&incoming_huge, pfn, entry) {
+		job.start = min(job.start, pfn);
+		job.size = pfn + 1 - job.start;
+	}
+	padata_do_multithreaded(&job);
+	xa_destroy(&incoming_huge);
 }
 
 /*
@@ -318,7 +305,7 @@ static int __init huge_read(struct adoption *ad, const struct preserve_extent_se
 		return -EXDEV;
 	err = preserve_huge_add(extent);
 	if (!err)
-		huge_take_keys(extent->pfn, end);
+		keys_note(extent->pfn, end);
 	return err;
 }
 
@@ -567,6 +554,7 @@ static void __init adopt(const struct preserve_header_ser *hdr)
 		pr_err("%lu pages of the block table are damaged, but their copies are good\n",
 		       ad.copies);
 	take_all_blocks(&ad);
+	take_all_huge();
 	insert_blocks(&ad);
 	nr_blocks = preserve_pool_size();
 

@@ -269,63 +269,74 @@ int __init preserve_huge_add(const struct preserve_extent_ser *extent)
 	return err;
 }
 
-/* A job of preserve_huge_make(). */
-struct make_job {
-	const struct preserve_huge *huge;
-	void (*make)(void *ctx, unsigned long pfn, bool free);
-	void *ctx;
-};
-
-static void __init pages_make(unsigned long start, unsigned long end, void *arg)
+/* Makes folios of the huge pages that begin in [@start, @end). */
+static void __init make_some(unsigned long start, unsigned long end, void *arg)
 {
-	const struct make_job *one = arg;
-	const struct preserve_huge *huge = one->huge;
-	unsigned long pfn;
+	const struct preserve_huge_maker *maker = arg;
+	const unsigned long step = 1UL << maker->order;
+	struct preserve_huge *huge;
+	unsigned long at = start, pfn, behind;
 
-	for (; start < end; start++) {
-		pfn = huge->pfn + (start << huge->order);
+	mt_for_each(&extents, huge, at, end - 1) {
+		if (huge->order != maker->order)
+			continue;
+		pfn = max(huge->pfn, round_up(start, step));
+		behind = min(huge->pfn + huge->nr * step, end);
+		for (; pfn < behind; pfn += step) {
+			maker->make(maker, pfn);
+			cond_resched();
+		}
+	}
+}
+
+static void __init add_all(const struct preserve_huge_maker *maker,
+			   const struct preserve_huge *huge)
+{
+	const unsigned long step = 1UL << maker->order;
+	unsigned long i, pfn = huge->pfn;
+
+	for (i = 0; i < huge->nr; i++, pfn += step) {
 		/* What is defective is never free again. */
-		one->make(one->ctx, pfn,
-			     huge->free && !any_bad(pfn, 1UL << huge->order));
+		maker->add(maker, pfn, huge->free && !any_bad(pfn, step));
 		cond_resched();
 	}
 }
 
 /**
  * preserve_huge_make - Make folios of what has come in huge pages of one size.
- * @order: The size.
- * @make:  Makes a folio of frames with reference count zero. It has one reference then; none,
- *         and is a free page, if @free is set. Called on several CPUs.
- * @ctx:   For @make.
- * @stays: Set if the pool of that size is to stay as large.
+ * @maker: How.
  *
- * Context: Boot, before any file of theirs is retrieved.
+ * Context: Boot, once for each size, before any file of theirs is retrieved.
  * Return: How many.
  */
-unsigned long __init preserve_huge_make(unsigned int order,
-					void (*make)(void *ctx, unsigned long pfn, bool free),
-					void *ctx, bool *stays)
+unsigned long __init preserve_huge_make(struct preserve_huge_maker *maker)
 {
-	struct make_job one = { .make = make, .ctx = ctx };
+	const unsigned long step = 1UL << maker->order;
+	struct padata_mt_job job = {
+		.thread_fn = make_some,
+		.fn_arg = maker,
+		.start = ULONG_MAX,
+		.align = step,
+		.min_chunk = max(SZ_1G >> PAGE_SHIFT, step),
+		.max_threads = num_online_cpus(),
+	};
 	struct preserve_huge *huge;
 	unsigned long at = 0, nr = 0;
 
 	mt_for_each(&extents, huge, at, ULONG_MAX) {
-		struct padata_mt_job job = {
-			.thread_fn = pages_make,
-			.fn_arg = &one,
-			.size = huge->nr,
-			.align = 1,
-			.min_chunk = max((SZ_1G >> PAGE_SHIFT) >> order, 1UL),
-			.max_threads = num_online_cpus(),
-		};
-
-		if (huge->order != order || huge->folios)
+		if (huge->order != maker->order)
 			continue;
-		one.huge = huge;
-		padata_do_multithreaded(&job);
+		job.start = min(job.start, huge->pfn);
+		job.size = huge->pfn + huge->nr * step - job.start;
+	}
+	padata_do_multithreaded(&job);
+	at = 0;
+	mt_for_each(&extents, huge, at, ULONG_MAX) {
+		if (huge->order != maker->order)
+			continue;
+		add_all(maker, huge);
 		huge->folios = true;
-		*stays |= huge->stays;
+		maker->stays |= huge->stays;
 		nr += huge->nr;
 	}
 	return nr;

@@ -12,11 +12,15 @@
  */
 #include <linux/kexec_handover.h>
 #include <linux/mm.h>
+#include <linux/sizes.h>
 
 #include "pool.h"
 
 /* So many pieces of an order are worth a branch. */
 #define MANY	4
+
+/* Larger ones would hold one CPU of the next kernel too long: 16 GiB. */
+#define KEY_MAX_ORDER	(get_order(SZ_1G) + 4)
 
 /* How much coarser than a huge page: a key of 2 MiB pages has 1, 16 or 512 of them. */
 static const unsigned int coarser[] = { 9, 4 };
@@ -29,6 +33,8 @@ static unsigned int key_order(const struct preserve_range *range, unsigned long 
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(coarser); i++) {
+		if (range->order + coarser[i] > KEY_MAX_ORDER)
+			continue;
 		nr = 1UL << (range->order + coarser[i]);
 		if (IS_ALIGNED(pfn, nr) && end - pfn >= nr &&
 		    round_up(range->frames.start, nr) + MANY * nr <= end)
@@ -53,7 +59,7 @@ static void keys_remove(const struct preserve_range *range, unsigned long end)
  * @range: The range: whole huge pages of one node.
  *
  * Context: Process context, may sleep.
- * Return: 0 or -ENOMEM.
+ * Return: 0; -ENOMEM; or as kho_preserve_pages().
  */
 int preserve_keys_add(const struct preserve_range *range)
 {

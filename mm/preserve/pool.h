@@ -10,6 +10,7 @@
  *	size.c    how large the pool is, may be and is to be; memory that it spares
  *	poison.c  defective frames
  *	pool.c    blocks that come and go, frames taken and given back
+ *	keys.c    what a range of huge pages is for KHO
  *	handover.c  blocks that join and leave, and the image for the next kernel
  *	lend.c    idle blocks that serve movable allocations meanwhile
  *	yield.c   lent blocks that leave for memory that they may not serve
@@ -20,7 +21,6 @@
  *	range.c   ranges of whole blocks
  *	worker.c  bringing the pool to a size
  *	huge.c    huge pages that have crossed outside of the pool
- *	keys.c    what a range of huge pages is for KHO
  *	offline.c memory that goes offline
  *	early.c   struct pages of what the last kernel has preserved
  *	adopt.c   adoption of the last kernel's pool

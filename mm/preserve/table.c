@@ -158,7 +158,7 @@ bool preserve_extent_check(const struct preserve_extent_ser *extent, u64 from,
 		return extent->pfn >= from;
 	case PRESERVE_EXTENT_HUGE:
 	case PRESERVE_EXTENT_HUGE_FREE:
-		return order >= PRESERVE_HUGE_MIN_ORDER;
+		return order >= PRESERVE_HUGE_MIN_ORDER && extent->bitmaps <= 1;
 	case PRESERVE_EXTENT_HUGE_BAD:
 		return true;
 	case PRESERVE_EXTENT_POISONED:

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/klog.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "books.h"
@@ -189,7 +190,7 @@ static void run_second(void)
 }
 
 /* Allocates and frees pages until the kernel is replaced. */
-static void unrest(long most)
+static pid_t unrest(long most)
 {
 	const pid_t pid = fork();
 	long nr;
@@ -198,7 +199,7 @@ static void unrest(long most)
 
 	require(pid >= 0, "fork");
 	if (pid)
-		return;
+		return pid;
 	for (nr = 1;; nr = nr % most + 1) {
 		fd = huge_memfd("unrest", plan->page, 0);
 		if (fd < 0 || ftruncate(fd, nr * plan->page))
@@ -217,6 +218,7 @@ static void run_third(void)
 {
 	const long total = plan->asked[2];
 	int session = stage_session_retrieve(SESSION), fd;
+	pid_t pid = 0;
 	char come[80];
 
 	books_check(plan->page, (struct books){ .total = total, .free = total - plan->used },
@@ -232,9 +234,10 @@ static void run_third(void)
 	/* Some of these may lie where they cannot cross. */
 	if (plan->page == MIB(2)) {
 		write_number(nr_hugepages, FRESH);
-		unrest(FRESH / 4);
+		pid = unrest(FRESH / 4);
 	}
 	check(!text_write(knob, "max"), "all free pages cross, but for those that cannot");
+	check(!pid || !waitpid(pid, NULL, WNOHANG), "while pages are used and freed");
 }
 
 static void run_last(void)

@@ -105,7 +105,8 @@ static void hurt(void *where, size_t length)
 
 /* --- victims --- */
 
-static unsigned int nr_hurt;
+/* Of a tree's files, records count by themselves. */
+static unsigned int nr_hurt, nr_hurt_inside;
 
 static bool is_victim(unsigned int nr)
 {
@@ -118,9 +119,11 @@ static bool is_committed(unsigned int nr)
 	return nr % 4 == 3;
 }
 
-static void record_hurt(struct preserve_file_ser *rec, unsigned int nr)
+/* False if it has no map any more. */
+static bool record_hurt(struct preserve_file_ser *rec, unsigned int nr)
 {
 	struct prmap_leaf *leaf = physical_map(rec->map.top, PAGE);
+	bool done = false;
 
 	/* What an earlier kernel has left in free memory. */
 	if (!leaf || !leaf->head.nr || leaf->head.nr > PRMAP_LEAF_CAP)
@@ -141,10 +144,11 @@ static void record_hurt(struct preserve_file_ser *rec, unsigned int nr)
 		if (is_committed(nr) && leaf->head.nr <= PRMAP_LEAF_CAP)
 			leaf_commit(rec, leaf);
 	}
-	nr_hurt++;
+	done = true;
 out:
 	if (leaf)
 		munmap(leaf, PAGE);
+	return done;
 }
 
 /* The beginning, a section's header or what is in it. */
@@ -183,10 +187,10 @@ static void page_hurt(void *page, __u64 phys)
 
 	if (rec->magic == PRESERVE_FILE_MAGIC && sscanf(rec->name, "memfd:file-%u", &nr) == 1 &&
 	    rec->map.height == 1 && is_victim(nr))
-		record_hurt(rec, nr);
+		nr_hurt += record_hurt(rec, nr);
 	else if (rec->magic == PRESERVE_FILE_MAGIC && sscanf(rec->name, "of-%u-", &nr) == 1 &&
 		 rec->map.height == 1 && is_victim(nr) && below(2))
-		record_hurt(rec, nr);
+		nr_hurt_inside += record_hurt(rec, nr);
 	else if (image->magic == PRESERVE_TREE_MAGIC &&
 		 sscanf(image->source, "tree-%u", &nr) == 1 &&
 		 image->length <= IMAGE_PAGE && is_victim(nr))
@@ -196,8 +200,9 @@ static void page_hurt(void *page, __u64 phys)
 static void hurt_all(void)
 {
 	physical_look(page_hurt);
-	check(nr_hurt >= (NR_FILES + NR_TREES) / 2, "%u records, maps and images are damaged",
-	      nr_hurt);
+	check(nr_hurt >= (NR_FILES + NR_TREES) / 2 && (shape == &small || nr_hurt_inside),
+	      "%u records, maps and images are damaged, and %u of files in trees", nr_hurt,
+	      nr_hurt_inside);
 }
 
 /* --- files --- */
@@ -236,11 +241,19 @@ static bool file_whole(int fd, unsigned int nr)
 /* Whatever it is now, the kernel bears it. */
 static void file_use(int fd)
 {
-	char buf[PAGE];
+	char buf[PAGE], *map;
 
-	for (unsigned int at = 0; at < shape->file_pages; at++)
-		if (pread(fd, buf, PAGE, at * shape->page) > 0)
+	for (unsigned int at = 0; at < shape->file_pages; at++) {
+		if (pread(fd, buf, PAGE, at * shape->page) <= 0)
+			continue;
+		if (shape == &small) {
 			pwrite(fd, buf, 1, at * shape->page);
+		} else if (at % 2) {
+			map = huge_map(fd, at * shape->page, shape->page, shape->page);
+			*map = 1;
+			huge_unmap(map, shape->page);
+		}
+	}
 	ftruncate(fd, shape->page);
 }
 

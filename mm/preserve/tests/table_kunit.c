@@ -122,6 +122,8 @@ static const struct extent_case extent_cases[] = {
 	{ "huge, too large", { 0, 0, 1, PRESERVE_EXTENT_HUGE, PRESERVE_HUGE_MAX_ORDER + 1 },
 	  false },
 	{ "huge, beyond 64 bits", { 0, 0, 1, PRESERVE_EXTENT_HUGE, U16_MAX }, false },
+	{ "huge, stays", { 2 * BLOCK, 1, 3, PRESERVE_EXTENT_HUGE, pageblock_order }, true },
+	{ "huge, bitmaps", { 2 * BLOCK, 2, 3, PRESERVE_EXTENT_HUGE, pageblock_order }, false },
 	{ "huge, free", { 2 * BLOCK, 0, 3, PRESERVE_EXTENT_HUGE_FREE, pageblock_order }, true },
 	{ "huge, free, small", { 2 * BLOCK, 0, 1, PRESERVE_EXTENT_HUGE_FREE, 1 }, false },
 	{ "bad in huge", { 2 * BLOCK + 5, 0, 7, PRESERVE_EXTENT_HUGE_BAD }, true },
