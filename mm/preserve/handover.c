@@ -642,8 +642,9 @@ static void handover_freeze(void)
 /* What has been asked for by preserve_at_handover(), once. */
 static void handover_last(void)
 {
-	void (*fn)(void) = xchg(&at_handover, NULL);
+	void (*fn)(void);
 
+	fn = xchg(&at_handover, NULL);
 	if (fn && preserve_can_hand_over())
 		fn();
 }

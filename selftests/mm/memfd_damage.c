@@ -47,15 +47,23 @@
  * @fs:         file system of the trees
  * @options:    theirs
  */
-static const struct shape {
+struct shape {
 	__u64 page;
 	unsigned int file_pages;
 	unsigned int tree_pages;
 	const char *fs;
 	const char *options;
-} small = { KIB(4), 16, 2, "tmpfs", "preserve,size=1m,nr_inodes=100" },
-  huge = { MIB(2), 4, 1, "hugetlbfs", "pagesize=2M,size=8M,nr_inodes=100" },
-  *shape = &small;
+};
+
+static const struct shape small = {
+	KIB(4), 16, 2, "tmpfs", "preserve,size=1m,nr_inodes=100"
+};
+
+static const struct shape huge = {
+	MIB(2), 4, 1, "hugetlbfs", "pagesize=2M,size=8M,nr_inodes=100"
+};
+
+static const struct shape *shape = &small;
 
 static int page_write(int fd, __u64 seed, unsigned int at)
 {

@@ -19,10 +19,6 @@
 #define SIZE	(20UL << 20)
 #define WORDS	(SIZE / sizeof(uint64_t))
 
-typedef int eal_init_fn(int argc, char **argv);
-typedef void *malloc_fn(const char *type, size_t size, unsigned int align);
-typedef uint64_t iova_fn(const void *addr);
-
 static void fail(const char *what)
 {
 	fprintf(stderr, "dpdk-client: %s\n", what);
@@ -49,24 +45,38 @@ static uint64_t word(uint64_t seed, size_t i)
 	return (i + 1) * 0x9e3779b97f4a7c15ULL ^ seed;
 }
 
+/* The environment of DPDK, with its files in a directory. */
+static int init(const char *dir)
+{
+	static const char * const words[] = {
+		"dpdk-client", "--no-pci", "--no-telemetry", "--file-prefix=keep", "-m", "32",
+		"--huge-unlink=never", "--iova-mode=pa", "-l", "0", "--huge-dir"
+	};
+	const int nr = sizeof(words) / sizeof(*words);
+	int (*eal_init)(int argc, char **argv);
+	char *copy[sizeof(words) / sizeof(*words) + 2] = {};
+	int i;
+
+	for (i = 0; i < nr; i++)
+		copy[i] = strdup(words[i]);
+	copy[nr] = strdup(dir);
+	eal_init = symbol("rte_eal_init");
+	return eal_init(nr + 1, copy);
+}
+
 int main(int argc, char **argv)
 {
-	char dir[128];
-	char *eal[] = {
-		"dpdk-client", "--no-pci", "--no-telemetry", "--file-prefix=keep", "-m", "32",
-		"--huge-unlink=never", "--iova-mode=pa", "-l", "0", dir, NULL
-	};
-	eal_init_fn *eal_init = symbol("rte_eal_init");
-	malloc_fn *eal_malloc = symbol("rte_malloc");
-	iova_fn *iova = symbol("rte_malloc_virt2iova");
+	void *(*eal_malloc)(const char *type, size_t size, unsigned int align);
+	uint64_t (*iova)(const void *addr);
 	uint64_t *at, seed, wrong = 0;
 
 	if (argc != 4)
 		fail("usage: dpdk-client DIR write|check SEED");
 	seed = strtoull(argv[3], NULL, 0);
-	snprintf(dir, sizeof(dir), "--huge-dir=%s", argv[1]);
-	if (eal_init(11, eal) < 0)
+	if (init(argv[1]) < 0)
 		fail("no environment");
+	eal_malloc = symbol("rte_malloc");
+	iova = symbol("rte_malloc_virt2iova");
 	at = eal_malloc(NULL, SIZE, 0);
 	if (!at)
 		fail("no memory");
