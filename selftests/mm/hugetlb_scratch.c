@@ -26,6 +26,7 @@
 #define PAGE		MIB(2)
 #define HOG		MIB(300)
 #define LEFT		MIB(72)
+#define MOST		600	/* pages */
 #define PLAIN		12
 #define HOLE		8
 
@@ -104,14 +105,15 @@ static void run_before(void)
 {
 	unsigned int nr, in_all;
 	int session, plain, made;
+	long long nr_asked;
 	char asked[16];
 	void *hog;
 
 	/* With little memory left, huge pages come from everywhere; then there is some. */
 	hog = mmap(NULL, HOG, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS |
 		   MAP_POPULATE, -1, 0);
-	snprintf(asked, sizeof(asked), "%lld",
-		 (long long)((meminfo_bytes("MemFree") - LEFT) / PAGE));
+	nr_asked = (meminfo_bytes("MemFree") - LEFT) / PAGE;
+	snprintf(asked, sizeof(asked), "%lld", nr_asked < MOST ? nr_asked : MOST);
 	require(hog != MAP_FAILED && !text_write(NR_HUGEPAGES, asked), "ask for huge pages");
 	/* A file that is made for it takes pages from scratch last, when there is no other. */
 	nr = books_read(PAGE, "free").free - 2 * HOLE - PLAIN;
