@@ -18,7 +18,6 @@
 #include <linux/hugetlb.h>
 #include <linux/hugetlb_lu.h>
 #include <linux/init.h>
-#include <linux/kexec_handover.h>
 #include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/numa.h>
@@ -82,25 +81,6 @@ static bool __init was_missing(struct hstate *h, int nid)
 }
 
 /**
- * hugetlb_lu_boot_no_cma - Reserve no CMA area for huge pages, if memory has been handed over.
- * @size: Of the area, in bytes; 0 then.
- *
- * The area is chosen among all memory that is free in memblock, before KHO reserves there what
- * the last kernel has handed over.
- *
- * Context: Boot, before the page allocator runs.
- * Return: True if so.
- */
-bool __init hugetlb_lu_boot_no_cma(unsigned long *size)
-{
-	if (!is_kho_boot())
-		return false;
-	pr_warn("hugetlb_cma= ignored: the area could cover memory that the last kernel has handed over\n");
-	*size = 0;
-	return true;
-}
-
-/**
  * struct making - Huge pages of one size that are being made.
  * @maker: For the core.
  * @h:     Their hstate.
@@ -125,8 +105,10 @@ static void __init page_make(const struct preserve_huge_maker *maker, unsigned l
 static void __init page_add(const struct preserve_huge_maker *maker, unsigned long pfn, bool free)
 {
 	struct making *making = container_of(maker, struct making, maker);
+	struct folio *folio = pfn_folio(pfn);
 
-	list_add_tail(&pfn_folio(pfn)->lru, free ? &making->free : &making->fresh);
+	hugetlb_lu_cma_adopt(folio);
+	list_add_tail(&folio->lru, free ? &making->free : &making->fresh);
 }
 
 /* A page that is free. */

@@ -124,6 +124,10 @@ static void page_look_at(struct keeping *k, unsigned long pfn, int nid)
 		return;
 	}
 	lruvec_stat_mod_folio(page_folio(page), NR_HUGETLB, 1L << huge_page_order(k->h));
+	/* A run is of one kind. */
+	if (k->nr && preserve_folio_in_cma(pfn_folio(k->pfn)) !=
+	    preserve_folio_in_cma(page_folio(page)))
+		run_end(k);
 	if (!k->nr++)
 		k->pfn = pfn;
 	k->left--;

@@ -19,6 +19,7 @@
 #ifndef _LINUX_HUGETLB_LU_H
 #define _LINUX_HUGETLB_LU_H
 
+#include <linux/cma.h>
 #include <linux/errno.h>
 #include <linux/hugetlb.h>
 #include <linux/preserve_hooks.h>
@@ -60,7 +61,8 @@ int hugetlb_lu_restore_at(struct inode *inode, pgoff_t index);
 void hugetlb_lu_evict(struct inode *inode);
 void hugetlb_lu_show_fdinfo(struct seq_file *m, struct file *file);
 void hugetlb_lu_boot_less(struct hstate *h);
-bool hugetlb_lu_boot_no_cma(unsigned long *size);
+int hugetlb_lu_cma_declare(phys_addr_t size, phys_addr_t align, unsigned int order_per_bit,
+			   const char *name, struct cma **res_cma, int nid);
 struct folio *__hugetlb_lu_alloc_folio(struct address_space *mapping, struct hstate *h,
 				       struct mempolicy_interpreted *mpoli,
 				       struct mm_struct *mm, u8 alloc_flags);
@@ -127,10 +129,7 @@ static inline void hugetlb_lu_boot_less(struct hstate *h)
 {
 }
 
-static inline bool hugetlb_lu_boot_no_cma(unsigned long *size)
-{
-	return false;
-}
+#define hugetlb_lu_cma_declare	cma_declare_contiguous_multi
 
 static inline struct folio *
 __hugetlb_lu_alloc_folio(struct address_space *mapping, struct hstate *h,
@@ -239,6 +238,9 @@ static inline void hugetlb_lu_cgroup_region(struct inode *inode, struct file_reg
 {
 }
 #endif
+
+/* mm/hugetlb_lu_cma.c */
+void hugetlb_lu_cma_adopt(struct folio *folio);
 
 /* mm/hugetlb_lu_latent.c */
 int hugetlb_lu_load(struct inode *inode);

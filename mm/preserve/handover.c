@@ -473,8 +473,13 @@ static void image_add_range(struct image *im, const struct preserve_range *range
 		return;
 	extent->nr_blocks = preserve_range_nr(range) >> range->order;
 	extent->slot = range->order;
-	extent->bitmaps = test_bit(range->order, &orders_stay);
+	if (test_bit(range->order, &orders_stay))
+		extent->bitmaps |= PRESERVE_HUGE_STAYS;
+	if (range->cma)
+		extent->bitmaps |= PRESERVE_HUGE_CMA;
 	im->features |= PRESERVE_FEATURE_HUGE;
+	if (range->cma)
+		im->features |= PRESERVE_FEATURE_HUGE_CMA;
 	if (range->free)
 		im->features |= PRESERVE_FEATURE_HUGE_FREE;
 }

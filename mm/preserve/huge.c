@@ -258,7 +258,7 @@ int __init preserve_huge_add(const struct preserve_extent_ser *extent)
 	huge->nr = nr;
 	huge->order = order;
 	huge->free = extent->kind == PRESERVE_EXTENT_HUGE_FREE;
-	huge->stays = extent->bitmaps;
+	huge->stays = extent->bitmaps & PRESERVE_HUGE_STAYS;
 	if (!huge->free) {
 		huge->nr_untaken = nr;
 		bitmap_fill(huge->untaken, nr);
@@ -417,7 +417,7 @@ unsigned long __init preserve_huge_unmade(unsigned long *freed)
 /**
  * preserve_range_new - Let the next kernel have huge pages next to each other.
  * @pfn:   First frame.
- * @nr:    How many, all of one node.
+ * @nr:    How many, all of one node, and all or none of hugetlb_cma=.
  * @order: Of a page.
  * @free:  They are free pages, which no task can allocate any more.
  *
@@ -435,6 +435,7 @@ struct preserve_range *preserve_range_new(unsigned long pfn, unsigned long nr,
 		return ERR_PTR(-ENOMEM);
 	*range = (struct preserve_range) {
 		.frames.start = pfn, .frames.last = pfn + nr - 1, .order = order, .free = free,
+		.cma = preserve_folio_in_cma(pfn_folio(pfn)),
 	};
 	err = preserve_range_join(range);
 	if (!err)
@@ -458,7 +459,7 @@ void preserve_range_drop(struct preserve_range *range)
 /**
  * preserve_huge_keep - Let the next kernel have free huge pages next to each other.
  * @pfn:   First frame.
- * @nr:    How many, all of one node.
+ * @nr:    How many, all of one node, and all or none of hugetlb_cma=.
  * @order: Of a page.
  *
  * It cannot be undone: the kernel is about to be replaced.

@@ -59,20 +59,38 @@ static bool __init has_huge(const struct preserve_extent_ser *extent, unsigned i
 		extent->kind == PRESERVE_EXTENT_HUGE_FREE) && extent->slot == order;
 }
 
-static unsigned long __init count_in(const struct preserve_table_ser *table,
-				     unsigned int order, int nid)
+/* The block table of the last kernel, its first page. NULL: nothing will be adopted. */
+static const struct preserve_table_ser *__init table_first(void)
+{
+	const struct preserve_header_ser *hdr;
+
+	if (!kho_is_enabled() || !liveupdate_enabled())
+		return NULL;
+	hdr = header_find();
+	return hdr ? table_at(hdr->table, 0) : NULL;
+}
+
+/* Calls @fn for each extent of huge pages of one size, on one node or on all. */
+static void __init for_each_huge(unsigned int order, int nid,
+				 void (*fn)(void *ctx, const struct preserve_extent_ser *extent),
+				 void *ctx)
 {
 	const struct preserve_extent_ser *extent;
-	unsigned long nr = 0;
-	u32 i;
+	const struct preserve_table_ser *table;
+	u64 seq = 0;
 
-	for (i = 0; i < table->nr; i++) {
-		extent = &table->extent[i];
-		if (has_huge(extent, order) && preserve_extent_check(extent, 0, max_pfn) &&
-		    (nid == NUMA_NO_NODE || early_pfn_to_nid(extent->pfn) == nid))
-			nr += extent->nr_blocks;
-	}
-	return nr;
+	for (table = table_first(); table; table = table_at(table->next, ++seq))
+		for (extent = table->extent; extent < table->extent + table->nr; extent++)
+			if (has_huge(extent, order) && preserve_extent_check(extent, 0, max_pfn) &&
+			    (nid == NUMA_NO_NODE || early_pfn_to_nid(extent->pfn) == nid))
+				fn(ctx, extent);
+}
+
+static void __init count_one(void *ctx, const struct preserve_extent_ser *extent)
+{
+	unsigned long *nr = ctx;
+
+	*nr += extent->nr_blocks;
 }
 
 /**
@@ -87,18 +105,47 @@ static unsigned long __init count_in(const struct preserve_table_ser *table,
  */
 unsigned long __init preserve_huge_count(unsigned int order, int nid)
 {
-	const struct preserve_header_ser *hdr;
-	const struct preserve_table_ser *table;
 	unsigned long nr = 0;
-	u64 seq = 0;
 
-	/* Otherwise nothing will be adopted. */
-	if (!kho_is_enabled() || !liveupdate_enabled())
-		return 0;
-	hdr = header_find();
-	if (!hdr)
-		return 0;
-	for (table = table_at(hdr->table, seq); table; table = table_at(table->next, ++seq))
-		nr += count_in(table, order, nid);
+	for_each_huge(order, nid, count_one, &nr);
 	return nr;
+}
+
+/**
+ * struct visit - What preserve_huge_for_each_cma() calls.
+ * @fn:  The function.
+ * @ctx: For it.
+ */
+struct visit {
+	void (*fn)(void *ctx, unsigned long pfn, unsigned long nr);
+	void *ctx;
+};
+
+static void __init visit_cma(void *ctx, const struct preserve_extent_ser *extent)
+{
+	const struct visit *visit = ctx;
+
+	if (extent->bitmaps & PRESERVE_HUGE_CMA)
+		visit->fn(visit->ctx, extent->pfn, extent->nr_blocks);
+}
+
+/**
+ * preserve_huge_for_each_cma - Go through huge pages that the last kernel had of hugetlb_cma=.
+ * @order: Their size.
+ * @nid:   Their node.
+ * @fn:    Called for each extent: the first frame, and how many pages.
+ * @ctx:   For @fn.
+ *
+ * Checksums say that the last kernel has written this, and nothing else was checked.
+ *
+ * Context: Boot, until adoption.
+ */
+void __init preserve_huge_for_each_cma(unsigned int order, int nid,
+				       void (*fn)(void *ctx, unsigned long pfn,
+						  unsigned long nr),
+				       void *ctx)
+{
+	struct visit visit = { .fn = fn, .ctx = ctx };
+
+	for_each_huge(order, nid, visit_cma, &visit);
 }

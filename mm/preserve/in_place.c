@@ -12,6 +12,7 @@
  * and no folio moves: AS_PRESERVE, as for files of the pool. Before that a folio may lie
  * where it cannot cross, in memory that KHO boots the next kernel from (it is CMA): @unfit.
  */
+#include <linux/hugetlb.h>
 #include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/preserve.h>
@@ -56,31 +57,49 @@ bool preserve_file_in_place(const struct preserve_file *pf)
 }
 
 /**
+ * preserve_folio_in_cma - Is a folio a gigantic page of hugetlb_cma=?
+ * @folio: Any folio.
+ *
+ * Such an area is no memory that KHO boots the next kernel from, and the next kernel makes it
+ * anew around what has come from it.
+ *
+ * Context: Any; lasting, as long as the folio is in use.
+ * Return: True if so. Smaller pages that it was divided into are not.
+ */
+bool preserve_folio_in_cma(const struct folio *folio)
+{
+	return folio_test_hugetlb(folio) && folio_order(folio) > MAX_PAGE_ORDER &&
+	       folio_test_hugetlb_cma((struct folio *)folio);
+}
+
+/**
  * preserve_folio_may_cross - Does a folio lie where it can cross in its place?
  * @folio: Any folio.
  *
  * Context: Any.
- * Return: False for memory that KHO boots the next kernel from, for other CMA, and for memory
- *         that is isolated for now.
+ * Return: False for memory that KHO boots the next kernel from, for CMA that is not
+ *         preserve_folio_in_cma(), and for memory that is isolated for now.
  */
 bool preserve_folio_may_cross(const struct folio *folio)
 {
 	const int type = get_pageblock_migratetype(&folio->page);
 
 	/* What is isolated is CMA perhaps, or about to go offline. */
-	return !is_migrate_cma(type) && type != MIGRATE_ISOLATE;
+	return type != MIGRATE_ISOLATE && (!is_migrate_cma(type) || preserve_folio_in_cma(folio));
 }
 
-/* How many of @nr frames from @pfn on are of one node, in whole pages of @order. */
-static unsigned long of_one_node(unsigned long pfn, unsigned long nr, unsigned int order)
+/* How many of @nr frames from @pfn on can be one range, in whole pages of @order. */
+static unsigned long alike(unsigned long pfn, unsigned long nr, unsigned int order)
 {
 	const unsigned long step = max(1UL << order, PAGES_PER_SECTION);
+	const bool in_cma = preserve_folio_in_cma(pfn_folio(pfn));
 	const int nid = pfn_to_nid(pfn);
 	unsigned long at;
 
-	/* A section is of one node; nodes may take turns. */
+	/* A section is of one node; nodes may take turns. Smaller pages are none of CMA's. */
 	for (at = round_up(pfn + 1, step) - pfn; at < nr; at += step)
-		if (pfn_to_nid(pfn + at) != nid)
+		if (pfn_to_nid(pfn + at) != nid ||
+		    preserve_folio_in_cma(pfn_folio(pfn + at)) != in_cma)
 			return at;
 	return nr;
 }
@@ -92,7 +111,7 @@ static int claim_run(void *ctx, const struct prmap_run *run)
 	struct preserve_range *range;
 
 	for (; nr; pfn += part, nr -= part) {
-		part = of_one_node(pfn, nr, run->order);
+		part = alike(pfn, nr, run->order);
 		range = preserve_range_new(pfn, part, run->order, false);
 		if (IS_ERR(range))
 			return PTR_ERR(range);
@@ -179,7 +198,7 @@ static int in_place_claim(struct preserve_file *pf)
 /* What is isolated for now may be claimed: that it is not KHO's scratch is asked again then. */
 static bool in_place_has(const struct folio *folio)
 {
-	return !is_migrate_cma_page(&folio->page);
+	return !is_migrate_cma_page(&folio->page) || preserve_folio_in_cma(folio);
 }
 
 /* The folio that hugetlb has made at boot: its one reference goes with it. */

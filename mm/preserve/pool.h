@@ -423,6 +423,7 @@ int preserve_pool_init(void);
  * @frames: The first and the last, all of one node. By them it is found.
  * @order:  Of a page. All are folios.
  * @free:   They are no file's, and stay until the kernel is replaced.
+ * @cma:    They are of hugetlb_cma=.
  * @list:   The owner's.
  *
  * The owner allocates it, fills it in, and lets it join and quit (handover.c). Nothing of
@@ -432,6 +433,7 @@ struct preserve_range {
 	struct interval_tree_node frames;
 	unsigned int order;
 	bool free;
+	bool cma;
 	struct list_head list;
 };
 

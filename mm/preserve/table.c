@@ -158,7 +158,8 @@ bool preserve_extent_check(const struct preserve_extent_ser *extent, u64 from,
 		return extent->pfn >= from;
 	case PRESERVE_EXTENT_HUGE:
 	case PRESERVE_EXTENT_HUGE_FREE:
-		return order >= PRESERVE_HUGE_MIN_ORDER && extent->bitmaps <= 1;
+		return order >= PRESERVE_HUGE_MIN_ORDER &&
+		       !(extent->bitmaps & ~(u64)(PRESERVE_HUGE_STAYS | PRESERVE_HUGE_CMA));
 	case PRESERVE_EXTENT_HUGE_BAD:
 		return true;
 	case PRESERVE_EXTENT_POISONED:

@@ -64,9 +64,11 @@
 #define PRESERVE_FEATURE_HUGE		0x4
 /* @compat: some of them are free pages. The same. */
 #define PRESERVE_FEATURE_HUGE_FREE	0x2
+/* @compat: some of them are of hugetlb_cma=. The same. */
+#define PRESERVE_FEATURE_HUGE_CMA	0x8
 
 /* Features of header and table that this kernel knows, whether it uses them or not. */
-#define PRESERVE_HEADER_COMPAT		0x7
+#define PRESERVE_HEADER_COMPAT		0xf
 #define PRESERVE_HEADER_INCOMPAT	0x0
 
 /* No limit of the pool's size was set. */
@@ -129,11 +131,15 @@ static_assert(sizeof(struct preserve_header_ser) == 88);
 #define PRESERVE_EXTENT_HUGE_BAD		6	/* defective frames of such pages */
 #define PRESERVE_EXTENT_HUGE_FREE		7	/* huge pages that are no file's */
 
+/* In preserve_extent_ser.bitmaps, for huge pages. */
+#define PRESERVE_HUGE_STAYS		0x1	/* the pool of that size stays as large */
+#define PRESERVE_HUGE_CMA		0x2	/* of an area of hugetlb_cma= */
+
 /**
  * struct preserve_extent_ser - Neighbouring blocks of the pool, or huge pages outside of it.
  * @pfn:       First frame of the first block.
- * @bitmaps:   Physical address of the page that has their bitmaps, or 0. For huge pages 1 if
- *             free ones were to cross as well: the pool of that size stays as large.
+ * @bitmaps:   Physical address of the page that has their bitmaps, or 0. For huge pages
+ *             PRESERVE_HUGE_*: the pool stays as large if free ones were to cross as well.
  * @nr_blocks: How many blocks; 1 for %PRESERVE_EXTENT_POISONED. Huge pages for
  *             %PRESERVE_EXTENT_HUGE and %PRESERVE_EXTENT_HUGE_FREE, frames for
  *             %PRESERVE_EXTENT_HUGE_BAD.
