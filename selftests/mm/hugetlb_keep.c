@@ -23,6 +23,8 @@
 #define SESSION	"keep"
 #define SEED	9
 #define TOKEN	1
+#define FREEZE	"/sys/kernel/debug/preserve/freeze"
+#define BAD	"/sys/devices/system/memory/hard_offline_page"
 #define FRESH	60	/* pages that the third kernel makes at run time */
 
 /**
@@ -262,6 +264,48 @@ static void run_absent(void)
 	      (long long)meminfo_bytes("MemFree") >> 20);
 }
 
+/* The physical address of the place that a mapping has at @at. */
+static __u64 phys_of(const void *at)
+{
+	const long small = sysconf(_SC_PAGESIZE);
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	__u64 entry = *(volatile const char *)at;
+
+	require(pread(fd, &entry, sizeof(entry), (unsigned long)at / small * sizeof(entry)) ==
+		sizeof(entry) && entry >> 63, "read pagemap");
+	close(fd);
+	return (entry & ((1ULL << 55) - 1)) * small;
+}
+
+/* A page turns bad when it is kept already, and the description is not written yet. */
+static void run_bad(void)
+{
+	const long total = plan->asked[0];
+	int fd = file_make(total);
+	char *map = huge_map(fd, 0, total * plan->page, plan->page), text[32];
+
+	snprintf(text, sizeof(text), "%#llx",
+		 (unsigned long long)phys_of(map + plan->page + KIB(64)));
+	huge_unmap(map, total * plan->page);
+	close(fd);
+	check(!text_write(knob, "max"), "all free pages are to cross");
+	check(!text_write(FREEZE, "2"), "they are taken");
+	books_check(plan->page, (struct books){ .total = total }, "none is free any more");
+	/* The kernel notes it, and cannot do more about a page like this one. */
+	check(text_write(BAD, text) == -EBUSY, "a page at %s turns bad", text);
+}
+
+static void run_bad_after(void)
+{
+	const long total = plan->asked[0];
+
+	books_check(plan->page, (struct books){ .total = total, .free = total - 1 },
+		    "the one with bad memory is in use for good");
+	check(meminfo_bytes("HardwareCorrupted") == sysconf(_SC_PAGESIZE),
+	      "%lld bytes are corrupted", (long long)meminfo_bytes("HardwareCorrupted"));
+	free_pages_are_clear(total - 1);
+}
+
 /* All pages are in a file: the pool stays as large all the same. */
 static void run_full(void)
 {
@@ -285,11 +329,14 @@ static void run_full_after(void)
 int main(int argc, char **argv)
 {
 	static const stage_fn full[] = { run_full, run_full_after };
+	static const stage_fn bad[] = { run_bad, run_bad_after };
 	static const stage_fn stages[] = { run_first, run_second, run_third, run_last };
 	static const stage_fn giant[] = { run_first, run_second, run_third, run_absent };
 
 	plan_choose(argc > 1 ? argv[1] : NULL);
 	if (argc > 1 && !strcmp(argv[1], "full"))
 		return stage_run(full, STAGE_COUNT(full));
+	if (argc > 1 && !strcmp(argv[1], "bad"))
+		return stage_run(bad, STAGE_COUNT(bad));
 	return stage_run(plan == plans ? stages : giant, STAGE_COUNT(stages));
 }
