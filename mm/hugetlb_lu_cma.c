@@ -9,13 +9,13 @@
  * (cma_memrange.early_pfn): what has come is that, so its struct pages are left alone until
  * it is adopted.
  *
- * The rest of an area is chosen here as well, page by page: cma_declare_contiguous_multi()
- * would take KHO's scratch, which is free in memblock and from which the next kernel boots.
- * Memory that is no scratch, and that this kernel may allocate so early, has nothing in it
- * that the last one has handed over: see kho_extend_scratch().
+ * The rest of an area is chosen here as well: cma_declare_contiguous_multi() would take KHO's
+ * scratch, which is free in memblock and from which the next kernel boots; or, if the area is
+ * in several ranges, what has been handed over, which KHO reserves later. What memblock has
+ * marked as scratch and is none holds nothing of the last kernel's: see kho_extend_scratch().
  *
- * A range is of one zone, and an area has CMA_MAX_RANGES of them. What has come and finds no
- * range is an ordinary huge page, and the area smaller by as much.
+ * A range is of one zone, and an area has CMA_MAX_RANGES of them, so the longest are taken.
+ * What has come and finds no range is an ordinary huge page, and the area smaller by as much.
  */
 #define pr_fmt(fmt) "preserve: hugetlb: " fmt
 
@@ -23,7 +23,6 @@
 #include <linux/hugetlb.h>
 #include <linux/hugetlb_lu.h>
 #include <linux/kexec_handover.h>
-#include <linux/kmemleak.h>
 #include <linux/memblock.h>
 #include <linux/mm.h>
 #include <linux/page-isolation.h>
@@ -38,12 +37,16 @@
 /* Areas that were made here, by node. They stay. */
 static struct cma *areas[MAX_NUMNODES] __initdata;
 
+/* Frames of a page of theirs. */
+static unsigned long area_step __initdata;
+
 /**
  * struct choice - The ranges of an area that is being chosen.
  * @step:   Frames of a page; all is in multiples of it.
  * @nid:    The node.
  * @left:   Frames that are wanted still.
  * @taken:  Frames that hold what has come.
+ * @others: Frames that hold what has come, and found no range.
  * @nr:     Ranges.
  * @ranges: The ranges.
  */
@@ -52,8 +55,15 @@ struct choice {
 	int nid;
 	unsigned long left;
 	unsigned long taken;
+	unsigned long others;
 	int nr;
 	struct cma_memrange ranges[CMA_MAX_RANGES];
+};
+
+/* Neighbouring free frames. */
+struct run {
+	unsigned long pfn;
+	unsigned long nr;
 };
 
 /* The range that goes on at @pfn, or a new one; NULL if there can be none. */
@@ -66,7 +76,8 @@ static struct cma_memrange *__init range_at(struct choice *c, unsigned long pfn,
 		    (!taken || range->early_pfn == pfn) &&
 		    !pfn_range_intersects_zones(c->nid, range->base_pfn, range->count + c->step))
 			return range;
-	if (c->nr == CMA_MAX_RANGES || pfn_range_intersects_zones(c->nid, pfn, c->step))
+	/* The last one is for free memory. */
+	if (c->nr >= CMA_MAX_RANGES - taken || pfn_range_intersects_zones(c->nid, pfn, c->step))
 		return NULL;
 	c->nr++;
 	range->base_pfn = pfn;
@@ -91,87 +102,83 @@ static bool __init page_add(struct choice *c, unsigned long pfn, bool taken)
 	return true;
 }
 
-/* Pages that have come from an area. */
+/* A page that has come, or so its extent says. */
+static void __init page_take(struct choice *c, unsigned long pfn)
+{
+	const phys_addr_t at = PFN_PHYS(pfn), size = PFN_PHYS(c->step);
+
+	if (!memblock_is_region_memory(at, size) || early_pfn_to_nid(pfn) != c->nid ||
+	    kho_scratch_overlap(at, size) || memblock_is_region_reserved(at, size) ||
+	    memblock_reserve(at, size))
+		return;
+	if (page_add(c, pfn, true))
+		return;
+	memblock_phys_free(at, size);
+	c->left -= c->step;
+	c->others += c->step;
+}
+
 static void __init pages_take(void *ctx, unsigned long pfn, unsigned long nr)
 {
 	struct choice *c = ctx;
 
-	for (; nr && c->left; nr--, pfn += c->step) {
-		const phys_addr_t at = PFN_PHYS(pfn), size = PFN_PHYS(c->step);
-
-		if (memblock_is_region_memory(at, size) && !kho_scratch_overlap(at, size) &&
-		    !memblock_is_region_reserved(at, size) && !memblock_reserve(at, size) &&
-		    !page_add(c, pfn, true))
-			memblock_phys_free(at, size);
-	}
+	for (; nr && c->left; nr--, pfn += c->step)
+		page_take(c, pfn);
 }
 
-/* Reserves a free page in [@from, @to) where the next kernel does not boot. 0: there is none. */
-static phys_addr_t __init page_reserve(const struct choice *c, phys_addr_t from, phys_addr_t to)
+static bool __init run_goes_on(const struct choice *c, const struct run *run, unsigned long pfn)
 {
-	const phys_addr_t size = PFN_PHYS(c->step);
-	phys_addr_t at;
-
-	for (; (at = memblock_alloc_range_nid(size, size, from, to, c->nid, true));
-	     from = at + size) {
-		if (!kho_scratch_overlap(at, size)) {
-			/* As CMA does: nobody is to look for pointers in it. */
-			kmemleak_ignore_phys(at);
-			return at;
-		}
-		memblock_phys_free(at, size);
-	}
-	return 0;
+	return run->nr && run->pfn + run->nr == pfn &&
+	       !pfn_range_intersects_zones(c->nid, run->pfn, run->nr + c->step);
 }
 
-/* Adds free pages behind what has come: no further range is needed for them. */
-static void __init ranges_grow(struct choice *c)
+/* The longest run of free pages at @from and above; the first that is long enough. */
+static struct run __init run_find(const struct choice *c, phys_addr_t from)
 {
 	const phys_addr_t size = PFN_PHYS(c->step);
-	phys_addr_t end;
-	int i;
+	struct run best = {}, run = {};
+	phys_addr_t at, end;
+	u64 i;
 
-	for (i = 0; i < c->nr; i++) {
-		while (c->left) {
-			end = PFN_PHYS(c->ranges[i].base_pfn + c->ranges[i].count);
-			if (!page_reserve(c, end, end + size))
-				break;
-			if (!page_add(c, PHYS_PFN(end), false)) {
-				memblock_phys_free(end, size);
-				break;
-			}
+	for_each_free_mem_range(i, c->nid, MEMBLOCK_KHO_SCRATCH, &at, &end, NULL) {
+		for (at = ALIGN(max(at, from), size); at + size <= end; at += size) {
+			const unsigned long pfn = PHYS_PFN(at);
+
+			if (kho_scratch_overlap(at, size) ||
+			    pfn_range_intersects_zones(c->nid, pfn, c->step))
+				continue;
+			if (!run_goes_on(c, &run, pfn))
+				run = (struct run){ .pfn = pfn };
+			run.nr += c->step;
+			if (run.nr > best.nr)
+				best = run;
+			if (best.nr >= c->left)
+				return best;
 		}
 	}
+	return best;
 }
 
 /* Adds free pages at @from and above. */
 static void __init pages_find(struct choice *c, phys_addr_t from)
 {
-	phys_addr_t at;
+	struct run run;
 
-	while (c->left) {
-		at = page_reserve(c, from, MEMBLOCK_ALLOC_ACCESSIBLE);
-		if (!at)
+	while (c->left && c->nr < CMA_MAX_RANGES) {
+		run = run_find(c, from);
+		if (!run.nr || memblock_reserve(PFN_PHYS(run.pfn), PFN_PHYS(run.nr)))
 			return;
-		from = at + PFN_PHYS(c->step);
-		if (!page_add(c, PHYS_PFN(at), false)) {
-			memblock_phys_free(at, PFN_PHYS(c->step));
-			return;
-		}
+		for (; run.nr; run.pfn += c->step, run.nr -= c->step)
+			page_add(c, run.pfn, false);
 	}
 }
 
 static void __init choose(struct choice *c)
 {
-	const bool bottom_up = memblock_bottom_up();
-
 	preserve_huge_for_each_cma(ilog2(c->step), c->nid, pages_take, c);
-	/* Ascending, and not in the low zones first: as CMA does it. */
-	memblock_set_bottom_up(true);
-	ranges_grow(c);
+	/* Not in the low zones first: as CMA does it. */
 	pages_find(c, SZ_4G);
 	pages_find(c, 0);
-	memblock_set_bottom_up(bottom_up);
 }
 
 static int __init area_make(const struct choice *c, unsigned int order_per_bit,
@@ -206,12 +213,30 @@ static void __init choice_drop(const struct choice *c)
 		memblock_phys_free(PFN_PHYS(c->ranges[i].base_pfn), PFN_PHYS(c->ranges[i].count));
 }
 
-static int __init declare(phys_addr_t size, phys_addr_t align, unsigned int order_per_bit,
-			  const char *name, struct cma **res_cma, int nid)
+static void __init report(const struct choice *c, const struct cma *cma)
 {
-	struct choice c = { .step = PHYS_PFN(align), .nid = nid, .left = PHYS_PFN(size) };
+	const unsigned int shift = 20 - PAGE_SHIFT;
+
+	pr_info("CMA area %s has %lu MiB in %d ranges, %lu MiB of them handed over\n", cma->name,
+		cma->count >> shift, c->nr, c->taken >> shift);
+	if (c->others)
+		pr_info("CMA area %s: %lu MiB more were handed over, and are not in it, as they are in too many pieces\n",
+			cma->name, c->others >> shift);
+	if (c->left)
+		pr_warn("CMA area %s lacks %lu MiB: there is no place for them beside what was handed over\n",
+			cma->name, c->left >> shift);
+}
+
+static int __init declare(phys_addr_t size, unsigned int order_per_bit, const char *name,
+			  struct cma **res_cma, int nid)
+{
+	static struct choice c __initdata;
 	int err;
 
+	memset(&c, 0, sizeof(c));
+	c.step = area_step;
+	c.nid = nid;
+	c.left = PHYS_PFN(size);
 	choose(&c);
 	if (!c.nr)
 		return -ENOMEM;
@@ -221,12 +246,7 @@ static int __init declare(phys_addr_t size, phys_addr_t align, unsigned int orde
 		return err;
 	}
 	areas[nid] = *res_cma;
-	if (c.left)
-		pr_warn("CMA area %s lacks %lu MiB: there is no place for them beside what was handed over\n",
-			name, c.left >> (20 - PAGE_SHIFT));
-	pr_info("CMA area %s has %lu MiB in %d ranges, %lu MiB of them handed over\n",
-		name, cma_get_size(*res_cma) / SZ_1M, c.nr,
-		c.taken >> (20 - PAGE_SHIFT));
+	report(&c, *res_cma);
 	return 0;
 }
 
@@ -244,14 +264,15 @@ static void __init area_uncount(const struct cma *cma)
 		size = PFN_PHYS(range->count);
 		/* What is reserved like this is not called the kernel's. */
 		memblock_phys_free(at, size);
-		memblock_reserve(at, size);
+		if (memblock_reserve(at, size))
+			panic("no memory to reserve CMA area %s\n", cma->name);
 	}
 }
 
 /**
  * hugetlb_lu_cma_declare - Make an area of CMA for huge pages.
  * @size:          Bytes, a multiple of @align.
- * @align:         Size of a gigantic page, bytes.
+ * @align:         Size of a gigantic page, bytes: always the same.
  * @order_per_bit: As CMA wants it.
  * @name:          Of the area.
  * @res_cma:       Set to the area.
@@ -270,8 +291,10 @@ int __init hugetlb_lu_cma_declare(phys_addr_t size, phys_addr_t align,
 {
 	int err;
 
+	area_step = PHYS_PFN(align);
+	preserve_huge_set_cma(ilog2(area_step));
 	if (is_kho_boot())
-		return declare(size, align, order_per_bit, name, res_cma, nid);
+		return declare(size, order_per_bit, name, res_cma, nid);
 	err = cma_declare_contiguous_multi(size, align, order_per_bit, name, res_cma, nid);
 	if (!err && kho_is_enabled())
 		area_uncount(*res_cma);
@@ -300,7 +323,8 @@ void __init hugetlb_lu_cma_adopt(struct folio *folio)
 	const unsigned long nr = folio_nr_pages(folio);
 	unsigned long i;
 
-	if (!cma || !test_bit(CMA_ACTIVATED, &cma->flags) || !area_has(cma, folio_pfn(folio)))
+	if (nr != area_step || !cma || !test_bit(CMA_ACTIVATED, &cma->flags) ||
+	    !area_has(cma, folio_pfn(folio)))
 		return;
 	folio_set_hugetlb_cma(folio);
 	for (i = 0; i < nr; i += pageblock_nr_pages)

@@ -217,6 +217,7 @@ bool preserve_file_in_place(const struct preserve_file *pf);
 bool preserve_file_has(struct preserve_file *pf, u64 index, u64 end);
 int preserve_in_place_enter(struct preserve_file *pf);
 void preserve_in_place_keep(struct preserve_file *pf);
+void preserve_huge_set_cma(unsigned int order);
 bool preserve_folio_in_cma(const struct folio *folio);
 bool preserve_folio_may_cross(const struct folio *folio);
 bool preserve_huge_has_order(const struct prmap_run *run);

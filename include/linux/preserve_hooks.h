@@ -86,7 +86,7 @@ bool __preserve_yield_free(const struct oom_control *oc);
  *
  * Context: Process context, may sleep.
  * Return: True if the folio may be pinned now: its block has left the pool, maybe for
- *         another task.
+ *         another task; or it is a page of hugetlb_cma= that cannot move.
  */
 static inline bool preserve_yield_folio(struct folio *folio,
 					unsigned long *moving)

@@ -56,19 +56,33 @@ bool preserve_file_in_place(const struct preserve_file *pf)
 	return READ_ONCE(pf->in_place);
 }
 
+/* Size of a page that areas of hugetlb_cma= are made of, as an order; 0 without areas. */
+static unsigned int cma_order __ro_after_init;
+
 /**
- * preserve_folio_in_cma - Is a folio a gigantic page of hugetlb_cma=?
+ * preserve_huge_set_cma - Say of what size the pages are that areas of hugetlb_cma= are made of.
+ * @order: The size.
+ *
+ * Context: Boot.
+ */
+void __init preserve_huge_set_cma(unsigned int order)
+{
+	cma_order = order;
+}
+
+/**
+ * preserve_folio_in_cma - Is a folio a whole page of an area of hugetlb_cma=?
  * @folio: Any folio.
  *
  * Such an area is no memory that KHO boots the next kernel from, and the next kernel makes it
  * anew around what has come from it.
  *
  * Context: Any; lasting, as long as the folio is in use.
- * Return: True if so. Smaller pages that it was divided into are not.
+ * Return: True if so. Smaller ones, into which such a page was divided, are not.
  */
 bool preserve_folio_in_cma(const struct folio *folio)
 {
-	return folio_test_hugetlb(folio) && folio_order(folio) > MAX_PAGE_ORDER &&
+	return cma_order && folio_test_hugetlb(folio) && folio_order(folio) == cma_order &&
 	       folio_test_hugetlb_cma((struct folio *)folio);
 }
 

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "books.h"
@@ -18,6 +19,7 @@
 #include "liveupdate.h"
 #include "memory.h"
 #include "stage.h"
+#include "udmabuf.h"
 
 #define SESSION		"cma"
 #define AREAS		"/sys/kernel/mm/cma"
@@ -75,8 +77,9 @@ static int file_make(int nr, unsigned int flags)
 	int fd;
 
 	snprintf(name, sizeof(name), "file %d", nr);
-	fd = huge_memfd(name, PAGE, flags);
-	require(fd >= 0 && !ftruncate(fd, PAGE), "make %s: %d", name, fd);
+	fd = huge_memfd(name, PAGE, flags | MFD_ALLOW_SEALING);
+	require(fd >= 0 && !ftruncate(fd, PAGE) && !fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK),
+		"make %s: %d", name, fd);
 	huge_fill(fd, nr, 0, 1, PAGE);
 	return fd;
 }
@@ -94,6 +97,15 @@ static int file_retrieve(int session, int nr)
 	return fd;
 }
 
+/* There is no other page that it could move to. */
+static void pin_check(int fd, const char *when)
+{
+	int buffer = udmabuf_make(fd, MIB(512), MIB(2));
+
+	check(buffer >= 0, "%s: it can be pinned: %d", when, buffer);
+	close(buffer);
+}
+
 static void run_first(void)
 {
 	int session = stage_session_create(SESSION), fds[FILES], i;
@@ -105,6 +117,7 @@ static void run_first(void)
 	close(fds[1]);
 	file_preserve(session, fds[0], 0);
 	file_preserve(session, fds[2], 2);
+	pin_check(fds[0], "preserved");
 	books_check(PAGE, (struct books){ .total = 3, .free = 1 }, "two files");
 	area_check(4, 1, "they stay where they are");
 	check(!keep || !text_write(KEEP_FREE, "max"), "the free page is to cross");
@@ -118,6 +131,7 @@ static void run_second(void)
 	area_check(4, 1, "the area is there again, around what has come");
 	first = file_retrieve(session, 0);
 	last = file_retrieve(session, 2);
+	pin_check(last, "retrieved");
 	stage_session_finish(session);
 	close(last);
 	books_check(PAGE, (struct books){ .total = 3, .free = 2 }, "a file is closed");

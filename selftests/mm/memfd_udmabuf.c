@@ -8,8 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/memfd.h>
-#include <linux/udmabuf.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -17,6 +15,7 @@
 #include "liveupdate.h"
 #include "memory.h"
 #include "stage.h"
+#include "udmabuf.h"
 
 #define SESSION	"udmabuf"
 #define UNIT	MIB(2)
@@ -78,17 +77,7 @@ static bool units_are(const __u64 *map, size_t kind, const int *kernels)
 /* A buffer of so many units of a file; negative errno. */
 static int buffer_make(int fd, int from, int nr)
 {
-	struct udmabuf_create create = {
-		.memfd = fd, .flags = UDMABUF_FLAGS_CLOEXEC,
-		.offset = from * UNIT, .size = nr * UNIT,
-	};
-	int dev = open("/dev/udmabuf", O_RDWR | O_CLOEXEC), buffer;
-
-	require(dev >= 0, "open /dev/udmabuf: %d", errno);
-	buffer = ioctl(dev, UDMABUF_CREATE, &create);
-	buffer = buffer < 0 ? -errno : buffer;
-	close(dev);
-	return buffer;
+	return udmabuf_make(fd, from * UNIT, nr * UNIT);
 }
 
 static void file_make(int session, size_t kind)
