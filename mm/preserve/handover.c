@@ -44,10 +44,6 @@
 /* Blocks that are looked at between two offers to reschedule. */
 #define BATCH		1024
 
-/* If this prototype changes, review its callers in mm/preserve. */
-static_assert(__same_type(free_contig_frozen_range,
-			  void(unsigned long, unsigned long)));
-
 static DEFINE_MUTEX(preserve_header_lock);
 
 /* The header's two pages. NULL: nothing can be handed over. */
@@ -289,7 +285,7 @@ unsigned long preserve_pool_add_blocks(unsigned long pfn,
 		if (add_block(pfn))
 			break;
 	if (i < nr_blocks)
-		free_contig_frozen_range(pfn, (nr_blocks - i) << pageblock_order);
+		preserve_release(pfn, (nr_blocks - i) << pageblock_order);
 	return i;
 }
 
@@ -308,7 +304,7 @@ bool preserve_pool_drop(struct preserve_block *block)
 		preserve_block_putback(block);
 		return false;
 	}
-	free_contig_frozen_range(pfn, pageblock_nr_pages);
+	preserve_release(pfn, pageblock_nr_pages);
 	return true;
 }
 

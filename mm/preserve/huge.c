@@ -183,11 +183,11 @@ static void frames_free(unsigned long pfn, unsigned long nr)
 
 	xa_for_each_range(&bad_frames, bad, entry, pfn, end - 1) {
 		if (bad > pfn)
-			free_contig_frozen_range(pfn, bad - pfn);
+			preserve_release(pfn, bad - pfn);
 		pfn = bad + xa_to_value(entry);
 	}
 	if (pfn < end)
-		free_contig_frozen_range(pfn, end - pfn);
+		preserve_release(pfn, end - pfn);
 }
 
 /**

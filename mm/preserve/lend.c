@@ -80,7 +80,7 @@ static void lent_begin(unsigned long pfn)
 	xa_lock(&lent);
 	lent_count(page_zone(page), 1);
 	xa_unlock(&lent);
-	free_contig_frozen_range(pfn, pageblock_nr_pages);
+	preserve_release(pfn, pageblock_nr_pages);
 	preserve_lent_unclaim(pfn, 1);
 }
 
@@ -233,7 +233,7 @@ static int run_take(unsigned long pfn, unsigned long nr)
 
 static unsigned long run_drop(unsigned long pfn, unsigned long nr)
 {
-	free_contig_frozen_range(pfn, nr << pageblock_order);
+	preserve_release(pfn, nr << pageblock_order);
 	return nr;
 }
 

@@ -478,7 +478,7 @@ void preserve_block_putback(struct preserve_block *block)
  * preserve_block_remove - Undo preserve_block_insert().
  * @block: Off its node. Freed.
  *
- * Its frames are ready for free_contig_frozen_range() afterwards.
+ * Its frames are ready for preserve_release() afterwards.
  *
  * Context: Process context.
  */

@@ -10,6 +10,7 @@
  *	size.c    how large the pool is, may be and is to be; memory that it spares
  *	poison.c  defective frames
  *	pool.c    blocks that come and go, frames taken and given back
+ *	release.c frames that go back to the page allocator
  *	keys.c    what a range of huge pages is for KHO
  *	handover.c  blocks that join and leave, and the image for the next kernel
  *	lend.c    idle blocks that serve movable allocations meanwhile
@@ -441,6 +442,9 @@ static inline unsigned long preserve_range_nr(const struct preserve_range *range
 {
 	return range->frames.last - range->frames.start + 1;
 }
+
+/* release.c */
+void preserve_release(unsigned long pfn, unsigned long nr);
 
 /* keys.c */
 #ifdef CONFIG_PRESERVE_HUGETLB

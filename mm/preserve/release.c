@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Frames go back to the page allocator: of blocks that are lent, or leave the pool.
+ *
+ * free_contig_frozen_range() prepares each page by itself, which is most of what lending or
+ * shrinking costs. As pages of half a block they are prepared together; whole blocks would
+ * be kept on lists of CPUs, if huge pages have that size.
+ */
+#include <linux/align.h>
+#include <linux/alloc_tag.h>
+#include <linux/gfp.h>
+#include <linux/mm.h>
+#include <linux/mmzone.h>
+#include <linux/page_owner.h>
+
+#include "../page_alloc.h"
+#include "pool.h"
+
+/* If these prototypes change, review their callers in mm/preserve. */
+static_assert(__same_type(free_contig_frozen_range, void(unsigned long, unsigned long)));
+static_assert(__same_type(free_frozen_pages, void(struct page *, unsigned int)));
+
+/* Is it noted for each page by itself where it was allocated? */
+static bool pages_are_noted(void)
+{
+#ifdef CONFIG_PAGE_OWNER
+	if (static_branch_unlikely(&page_owner_inited))
+		return true;
+#endif
+	return mem_alloc_profiling_enabled();
+}
+
+/**
+ * preserve_release - Give neighbouring frames to the page allocator.
+ * @pfn: First frame.
+ * @nr:  How many. The caller's, with reference count zero, no part of a folio, none defective.
+ *
+ * Context: Any that free_contig_frozen_range() may be called in.
+ */
+void preserve_release(unsigned long pfn, unsigned long nr)
+{
+	const unsigned int order = pageblock_order - 1;
+	const unsigned long end = pfn + nr;
+
+	if (pages_are_noted() || !IS_ALIGNED(pfn | nr, 1UL << order)) {
+		free_contig_frozen_range(pfn, nr);
+		return;
+	}
+	for (; pfn < end; pfn += 1UL << order)
+		free_frozen_pages(pfn_to_page(pfn), order);
+}
