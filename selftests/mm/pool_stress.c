@@ -346,8 +346,9 @@ static void before(void)
 	check(files_good(), "the files are as they were left");
 	check(load_stop(load), "others' memory is as it was");
 	check(pool_consistent(), "counters");
-	require(!pool_set("size", pool_counter("max") / LOAD_BLOCK / 2 * LOAD_BLOCK),
-		"a size to end with");
+	/* On a slow machine little was packed: the files have parts of too many blocks. */
+	ALLOW(pool_set("size", pool_counter("max") / LOAD_BLOCK / 2 * LOAD_BLOCK),
+	      "a size to end with", -EBUSY);
 	preserve_all();
 }
 
