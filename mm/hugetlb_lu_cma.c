@@ -168,6 +168,7 @@ static void __init pages_find(struct choice *c, phys_addr_t from)
 		run = run_find(c, from);
 		if (!run.nr || memblock_reserve(PFN_PHYS(run.pfn), PFN_PHYS(run.nr)))
 			return;
+		accept_memory(PFN_PHYS(run.pfn), PFN_PHYS(run.nr));
 		for (; run.nr; run.pfn += c->step, run.nr -= c->step)
 			page_add(c, run.pfn, false);
 	}

@@ -4,7 +4,8 @@
  *
  * free_contig_frozen_range() prepares each page by itself, which is most of what lending or
  * shrinking costs. As pages of half a block they are prepared together; whole blocks would
- * be kept on lists of CPUs, if huge pages have that size.
+ * be kept on lists of CPUs, if huge pages have that size. A defective frame is kept back only
+ * if it is prepared by itself.
  */
 #include <linux/align.h>
 #include <linux/alloc_tag.h>
@@ -30,10 +31,29 @@ static bool pages_are_noted(void)
 	return mem_alloc_profiling_enabled();
 }
 
+/*
+ * Sees to it that frames can be prepared as one page: the page allocator leaves @private as it
+ * finds it where it splits pages, and looks only at the first one. False: one is defective.
+ */
+static bool frames_join(unsigned long pfn, unsigned long nr)
+{
+	struct page *page;
+
+	for (; nr; nr--, pfn++) {
+		page = pfn_to_page(pfn);
+		if (PageHWPoison(page))
+			return false;
+		set_page_private(page, 0);
+	}
+	return true;
+}
+
 /**
  * preserve_release - Give neighbouring frames to the page allocator.
  * @pfn: First frame.
- * @nr:  How many. The caller's, with reference count zero, no part of a folio, none defective.
+ * @nr:  How many. The caller's, with reference count zero, no part of a folio.
+ *
+ * Those that are defective stay out of it.
  *
  * Context: Any that free_contig_frozen_range() may be called in.
  */
@@ -46,6 +66,10 @@ void preserve_release(unsigned long pfn, unsigned long nr)
 		free_contig_frozen_range(pfn, nr);
 		return;
 	}
-	for (; pfn < end; pfn += 1UL << order)
-		free_frozen_pages(pfn_to_page(pfn), order);
+	for (; pfn < end; pfn += 1UL << order) {
+		if (frames_join(pfn, 1UL << order))
+			free_frozen_pages(pfn_to_page(pfn), order);
+		else
+			free_contig_frozen_range(pfn, 1UL << order);
+	}
 }

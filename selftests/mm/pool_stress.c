@@ -349,6 +349,7 @@ static void before(void)
 	/* On a slow machine little was packed: the files have parts of too many blocks. */
 	ALLOW(pool_set("size", pool_counter("max") / LOAD_BLOCK / 2 * LOAD_BLOCK),
 	      "a size to end with", -EBUSY);
+	ksft_print_msg("the pool ends with %lld MiB\n", (long long)pool_counter("size") >> 20);
 	preserve_all();
 }
 
