@@ -42,6 +42,7 @@ static unsigned long area_step __initdata;
 
 /**
  * struct choice - The ranges of an area that is being chosen.
+ * @visitor: For what has come.
  * @step:   Frames of a page; all is in multiples of it.
  * @nid:    The node.
  * @left:   Frames that are wanted still.
@@ -51,6 +52,7 @@ static unsigned long area_step __initdata;
  * @ranges: The ranges.
  */
 struct choice {
+	struct preserve_huge_visitor visitor;
 	unsigned long step;
 	int nid;
 	unsigned long left;
@@ -118,9 +120,10 @@ static void __init page_take(struct choice *c, unsigned long pfn)
 	c->others += c->step;
 }
 
-static void __init pages_take(void *ctx, unsigned long pfn, unsigned long nr)
+static void __init pages_take(struct preserve_huge_visitor *visitor, unsigned long pfn,
+			      unsigned long nr)
 {
-	struct choice *c = ctx;
+	struct choice *c = container_of(visitor, struct choice, visitor);
 
 	for (; nr && c->left; nr--, pfn += c->step)
 		page_take(c, pfn);
@@ -176,7 +179,7 @@ static void __init pages_find(struct choice *c, phys_addr_t from)
 
 static void __init choose(struct choice *c)
 {
-	preserve_huge_for_each_cma(ilog2(c->step), c->nid, pages_take, c);
+	preserve_huge_for_each(ilog2(c->step), c->nid, true, &c->visitor);
 	/* Not in the low zones first: as CMA does it. */
 	pages_find(c, SZ_4G);
 	pages_find(c, 0);
@@ -235,6 +238,7 @@ static int __init declare(phys_addr_t size, unsigned int order_per_bit, const ch
 	int err;
 
 	memset(&c, 0, sizeof(c));
+	c.visitor.visit = pages_take;
 	c.step = area_step;
 	c.nid = nid;
 	c.left = PHYS_PFN(size);

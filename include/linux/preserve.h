@@ -222,9 +222,17 @@ bool preserve_folio_in_cma(const struct folio *folio);
 bool preserve_folio_may_cross(const struct folio *folio);
 bool preserve_huge_has_order(const struct prmap_run *run);
 unsigned long preserve_huge_count(unsigned int order, int nid);
-void preserve_huge_for_each_cma(unsigned int order, int nid,
-				void (*fn)(void *ctx, unsigned long pfn, unsigned long nr),
-				void *ctx);
+
+/**
+ * struct preserve_huge_visitor - Is shown huge pages that have been handed over.
+ * @visit: Called with the first frame of neighbouring pages, and how many pages there are.
+ */
+struct preserve_huge_visitor {
+	void (*visit)(struct preserve_huge_visitor *visitor, unsigned long pfn, unsigned long nr);
+};
+
+void preserve_huge_for_each(unsigned int order, int nid, bool cma,
+			    struct preserve_huge_visitor *visitor);
 
 /**
  * struct preserve_huge_maker - Makes folios of huge pages of one size that have come.

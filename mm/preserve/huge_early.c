@@ -70,10 +70,20 @@ static const struct preserve_table_ser *__init table_first(void)
 	return hdr ? table_at(hdr->table, 0) : NULL;
 }
 
-/* Calls @fn for each extent of huge pages of one size, on one node or on all. */
-static void __init for_each_huge(unsigned int order, int nid,
-				 void (*fn)(void *ctx, const struct preserve_extent_ser *extent),
-				 void *ctx)
+/**
+ * preserve_huge_for_each - Go through the huge pages of one size that have been handed over.
+ * @order:   The size.
+ * @nid:     A node; NUMA_NO_NODE for all of them.
+ * @cma:     Only those that the last kernel had of hugetlb_cma=.
+ * @visitor: Is shown each extent.
+ *
+ * Goes through the block table. Checksums say that the last kernel has written this, and nothing
+ * else was checked.
+ *
+ * Context: Boot, until adoption.
+ */
+void __init preserve_huge_for_each(unsigned int order, int nid, bool cma,
+				   struct preserve_huge_visitor *visitor)
 {
 	const struct preserve_extent_ser *extent;
 	const struct preserve_table_ser *table;
@@ -82,15 +92,25 @@ static void __init for_each_huge(unsigned int order, int nid,
 	for (table = table_first(); table; table = table_at(table->next, ++seq))
 		for (extent = table->extent; extent < table->extent + table->nr; extent++)
 			if (has_huge(extent, order) && preserve_extent_check(extent, 0, max_pfn) &&
-			    (nid == NUMA_NO_NODE || early_pfn_to_nid(extent->pfn) == nid))
-				fn(ctx, extent);
+			    (nid == NUMA_NO_NODE || early_pfn_to_nid(extent->pfn) == nid) &&
+			    (!cma || extent->bitmaps & PRESERVE_HUGE_CMA))
+				visitor->visit(visitor, extent->pfn, extent->nr_blocks);
 }
 
-static void __init count_one(void *ctx, const struct preserve_extent_ser *extent)
-{
-	unsigned long *nr = ctx;
+/**
+ * struct counting - Pages that are being counted.
+ * @visitor: For preserve_huge_for_each().
+ * @nr:      So many.
+ */
+struct counting {
+	struct preserve_huge_visitor visitor;
+	unsigned long nr;
+};
 
-	*nr += extent->nr_blocks;
+static void __init count(struct preserve_huge_visitor *visitor, unsigned long pfn,
+			 unsigned long nr)
+{
+	container_of(visitor, struct counting, visitor)->nr += nr;
 }
 
 /**
@@ -98,54 +118,13 @@ static void __init count_one(void *ctx, const struct preserve_extent_ser *extent
  * @order: Their size.
  * @nid:   A node; NUMA_NO_NODE for all of them.
  *
- * Goes through the block table.
- *
  * Context: Boot, until adoption.
  * Return: How many; 0 if none, or if it cannot be read.
  */
 unsigned long __init preserve_huge_count(unsigned int order, int nid)
 {
-	unsigned long nr = 0;
+	struct counting counting = { .visitor.visit = count };
 
-	for_each_huge(order, nid, count_one, &nr);
-	return nr;
-}
-
-/**
- * struct visit - What preserve_huge_for_each_cma() calls.
- * @fn:  The function.
- * @ctx: For it.
- */
-struct visit {
-	void (*fn)(void *ctx, unsigned long pfn, unsigned long nr);
-	void *ctx;
-};
-
-static void __init visit_cma(void *ctx, const struct preserve_extent_ser *extent)
-{
-	const struct visit *visit = ctx;
-
-	if (extent->bitmaps & PRESERVE_HUGE_CMA)
-		visit->fn(visit->ctx, extent->pfn, extent->nr_blocks);
-}
-
-/**
- * preserve_huge_for_each_cma - Go through huge pages that the last kernel had of hugetlb_cma=.
- * @order: Their size.
- * @nid:   Their node.
- * @fn:    Called for each extent: the first frame, and how many pages.
- * @ctx:   For @fn.
- *
- * Checksums say that the last kernel has written this, and nothing else was checked.
- *
- * Context: Boot, until adoption.
- */
-void __init preserve_huge_for_each_cma(unsigned int order, int nid,
-				       void (*fn)(void *ctx, unsigned long pfn,
-						  unsigned long nr),
-				       void *ctx)
-{
-	struct visit visit = { .fn = fn, .ctx = ctx };
-
-	for_each_huge(order, nid, visit_cma, &visit);
+	preserve_huge_for_each(order, nid, false, &counting.visitor);
+	return counting.nr;
 }

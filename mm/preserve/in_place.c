@@ -12,7 +12,6 @@
  * and no folio moves: AS_PRESERVE, as for files of the pool. Before that a folio may lie
  * where it cannot cross, in memory that KHO boots the next kernel from (it is CMA): @unfit.
  */
-#include <linux/hugetlb.h>
 #include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/preserve.h>
@@ -54,52 +53,6 @@ int preserve_in_place_init(struct preserve_file *pf)
 bool preserve_file_in_place(const struct preserve_file *pf)
 {
 	return READ_ONCE(pf->in_place);
-}
-
-/* Size of a page that areas of hugetlb_cma= are made of, as an order; 0 without areas. */
-static unsigned int cma_order __ro_after_init;
-
-/**
- * preserve_huge_set_cma - Say of what size the pages are that areas of hugetlb_cma= are made of.
- * @order: The size.
- *
- * Context: Boot.
- */
-void __init preserve_huge_set_cma(unsigned int order)
-{
-	cma_order = order;
-}
-
-/**
- * preserve_folio_in_cma - Is a folio a whole page of an area of hugetlb_cma=?
- * @folio: Any folio.
- *
- * Such an area is no memory that KHO boots the next kernel from, and the next kernel makes it
- * anew around what has come from it.
- *
- * Context: Any; lasting, as long as the folio is in use.
- * Return: True if so. Smaller ones, into which such a page was divided, are not.
- */
-bool preserve_folio_in_cma(const struct folio *folio)
-{
-	return cma_order && folio_test_hugetlb(folio) && folio_order(folio) == cma_order &&
-	       folio_test_hugetlb_cma((struct folio *)folio);
-}
-
-/**
- * preserve_folio_may_cross - Does a folio lie where it can cross in its place?
- * @folio: Any folio.
- *
- * Context: Any.
- * Return: False for memory that KHO boots the next kernel from, for CMA that is not
- *         preserve_folio_in_cma(), and for memory that is isolated for now.
- */
-bool preserve_folio_may_cross(const struct folio *folio)
-{
-	const int type = get_pageblock_migratetype(&folio->page);
-
-	/* What is isolated is CMA perhaps, or about to go offline. */
-	return type != MIGRATE_ISOLATE && (!is_migrate_cma(type) || preserve_folio_in_cma(folio));
 }
 
 /* How many of @nr frames from @pfn on can be one range, in whole pages of @order. */

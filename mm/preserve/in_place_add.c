@@ -159,20 +159,3 @@ struct folio *__preserve_lock_folio(struct address_space *mapping, pgoff_t index
 	/* The last missing one may have come since the caller looked. */
 	return filemap_lock_folio(mapping, index);
 }
-
-/*
- * Nothing holds the folio. RCU keeps the inode; and what was freed meanwhile is no huge page any
- * more before its frames are used for anything else.
- */
-bool __preserve_folio_fixed(const struct folio *folio)
-{
-	const struct address_space *mapping;
-
-	guard(rcu)();
-	mapping = READ_ONCE(folio->mapping);
-	if (!mapping || (unsigned long)mapping & FOLIO_MAPPING_FLAGS)
-		return false;
-	/* The mapping is read before the flag. */
-	smp_rmb();
-	return folio_test_hugetlb(folio) && preserve_mapping(mapping);
-}

@@ -7,6 +7,7 @@
  *	frames.c  which frames must survive, and which have survived
  *	table.c   the header and the pages of the block table (pure)
  *	huge_early.c  how many huge pages have crossed, before the page allocator runs
+ *	fixed.c   huge folios that stay where they are
  *	size.c    how large the pool is, may be and is to be; memory that it spares
  *	poison.c  defective frames
  *	pool.c    blocks that come and go, frames taken and given back
@@ -378,6 +379,16 @@ void preserve_bitmaps_commit(struct preserve_bitmaps_ser *bm, u64 phys);
 bool preserve_bitmaps_check(const struct preserve_bitmaps_ser *bm, u64 phys);
 unsigned long *preserve_bitmaps_at(struct preserve_bitmaps_ser *bm,
 				   unsigned int slot);
+
+/* fixed.c */
+#ifdef CONFIG_PRESERVE_HUGETLB
+bool preserve_folio_stays(const struct folio *folio);
+#else
+static inline bool preserve_folio_stays(const struct folio *folio)
+{
+	return false;
+}
+#endif
 
 /* size.c */
 extern struct mutex preserve_size_lock;

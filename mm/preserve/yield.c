@@ -124,8 +124,7 @@ bool __preserve_yield_folio(struct folio *folio, unsigned long *moving)
 	unsigned long nr = folio_nr_pages(folio);
 	bool stays;
 
-	/* It cannot move, and nothing but hugetlb waits for its place. */
-	if (__preserve_folio_fixed(folio) && preserve_folio_in_cma(folio))
+	if (preserve_folio_stays(folio))
 		return true;
 	if (!preserve_is_lent(pageblock_start_pfn(folio_pfn(folio))))
 		stays = folio_is_longterm_pinnable(folio);

@@ -40,9 +40,11 @@ static long area_number(const char *name)
 	FILE *file;
 
 	while (dir && (entry = readdir(dir))) {
+		if (strncmp(entry->d_name, "hugetlb", strlen("hugetlb")))
+			continue;
 		snprintf(path, sizeof(path), AREAS "/%s/%s", entry->d_name, name);
-		if (strncmp(entry->d_name, "hugetlb", strlen("hugetlb")) ||
-		    !(file = fopen(path, "re")))
+		file = fopen(path, "re");
+		if (!file)
 			continue;
 		nr = nr < 0 ? 0 : nr;
 		if (fgets(text, sizeof(text), file))
