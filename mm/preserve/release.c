@@ -21,14 +21,30 @@
 static_assert(__same_type(free_contig_frozen_range, void(unsigned long, unsigned long)));
 static_assert(__same_type(free_frozen_pages, void(struct page *, unsigned int)));
 
-/* Is it noted for each page by itself where it was allocated? */
-static bool pages_are_noted(void)
-{
 #ifdef CONFIG_PAGE_OWNER
-	if (static_branch_unlikely(&page_owner_inited))
-		return true;
+static bool owners_are_noted(void)
+{
+	return static_branch_unlikely(&page_owner_inited);
+}
+#else
+static bool owners_are_noted(void)
+{
+	return false;
+}
 #endif
-	return mem_alloc_profiling_enabled();
+
+/*
+ * Page by page, for what has noted of each where it was allocated. page_owner has heard already
+ * that they are free, when they came back to the pool: it is told of another owner, as it
+ * counts the pages of each.
+ */
+static void release_noted(unsigned long pfn, unsigned long nr)
+{
+	unsigned long i;
+
+	for (i = 0; owners_are_noted() && i < nr; i++)
+		set_page_owner(pfn_to_page(pfn + i), 0, GFP_NOWAIT);
+	free_contig_frozen_range(pfn, nr);
 }
 
 /*
@@ -62,8 +78,9 @@ void preserve_release(unsigned long pfn, unsigned long nr)
 	const unsigned int order = pageblock_order - 1;
 	const unsigned long end = pfn + nr;
 
-	if (pages_are_noted() || !IS_ALIGNED(pfn | nr, 1UL << order)) {
-		free_contig_frozen_range(pfn, nr);
+	if (owners_are_noted() || mem_alloc_profiling_enabled() ||
+	    !IS_ALIGNED(pfn | nr, 1UL << order)) {
+		release_noted(pfn, nr);
 		return;
 	}
 	for (; pfn < end; pfn += 1UL << order) {
