@@ -276,20 +276,38 @@ static void __init take_all_huge(void)
  * Zones may end elsewhere than in the last kernel. A page in two could not be freed; hugetlb
  * itself makes none.
  */
-static bool __init in_two_zones(const struct preserve_extent_ser *extent)
+static bool __init in_two_zones(unsigned long pfn, unsigned int order)
 {
-	const unsigned long nr = 1UL << extent->slot;
-	unsigned long pfn = extent->pfn, i;
+	return order > MAX_PAGE_ORDER &&
+	       pfn_range_intersects_zones(pfn_to_nid(pfn), pfn, 1UL << order);
+}
 
-	if (extent->slot <= MAX_PAGE_ORDER)
-		return false;
-	for (i = 0; i < extent->nr_blocks; i++, pfn += nr)
-		if (pfn_range_intersects_zones(pfn_to_nid(pfn), pfn, nr)) {
-			pr_err("a huge page at %#llx is in two zones: what it is of cannot be retrieved\n",
-			       PFN_PHYS(pfn));
-			return true;
-		}
-	return false;
+/* Adds @nr pages of an extent, from its page @first on. */
+static int __init huge_add_some(const struct preserve_extent_ser *extent, u32 first, u32 nr)
+{
+	struct preserve_extent_ser some = *extent;
+
+	some.pfn += (u64)first << extent->slot;
+	some.nr_blocks = nr;
+	return nr ? preserve_huge_add(&some) : 0;
+}
+
+/* Adds the pages of an extent, but for those in two zones: their frames stay as they are. */
+static int __init huge_add(const struct preserve_extent_ser *extent)
+{
+	unsigned long pfn = extent->pfn;
+	u32 i, first = 0;
+	int err = 0;
+
+	for (i = 0; i < extent->nr_blocks; i++, pfn += 1UL << extent->slot) {
+		if (!in_two_zones(pfn, extent->slot))
+			continue;
+		pr_err("a huge page at %#llx is in two zones: it cannot be used, nor can a file that has it be retrieved\n",
+		       PFN_PHYS(pfn));
+		err = huge_add_some(extent, first, i - first) ?: -EXDEV;
+		first = i + 1;
+	}
+	return huge_add_some(extent, first, i - first) ?: err;
 }
 
 static int __init huge_read(struct adoption *ad, const struct preserve_extent_ser *extent)
@@ -299,12 +317,12 @@ static int __init huge_read(struct adoption *ad, const struct preserve_extent_se
 
 	/* No block may follow: it could name the same frames. */
 	ad->end = U64_MAX;
-	if (names_block(extent->pfn, end) || !keys_tile(extent->pfn, end))
+	if (names_block(extent->pfn, end) || preserve_huge_names(extent->pfn, end) ||
+	    !keys_tile(extent->pfn, end))
 		return -EBADMSG;
-	if (in_two_zones(extent))
-		return -EXDEV;
-	err = preserve_huge_add(extent);
-	if (!err)
+	err = huge_add(extent);
+	/* Keys are taken whole. What was not added is set aside. */
+	if (preserve_huge_names(extent->pfn, end))
 		keys_note(extent->pfn, end);
 	return err;
 }

@@ -238,6 +238,19 @@ bool preserve_huge_has_order(const struct prmap_run *run)
 }
 
 /**
+ * preserve_huge_names - Is any of these frames in an extent that has been noted?
+ * @pfn: The first.
+ * @end: Behind the last.
+ *
+ * Context: Boot.
+ * Return: True if one is.
+ */
+bool __init preserve_huge_names(unsigned long pfn, unsigned long end)
+{
+	return mt_find(&extents, &pfn, end - 1);
+}
+
+/**
  * preserve_huge_add - Note an extent of huge pages that the last kernel has handed over.
  * @extent: Checked.
  *
