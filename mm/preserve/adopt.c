@@ -57,6 +57,7 @@ static struct xarray incoming_huge __initdata = XARRAY_INIT(incoming_huge, 0);
  * @guessed: Blocks all of whose frames count as live, for want of a bitmap.
  * @copies:  Pages of the table that are good in one copy only.
  * @one_way: A block cannot be handed on.
+ * @full:    A part of an extent is there: no memory for the rest. No huge pages follow.
  */
 struct adoption {
 	u64 end;
@@ -68,6 +69,7 @@ struct adoption {
 	unsigned long guessed;
 	unsigned long copies;
 	bool one_way;
+	bool full;
 };
 
 /* Has KHO reserved this as a key of its own, and no file taken it yet? */
@@ -283,31 +285,34 @@ static bool __init in_two_zones(unsigned long pfn, unsigned int order)
 }
 
 /* Adds @nr pages of an extent, from its page @first on. */
-static int __init huge_add_some(const struct preserve_extent_ser *extent, u32 first, u32 nr)
+static int __init huge_add_some(const struct preserve_extent_ser *extent, u32 first, u32 nr,
+				bool lost)
 {
 	struct preserve_extent_ser some = *extent;
 
 	some.pfn += (u64)first << extent->slot;
 	some.nr_blocks = nr;
-	return nr ? preserve_huge_add(&some) : 0;
+	return nr ? preserve_huge_add(&some, lost) : 0;
 }
 
-/* Adds the pages of an extent, but for those in two zones: their frames stay as they are. */
-static int __init huge_add(const struct preserve_extent_ser *extent)
+/* Adds the pages of an extent. Those in two zones are lost. On error some may have been added. */
+static int __init huge_add(struct adoption *ad, const struct preserve_extent_ser *extent)
 {
 	unsigned long pfn = extent->pfn;
 	u32 i, first = 0;
 	int err = 0;
 
-	for (i = 0; i < extent->nr_blocks; i++, pfn += 1UL << extent->slot) {
+	for (i = 0; i < extent->nr_blocks && !err; i++, pfn += 1UL << extent->slot) {
 		if (!in_two_zones(pfn, extent->slot))
 			continue;
 		pr_err("a huge page at %#llx is in two zones: it cannot be used, nor can a file that has it be retrieved\n",
 		       PFN_PHYS(pfn));
-		err = huge_add_some(extent, first, i - first) ?: -EXDEV;
+		ad->refused++;
+		err = huge_add_some(extent, first, i - first, false) ?:
+		      huge_add_some(extent, i, 1, true);
 		first = i + 1;
 	}
-	return huge_add_some(extent, first, i - first) ?: err;
+	return err ?: huge_add_some(extent, first, i - first, false);
 }
 
 static int __init huge_read(struct adoption *ad, const struct preserve_extent_ser *extent)
@@ -317,12 +322,15 @@ static int __init huge_read(struct adoption *ad, const struct preserve_extent_se
 
 	/* No block may follow: it could name the same frames. */
 	ad->end = U64_MAX;
+	if (ad->full)
+		return -ENOMEM;
 	if (names_block(extent->pfn, end) || preserve_huge_names(extent->pfn, end) ||
 	    !keys_tile(extent->pfn, end))
 		return -EBADMSG;
-	err = huge_add(extent);
-	/* Keys are taken whole. What was not added is set aside. */
-	if (preserve_huge_names(extent->pfn, end))
+	err = huge_add(ad, extent);
+	/* Keys are taken whole; and nothing may name what there was no memory to add. */
+	ad->full = err && preserve_huge_names(extent->pfn, end);
+	if (!err || ad->full)
 		keys_note(extent->pfn, end);
 	return err;
 }

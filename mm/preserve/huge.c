@@ -39,6 +39,7 @@
  * @free:  They were free pages: no bit of @untaken is ever set.
  * @stays: The pool of that size stays as large.
  * @folios: They are folios of hugetlb's; otherwise frames.
+ * @lost:  They cannot be used: set aside, and nothing can take them.
  * @nr_untaken: Bits set in @untaken.
  * @untaken: A bit for each page that no file has taken yet.
  *
@@ -51,6 +52,7 @@ struct preserve_huge {
 	bool free;
 	bool stays;
 	bool folios;
+	bool lost;
 	unsigned long nr_untaken;
 	unsigned long untaken[];
 };
@@ -80,7 +82,7 @@ static bool part_next(unsigned long *pfn, unsigned long *nr, struct part *part)
 	struct preserve_huge *huge = mtree_load(&extents, *pfn);
 	unsigned long frames;
 
-	if (!huge)
+	if (!huge || huge->lost)
 		return false;
 	frames = min(*nr, (huge->nr << huge->order) - (*pfn - huge->pfn));
 	if (!IS_ALIGNED(*pfn | frames, 1UL << huge->order))
@@ -253,11 +255,12 @@ bool __init preserve_huge_names(unsigned long pfn, unsigned long end)
 /**
  * preserve_huge_add - Note an extent of huge pages that the last kernel has handed over.
  * @extent: Checked.
+ * @lost:   It cannot be used.
  *
  * Context: Boot.
  * Return: 0; -EEXIST if another extent has a part of it; -ENOMEM.
  */
-int __init preserve_huge_add(const struct preserve_extent_ser *extent)
+int __init preserve_huge_add(const struct preserve_extent_ser *extent, bool lost)
 {
 	const unsigned long pfn = extent->pfn, nr = extent->nr_blocks;
 	const unsigned int order = extent->slot;
@@ -272,7 +275,8 @@ int __init preserve_huge_add(const struct preserve_extent_ser *extent)
 	huge->order = order;
 	huge->free = extent->kind == PRESERVE_EXTENT_HUGE_FREE;
 	huge->stays = extent->bitmaps & PRESERVE_HUGE_STAYS;
-	if (!huge->free) {
+	huge->lost = lost;
+	if (!huge->free && !lost) {
 		huge->nr_untaken = nr;
 		bitmap_fill(huge->untaken, nr);
 	}
@@ -280,6 +284,12 @@ int __init preserve_huge_add(const struct preserve_extent_ser *extent)
 	if (err)
 		kvfree(huge);
 	return err;
+}
+
+static bool __init is_made_by(const struct preserve_huge *huge,
+			      const struct preserve_huge_maker *maker)
+{
+	return huge->order == maker->order && !huge->lost;
 }
 
 /* Makes folios of the huge pages that begin in [@start, @end). */
@@ -291,7 +301,7 @@ static void __init make_some(unsigned long start, unsigned long end, void *arg)
 	unsigned long at = start, pfn, behind;
 
 	mt_for_each(&extents, huge, at, end - 1) {
-		if (huge->order != maker->order)
+		if (!is_made_by(huge, maker))
 			continue;
 		pfn = max(huge->pfn, round_up(start, step));
 		behind = min(huge->pfn + huge->nr * step, end);
@@ -337,7 +347,7 @@ unsigned long __init preserve_huge_make(struct preserve_huge_maker *maker)
 	unsigned long at = 0, nr = 0;
 
 	mt_for_each(&extents, huge, at, ULONG_MAX) {
-		if (huge->order != maker->order)
+		if (!is_made_by(huge, maker))
 			continue;
 		job.start = min(job.start, huge->pfn);
 		job.size = huge->pfn + huge->nr * step - job.start;
@@ -345,7 +355,7 @@ unsigned long __init preserve_huge_make(struct preserve_huge_maker *maker)
 	padata_do_multithreaded(&job);
 	at = 0;
 	mt_for_each(&extents, huge, at, ULONG_MAX) {
-		if (huge->order != maker->order)
+		if (!is_made_by(huge, maker))
 			continue;
 		add_all(maker, huge);
 		huge->folios = true;
@@ -391,6 +401,18 @@ void __init preserve_huge_bad_for_each(void (*fn)(unsigned long pfn, unsigned lo
 		fn(pfn, xa_to_value(entry));
 }
 
+/* In use for good: they cannot be moved, nor taken offline. */
+static void __init extent_set_aside(const struct preserve_huge *huge)
+{
+	unsigned long i, nr = huge->nr << huge->order;
+
+	for (i = 0; i < nr; i++) {
+		set_page_count(pfn_to_page(huge->pfn + i), 1);
+		if (!(i % pageblock_nr_pages))
+			cond_resched();
+	}
+}
+
 static void __init extent_free(const struct preserve_huge *huge)
 {
 	unsigned long i;
@@ -417,7 +439,9 @@ unsigned long __init preserve_huge_unmade(unsigned long *freed)
 	mt_for_each(&extents, huge, at, ULONG_MAX) {
 		if (huge->folios)
 			continue;
-		if (huge->free) {
+		if (huge->lost) {
+			extent_set_aside(huge);
+		} else if (huge->free) {
 			extent_free(huge);
 			*freed += huge->nr << huge->order;
 		} else {

@@ -325,7 +325,7 @@ unsigned long preserve_pool_largest_free(int nid);
 /* huge.c */
 #ifdef CONFIG_PRESERVE_HUGETLB
 bool preserve_huge_names(unsigned long pfn, unsigned long end);
-int preserve_huge_add(const struct preserve_extent_ser *extent);
+int preserve_huge_add(const struct preserve_extent_ser *extent, bool lost);
 int preserve_huge_add_bad(unsigned long pfn, unsigned long nr);
 #else
 static inline bool preserve_huge_names(unsigned long pfn, unsigned long end)
@@ -333,7 +333,7 @@ static inline bool preserve_huge_names(unsigned long pfn, unsigned long end)
 	return false;
 }
 
-static inline int preserve_huge_add(const struct preserve_extent_ser *extent)
+static inline int preserve_huge_add(const struct preserve_extent_ser *extent, bool lost)
 {
 	return -EOPNOTSUPP;
 }

@@ -12,6 +12,7 @@
 #include <linux/gfp.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
+#include <linux/page_ext.h>
 #include <linux/page_owner.h>
 
 #include "../page_alloc.h"
@@ -26,24 +27,39 @@ static bool owners_are_noted(void)
 {
 	return static_branch_unlikely(&page_owner_inited);
 }
+
+/*
+ * page_owner counts the pages of each owner. It has heard that a frame is free when a file gave
+ * it back to the pool, and is told of another owner, which then frees it.
+ */
+static void owner_note(struct page *page)
+{
+	struct page_ext *ext = page_ext_get(page);
+	const bool owned = !ext || test_bit(PAGE_EXT_OWNER_ALLOCATED, &ext->flags);
+
+	if (ext)
+		page_ext_put(ext);
+	if (!owned)
+		set_page_owner(page, 0, GFP_NOWAIT);
+}
 #else
 static bool owners_are_noted(void)
 {
 	return false;
 }
+
+static void owner_note(struct page *page)
+{
+}
 #endif
 
-/*
- * Page by page, for what has noted of each where it was allocated. page_owner has heard already
- * that they are free, when they came back to the pool: it is told of another owner, as it
- * counts the pages of each.
- */
+/* Page by page, for what has noted of each where it was allocated. */
 static void release_noted(unsigned long pfn, unsigned long nr)
 {
 	unsigned long i;
 
 	for (i = 0; owners_are_noted() && i < nr; i++)
-		set_page_owner(pfn_to_page(pfn + i), 0, GFP_NOWAIT);
+		owner_note(pfn_to_page(pfn + i));
 	free_contig_frozen_range(pfn, nr);
 }
 

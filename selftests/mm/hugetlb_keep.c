@@ -326,8 +326,50 @@ static void run_full_after(void)
 		    "all are free when the file is dropped");
 }
 
+/* A zone of the next kernel ends within one of the free pages. */
+static void run_zones(void)
+{
+	int session, fd;
+
+	plan = &plans[1];
+	plan_choose(NULL);
+	session = stage_session_create(SESSION);
+	fd = file_make(plan->used);
+	require(!preserve_session_add_fd(session, fd, TOKEN), "preserve");
+	check(!text_write(knob, "max"), "all free pages are to cross");
+	books_check(plan->page, (struct books){ .total = 4, .free = 4 - plan->used }, "before");
+}
+
+static void run_zones_after(void)
+{
+	int session, fd;
+
+	plan = &plans[1];
+	plan_choose(NULL);
+	session = stage_session_retrieve(SESSION);
+	check(log_has("is in two zones"), "a page is in two zones");
+	books_check(plan->page, (struct books){ .total = 3, .free = 3 - plan->used },
+		    "it costs that page only");
+	fd = file_retrieve(session);
+	free_pages_are_clear(3 - plan->used);
+	stage_session_finish(session);
+	close(fd);
+	check(!text_write(knob, "max"), "all free pages are to cross");
+}
+
+static void run_zones_last(void)
+{
+	plan = &plans[1];
+	books_check(plan->page, (struct books){ .total = 3, .free = 3 }, "three are left");
+	write_number("/sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages", 0);
+	check(meminfo_bytes("MemFree") > (__s64)GIB(6), "what was set aside is free memory: %lld",
+	      (long long)meminfo_bytes("MemFree") >> 20);
+}
+
 int main(int argc, char **argv)
 {
+	static const stage_fn zones[] = { run_zones, run_zones_after, run_zones_last };
+
 	static const stage_fn full[] = { run_full, run_full_after };
 	static const stage_fn bad[] = { run_bad, run_bad_after };
 	static const stage_fn stages[] = { run_first, run_second, run_third, run_last };
@@ -336,6 +378,8 @@ int main(int argc, char **argv)
 	plan_choose(argc > 1 ? argv[1] : NULL);
 	if (argc > 1 && !strcmp(argv[1], "full"))
 		return stage_run(full, STAGE_COUNT(full));
+	if (argc > 1 && !strcmp(argv[1], "zones"))
+		return stage_run(zones, STAGE_COUNT(zones));
 	if (argc > 1 && !strcmp(argv[1], "bad"))
 		return stage_run(bad, STAGE_COUNT(bad));
 	return stage_run(plan == plans ? stages : giant, STAGE_COUNT(stages));

@@ -32,7 +32,7 @@ const char *books_get(__u64 size, struct books *books);
 /* The same, and checks it. @when is for the messages. */
 struct books books_read(__u64 size, const char *when);
 
-/* The same, and checks that they are as expected. */
+/* The same, and checks that they are as expected, after some seconds at the latest. */
 void books_check(__u64 size, struct books want, const char *when);
 
 #endif /* BOOKS_H */
