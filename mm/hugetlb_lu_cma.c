@@ -110,7 +110,8 @@ static void __init page_take(struct choice *c, unsigned long pfn)
 	const phys_addr_t at = PFN_PHYS(pfn), size = PFN_PHYS(c->step);
 
 	if (!memblock_is_region_memory(at, size) || early_pfn_to_nid(pfn) != c->nid ||
-	    pfn_range_intersects_zones(c->nid, pfn, c->step) || kho_scratch_overlap(at, size) || memblock_is_region_reserved(at, size) ||
+	    pfn_range_intersects_zones(c->nid, pfn, c->step) ||
+	    kho_scratch_overlap(at, size) || memblock_is_region_reserved(at, size) ||
 	    memblock_reserve(at, size))
 		return;
 	if (page_add(c, pfn, true))
