@@ -18,6 +18,7 @@
 #include "huge.h"
 #include "liveupdate.h"
 #include "memory.h"
+#include "place.h"
 #include "stage.h"
 
 #define SESSION	"keep"
@@ -264,28 +265,17 @@ static void run_absent(void)
 	      (long long)meminfo_bytes("MemFree") >> 20);
 }
 
-/* The physical address of the place that a mapping has at @at. */
-static __u64 phys_of(const void *at)
-{
-	const long small = sysconf(_SC_PAGESIZE);
-	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	__u64 entry = *(volatile const char *)at;
-
-	require(pread(fd, &entry, sizeof(entry), (unsigned long)at / small * sizeof(entry)) ==
-		sizeof(entry) && entry >> 63, "read pagemap");
-	close(fd);
-	return (entry & ((1ULL << 55) - 1)) * small;
-}
-
 /* A page turns bad when it is kept already, and the description is not written yet. */
 static void run_bad(void)
 {
 	const long total = plan->asked[0];
 	int fd = file_make(total);
 	char *map = huge_map(fd, 0, total * plan->page, plan->page), text[32];
+	const char *place = map + plan->page + KIB(64);
 
+	place_touch(place);
 	snprintf(text, sizeof(text), "%#llx",
-		 (unsigned long long)phys_of(map + plan->page + KIB(64)));
+		 (unsigned long long)place_pfn(place) * PLACE_PAGE);
 	huge_unmap(map, total * plan->page);
 	close(fd);
 	check(!text_write(knob, "max"), "all free pages are to cross");
@@ -329,12 +319,8 @@ static void run_full_after(void)
 /* A zone of the next kernel ends within one of the free pages. */
 static void run_zones(void)
 {
-	int session, fd;
+	int session = stage_session_create(SESSION), fd = file_make(plan->used);
 
-	plan = &plans[1];
-	plan_choose(NULL);
-	session = stage_session_create(SESSION);
-	fd = file_make(plan->used);
 	require(!preserve_session_add_fd(session, fd, TOKEN), "preserve");
 	check(!text_write(knob, "max"), "all free pages are to cross");
 	books_check(plan->page, (struct books){ .total = 4, .free = 4 - plan->used }, "before");
@@ -342,11 +328,8 @@ static void run_zones(void)
 
 static void run_zones_after(void)
 {
-	int session, fd;
+	int session = stage_session_retrieve(SESSION), fd;
 
-	plan = &plans[1];
-	plan_choose(NULL);
-	session = stage_session_retrieve(SESSION);
 	check(log_has("is in two zones"), "a page is in two zones");
 	books_check(plan->page, (struct books){ .total = 3, .free = 3 - plan->used },
 		    "it costs that page only");
@@ -359,27 +342,28 @@ static void run_zones_after(void)
 
 static void run_zones_last(void)
 {
-	plan = &plans[1];
 	books_check(plan->page, (struct books){ .total = 3, .free = 3 }, "three are left");
-	write_number("/sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages", 0);
-	check(meminfo_bytes("MemFree") > (__s64)GIB(6), "what was set aside is free memory: %lld",
+	write_number(nr_hugepages, 0);
+	/* Of 8 GiB. */
+	check(meminfo_bytes("MemFree") > (__s64)GIB(7), "what was set aside is free memory: %lld",
 	      (long long)meminfo_bytes("MemFree") >> 20);
 }
 
 int main(int argc, char **argv)
 {
 	static const stage_fn zones[] = { run_zones, run_zones_after, run_zones_last };
-
 	static const stage_fn full[] = { run_full, run_full_after };
 	static const stage_fn bad[] = { run_bad, run_bad_after };
 	static const stage_fn stages[] = { run_first, run_second, run_third, run_last };
 	static const stage_fn giant[] = { run_first, run_second, run_third, run_absent };
 
+	if (argc > 1 && !strcmp(argv[1], "zones")) {
+		plan_choose("1024");
+		return stage_run(zones, STAGE_COUNT(zones));
+	}
 	plan_choose(argc > 1 ? argv[1] : NULL);
 	if (argc > 1 && !strcmp(argv[1], "full"))
 		return stage_run(full, STAGE_COUNT(full));
-	if (argc > 1 && !strcmp(argv[1], "zones"))
-		return stage_run(zones, STAGE_COUNT(zones));
 	if (argc > 1 && !strcmp(argv[1], "bad"))
 		return stage_run(bad, STAGE_COUNT(bad));
 	return stage_run(plan == plans ? stages : giant, STAGE_COUNT(stages));
