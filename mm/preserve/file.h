@@ -312,7 +312,7 @@ int preserve_compact(void);
 void preserve_file_cache_init(void);
 
 /* abi.c */
-extern const char preserve_abi_text[];
+const char *preserve_abi(void);
 
 /* sysfs.c */
 int preserve_sysfs_init(void);

@@ -30,6 +30,7 @@
  * and above both halves:
  *
  *	abi.c     which formats this kernel writes and reads
+ *	sessions.c  sessions of the Live Update Orchestrator, in debugfs
  *	sysfs.c   /sys/kernel/mm/preserve
  *	boot.c    kernel parameters, and what happens at boot in which order
  *

@@ -288,7 +288,7 @@ static ssize_t preserve_attr_store(struct kobject *kobj,
 
 static ssize_t abi_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
 {
-	return sysfs_emit(buf, "%s\n", preserve_abi_text);
+	return sysfs_emit(buf, "%s\n", preserve_abi());
 }
 
 static struct kobj_attribute abi_attr = __ATTR_RO(abi);

@@ -366,12 +366,12 @@ static_assert(sizeof(struct preserve_file_ser) == 3896);
  * DOC: What a kernel writes and reads
  *
  * A text of lines "what version compat incompat", the words being the features that the
- * kernel knows; one without words for the map and the page size, and one for each of LUO's
- * handlers. It is the file abi in sysfs, and an ELF note of the kernel's image: name
+ * kernel knows; one without words for the map and the page size, one for each of LUO's
+ * handlers, and one for the size of pageblocks (log2 of pages, decimal). It is the file abi
+ * in sysfs, and an ELF note of the kernel's image: name
  * %PRESERVE_ABI_NOTE, type %PRESERVE_ABI_NOTE_TYPE. A program that loads the next kernel
  * compares the two. A kernel takes over what another one hands over if for each line of the
- * other's it has one with the same version, and knows all bits of incompat; and if its
- * pageblocks have the same size, which the text does not say.
+ * other's it has one with the same version, and knows all bits of incompat.
  */
 
 /* The name of the ELF note that says what a kernel can take over, and its type. */
