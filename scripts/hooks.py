@@ -43,7 +43,7 @@ ROOMS = (
     ("virt", "virt"),
     ("selftests/mm", "tools/testing/selftests/preserve"),
     ("selftests/vm", "tools/testing/selftests/preserve/vm"),
-    ("tools/lib", "tools/testing/selftests/preserve/client"),
+    ("tools/libpreserve", "tools/testing/selftests/preserve/client"),
     ("Documentation", "Documentation"),
 )
 SUFFIXES = (".c", ".h", ".S", ".rst", ".sh", ".py")

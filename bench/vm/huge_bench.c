@@ -14,10 +14,10 @@
 #include <unistd.h>
 
 #include "huge.h"
-#include "liveupdate.h"
 #include "memory.h"
 #include "metric.h"
 #include "place.h"
+#include "preserve.h"
 #include "stage.h"
 
 #define SESSION	"bench"

@@ -16,9 +16,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "liveupdate.h"
 #include "memory.h"
 #include "metric.h"
+#include "preserve.h"
 #include "stage.h"
 
 #define SESSION		"bench"

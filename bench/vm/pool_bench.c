@@ -20,10 +20,10 @@
 #include <x86intrin.h>
 #include <unistd.h>
 
-#include "liveupdate.h"
 #include "memory.h"
 #include "metric.h"
 #include "place.h"
+#include "preserve.h"
 #include "stage.h"
 
 #define PAGE		4096UL

@@ -14,8 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "liveupdate.h"
 #include "metric.h"
+#include "preserve.h"
 #include "program.h"
 #include "qemu.h"
 #include "stage.h"

@@ -19,9 +19,9 @@
 #include <unistd.h>
 #include <x86intrin.h>
 
-#include "liveupdate.h"
 #include "memory.h"
 #include "metric.h"
+#include "preserve.h"
 #include "stage.h"
 
 #define SESSION		"bench"

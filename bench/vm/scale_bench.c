@@ -18,9 +18,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "liveupdate.h"
 #include "memory.h"
 #include "metric.h"
+#include "preserve.h"
 #include "stage.h"
 
 #define SYSFS	"/sys/kernel/mm/preserve/"

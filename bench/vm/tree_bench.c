@@ -20,9 +20,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "liveupdate.h"
 #include "memory.h"
 #include "metric.h"
+#include "preserve.h"
 #include "stage.h"
 #include "tree.h"
 

@@ -20,8 +20,8 @@
 
 #include "books.h"
 #include "huge.h"
-#include "liveupdate.h"
 #include "memory.h"
+#include "preserve.h"
 #include "stage.h"
 
 #define SESSION		"cgroup"

@@ -19,8 +19,8 @@
 #include "books.h"
 #include "fault.h"
 #include "huge.h"
-#include "liveupdate.h"
 #include "memory.h"
+#include "preserve.h"
 #include "stage.h"
 
 #define SESSION		"faults"

@@ -15,7 +15,7 @@
 #include "kselftest_harness.h"
 #include "books.h"
 #include "huge.h"
-#include "liveupdate.h"
+#include "preserve.h"
 #include "memory.h"
 
 #define PAGE	MIB(2)

@@ -16,9 +16,9 @@
 
 #include "books.h"
 #include "huge.h"
-#include "liveupdate.h"
 #include "memory.h"
 #include "place.h"
+#include "preserve.h"
 #include "stage.h"
 
 #define SESSION	"keep"

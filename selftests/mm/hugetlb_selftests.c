@@ -12,8 +12,8 @@
 
 #include "books.h"
 #include "huge.h"
-#include "liveupdate.h"
 #include "memory.h"
+#include "preserve.h"
 #include "program.h"
 #include "stage.h"
 

@@ -27,8 +27,8 @@
 #include "books.h"
 #include "chance.h"
 #include "huge.h"
-#include "liveupdate.h"
 #include "memory.h"
+#include "preserve.h"
 #include "stage.h"
 #include "tree.h"
 

@@ -16,8 +16,8 @@
 
 #include "fault.h"
 #include "guest.h"
-#include "liveupdate.h"
 #include "memory.h"
+#include "preserve.h"
 #include "stage.h"
 
 #define PAGE	KIB(4)

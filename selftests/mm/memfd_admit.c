@@ -16,10 +16,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "liveupdate.h"
 #include "load.h"
 #include "memory.h"
 #include "place.h"
+#include "preserve.h"
 #include "stage.h"
 
 #define SIZE	KIB(64)

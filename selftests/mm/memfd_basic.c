@@ -16,8 +16,8 @@
 #include <linux/kho/abi/preserve.h>
 #include <linux/kho/abi/preserve_tree.h>
 
-#include "liveupdate.h"
 #include "memory.h"
+#include "preserve.h"
 #include "stage.h"
 
 #define SESSION		"preserve-basic"

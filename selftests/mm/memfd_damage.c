@@ -25,7 +25,7 @@
 #include "image.h"
 #include "chance.h"
 #include "huge.h"
-#include "liveupdate.h"
+#include "preserve.h"
 #include "memory.h"
 #include "physical.h"
 #include "record.h"

@@ -13,9 +13,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "liveupdate.h"
 #include "memory.h"
 #include "place.h"
+#include "preserve.h"
 #include "stage.h"
 #include "swap.h"
 #include "writer.h"

@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 #include "fault.h"
-#include "liveupdate.h"
 #include "memory.h"
+#include "preserve.h"
 #include "stage.h"
 
 #define SESSION		"faults"

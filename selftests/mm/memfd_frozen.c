@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "kselftest_harness.h"
-#include "liveupdate.h"
 #include "memory.h"
+#include "preserve.h"
 
 #define PAGE	4096
 #define SIZE	(16 * PAGE)

@@ -16,9 +16,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "liveupdate.h"
 #include "memory.h"
 #include "physical.h"
+#include "preserve.h"
 #include "record.h"
 #include "stage.h"
 

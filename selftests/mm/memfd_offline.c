@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "liveupdate.h"
 #include "memory.h"
 #include "place.h"
+#include "preserve.h"
 #include "stage.h"
 
 #define SESSION		"vacate"

@@ -7,8 +7,8 @@
 #include <errno.h>
 #include <unistd.h>
 
-#include "liveupdate.h"
 #include "memory.h"
+#include "preserve.h"
 #include "stage.h"
 
 #define WANTED		"wanted"

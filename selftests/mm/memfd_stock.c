@@ -13,9 +13,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "liveupdate.h"
 #include "load.h"
 #include "memory.h"
+#include "preserve.h"
 #include "stage.h"
 
 #define SESSION	"stock-basic"

@@ -15,9 +15,9 @@
 #include <unistd.h>
 #include <linux/kvm.h>
 
-#include "liveupdate.h"
 #include "memory.h"
 #include "place.h"
+#include "preserve.h"
 #include "stage.h"
 
 #define SESSION		"tags"

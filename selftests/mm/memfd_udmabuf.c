@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #include "books.h"
-#include "liveupdate.h"
 #include "memory.h"
+#include "preserve.h"
 #include "stage.h"
 #include "udmabuf.h"
 

@@ -16,9 +16,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "liveupdate.h"
 #include "memory.h"
 #include "place.h"
+#include "preserve.h"
 #include "stage.h"
 #include "writer.h"
 

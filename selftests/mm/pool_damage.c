@@ -18,9 +18,9 @@
 #include <xxhash.h>
 
 #include "chance.h"
-#include "liveupdate.h"
 #include "memory.h"
 #include "physical.h"
+#include "preserve.h"
 #include "stage.h"
 
 #define SESSION		"damage"

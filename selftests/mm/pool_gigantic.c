@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "liveupdate.h"
 #include "memory.h"
+#include "preserve.h"
 #include "stage.h"
 
 #define HUGE(size)	"/sys/kernel/mm/hugepages/hugepages-" size "kB/free_hugepages"

@@ -12,9 +12,9 @@
 #include <unistd.h>
 
 #include "fault.h"
-#include "liveupdate.h"
 #include "load.h"
 #include "memory.h"
+#include "preserve.h"
 #include "stage.h"
 
 #define PAGE		KIB(4)

@@ -7,9 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "liveupdate.h"
 #include "load.h"
 #include "memory.h"
+#include "preserve.h"
 #include "stage.h"
 
 #define SESSION		"lend"

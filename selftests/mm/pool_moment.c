@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 #include "chance.h"
-#include "liveupdate.h"
 #include "memory.h"
+#include "preserve.h"
 #include "stage.h"
 #include "tree.h"
 #include "unrest.h"

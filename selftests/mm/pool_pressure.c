@@ -14,9 +14,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "liveupdate.h"
 #include "load.h"
 #include "memory.h"
+#include "preserve.h"
 #include "stage.h"
 
 #define CGROUP		"/sys/fs/cgroup/"

@@ -2,7 +2,8 @@
 /*
  * A retrieve that fails for want of memory, a right or a limit takes nothing: it works
  * the next time. What is in use already is refused for no limit at all, and a session
- * whose holder dies of such a failure is there for the next one. Memfds and trees.
+ * whose holder dies of such a failure, or is killed, is there for the next one. Memfds and
+ * trees.
  */
 
 #include <dirent.h>
@@ -23,9 +24,9 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "liveupdate.h"
 #include "load.h"
 #include "memory.h"
+#include "preserve.h"
 #include "stage.h"
 #include "tree.h"
 #include "writer.h"
@@ -34,6 +35,7 @@
 #define NAMESPACES	"/proc/sys/user/max_mnt_namespaces"
 #define OVERCOMMIT	"/proc/sys/vm/overcommit_memory"
 #define COMMIT_KIB	"/proc/sys/vm/overcommit_kbytes"
+#define SESSIONS	"/sys/kernel/debug/liveupdate/sessions"
 #define USER		1000
 #define SEED		7
 #define FILE_SIZE	KIB(64)
@@ -55,6 +57,22 @@ static const char * const tree_dirs[] = {
 	[TOKEN_FULL] = "/full", [TOKEN_PLAIN] = "/plain", [TOKEN_POOL] = "/pool",
 	[TOKEN_MANY] = "/many", [TOKEN_EMPTY] = "/empty",
 };
+
+/* Is there a session of this state, with so many files, and name? */
+static bool session_is(const char *line)
+{
+	FILE *file = fopen(SESSIONS, "re");
+	char text[128];
+	bool found = false;
+
+	require(file, "%s: %s", SESSIONS, strerror(errno));
+	while (!found && fgets(text, sizeof(text), file)) {
+		text[strcspn(text, "\n")] = '\0';
+		found = !strcmp(text, line);
+	}
+	fclose(file);
+	return found;
+}
 
 /* --- before --- */
 
@@ -181,9 +199,20 @@ static void before(void)
 	tree_new("/dead", "size=4m");
 	tree_hand_over(other, TOKEN_PLAIN, "/dead");
 
+	other = stage_session_create("killed");
+	for (unsigned int i = 0; i < NR_MEMFDS; i++)
+		memfd_hand_over(other, TOKEN_MEMFD + i, FILE_SIZE);
+	tree_new("/killed", "size=4m");
+	tree_hand_over(other, TOKEN_PLAIN, "/killed");
+
+	other = stage_session_create("leaves");
+	memfd_hand_over(other, TOKEN_MEMFD, FILE_SIZE);
+
 	other = stage_session_create("over");
 	tree_new("/over", "size=4m");
 	tree_hand_over(other, TOKEN_PLAIN, "/over");
+	check(session_is("outgoing 9 killed") && session_is("outgoing 1 over"),
+	      "the sessions are listed");
 }
 
 /* --- after --- */
@@ -478,6 +507,50 @@ static void holder_dies(void)
 	close(session);
 }
 
+/* What a holder does, who then ends: by SIGKILL, or of its own accord. */
+static void holder_ends(const char *name, unsigned int nr_memfds, bool tree, bool killed)
+{
+	int status, session;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	require(pid >= 0, "fork");
+	if (!pid) {
+		session = stage_session_retrieve(name);
+		for (unsigned int i = 0; i < nr_memfds; i++)
+			require(memfd_comes(session, TOKEN_MEMFD + i, FILE_SIZE), "it");
+		if (tree)
+			require(preserve_session_get_fd(session, TOKEN_PLAIN) >= 0, "it");
+		if (killed)
+			raise(SIGKILL);
+		_exit(0);
+	}
+	require(waitpid(pid, &status, 0) == pid && killed == WIFSIGNALED(status), "%#x",
+		status);
+}
+
+/* Killed before it has asked for anything, in the middle, and before it finishes. */
+static void holder_is_killed(void)
+{
+	int session;
+
+	holder_ends("killed", 0, false, true);
+	check(session_is("incoming 9 killed"), "a killed holder has not finished");
+	holder_ends("killed", NR_MEMFDS / 2, false, true);
+	holder_ends("killed", NR_MEMFDS, true, true);
+	session = stage_session_retrieve("killed");
+	for (unsigned int i = 0; i < NR_MEMFDS; i++)
+		require(memfd_comes(session, TOKEN_MEMFD + i, FILE_SIZE), "memfd %u", i);
+	check(tree_comes(session, TOKEN_PLAIN, "/killed"), "the next one gets all there is");
+	stage_session_finish(session);
+	close(session);
+	check(!session_is("incoming 0 killed"), "and finishes it");
+
+	holder_ends("leaves", 0, false, false);
+	check(!session_is("incoming 1 leaves"), "one that exits has finished");
+}
+
 static void finished_all_the_same(void)
 {
 	int session = stage_session_retrieve("over"), status;
@@ -503,7 +576,7 @@ static void after(void)
 {
 	static const char * const dirs[] = {
 		"/right", "/space", "/quota", "/full", "/plain", "/pool", "/many", "/empty",
-		"/dead",
+		"/dead", "/killed",
 	};
 	int session = stage_session_retrieve("again");
 
@@ -516,6 +589,7 @@ static void after(void)
 	with_more_memory(session);
 	full_to_the_brim(session);
 	holder_dies();
+	holder_is_killed();
 	finished_all_the_same();
 	stage_session_finish(session);
 	close(session);

@@ -22,8 +22,8 @@
 #include <unistd.h>
 
 #include "fault.h"
-#include "liveupdate.h"
 #include "memory.h"
+#include "preserve.h"
 #include "stage.h"
 #include "tree.h"
 #include "writer.h"

@@ -20,9 +20,9 @@
 #include <unistd.h>
 
 #include "image.h"
-#include "liveupdate.h"
 #include "memory.h"
 #include "physical.h"
+#include "preserve.h"
 #include "record.h"
 #include "stage.h"
 #include "tree.h"

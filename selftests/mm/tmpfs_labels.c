@@ -23,8 +23,8 @@
 #include <unistd.h>
 
 #include "huge.h"
-#include "liveupdate.h"
 #include "memory.h"
+#include "preserve.h"
 #include "stage.h"
 #include "tree.h"
 

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "liveupdate.h"
+#include "preserve.h"
 #include "qemu.h"
 #include "stage.h"
 #include "tree.h"

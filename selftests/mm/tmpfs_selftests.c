@@ -16,7 +16,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include "liveupdate.h"
+#include "preserve.h"
 #include "program.h"
 #include "stage.h"
 #include "tree.h"

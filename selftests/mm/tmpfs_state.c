@@ -28,8 +28,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "liveupdate.h"
 #include "memory.h"
+#include "preserve.h"
 #include "stage.h"
 #include "tree.h"
 

@@ -21,7 +21,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include "liveupdate.h"
+#include "preserve.h"
 #include "stage.h"
 #include "tree.h"
 

@@ -13,10 +13,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "liveupdate.h"
+#include "preserve.h"
 
 #define NEXT	"/vm/next/%d"
-#define INITRD	"/sys/firmware/initrd"
 
 int vm_stage(void)
 {
@@ -47,9 +46,9 @@ static int read_line(FILE *file, char *line, size_t size)
 	return 0;
 }
 
-int vm_load_next(void)
+int vm_next(char *kernel, char *cmdline)
 {
-	char path[64], kernel[256], append[2048], cmdline[2304];
+	char path[64], append[2048];
 	FILE *file;
 	int err;
 
@@ -57,17 +56,23 @@ int vm_load_next(void)
 	file = fopen(path, "re");
 	if (!file)
 		return -errno;
-	err = read_line(file, kernel, sizeof(kernel));
+	err = read_line(file, kernel, VM_KERNEL_SIZE);
 	if (!err)
 		err = read_line(file, append, sizeof(append));
 	fclose(file);
-	if (err)
-		return err;
+	if (!err)
+		snprintf(cmdline, VM_CMDLINE_SIZE,
+			 "%s preserve.token=%s preserve.stage=%d", append,
+			 getenv("PRESERVE_TOKEN"), vm_stage() + 1);
+	return err;
+}
 
-	snprintf(cmdline, sizeof(cmdline),
-		 "%s preserve.token=%s preserve.stage=%d", append,
-		 getenv("PRESERVE_TOKEN"), vm_stage() + 1);
-	return preserve_kexec_load(kernel, INITRD, cmdline);
+int vm_load_next(void)
+{
+	char kernel[VM_KERNEL_SIZE], cmdline[VM_CMDLINE_SIZE];
+	int err = vm_next(kernel, cmdline);
+
+	return err ? err : preserve_kexec_load(kernel, VM_INITRD, cmdline);
 }
 
 static void mark_log(int fd, const char *what)

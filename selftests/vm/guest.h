@@ -24,6 +24,22 @@ int vm_stage(void);
  */
 bool vm_has_next(void);
 
+/* Room for the texts of vm_next(). */
+#define VM_KERNEL_SIZE	256
+#define VM_CMDLINE_SIZE	2304
+
+/* The initial file system, as a file. */
+#define VM_INITRD	"/sys/firmware/initrd"
+
+/**
+ * vm_next() - which kernel comes next
+ * @kernel: its path, %VM_KERNEL_SIZE
+ * @cmdline: its command line, %VM_CMDLINE_SIZE
+ *
+ * Return: 0, or a negative errno.
+ */
+int vm_next(char *kernel, char *cmdline);
+
 /**
  * vm_load_next() - load the next stage's kernel
  *

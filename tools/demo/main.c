@@ -24,7 +24,7 @@
 #include "clock.h"
 #include "database.h"
 #include "guest.h"
-#include "liveupdate.h"
+#include "preserve.h"
 #include "show.h"
 
 #define SESSION	"demo"

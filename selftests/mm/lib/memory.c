@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "liveupdate.h"
+#include "preserve.h"
 
 #define CHUNK	65536
 #define POOL	"/sys/kernel/mm/preserve/"

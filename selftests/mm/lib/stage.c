@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "guest.h"
-#include "liveupdate.h"
+#include "preserve.h"
 
 static unsigned int checks;
 

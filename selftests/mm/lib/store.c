@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "liveupdate.h"
+#include "preserve.h"
 #include "stage.h"
 #include "tree.h"
 

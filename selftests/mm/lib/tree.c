@@ -25,7 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "liveupdate.h"
+#include "preserve.h"
 #include "stage.h"
 
 #ifndef MOVE_MOUNT_F_EMPTY_PATH

@@ -19,9 +19,9 @@
 #include <unistd.h>
 
 #include "chance.h"
-#include "liveupdate.h"
 #include "load.h"
 #include "memory.h"
+#include "preserve.h"
 #include "stage.h"
 #include "tree.h"
 

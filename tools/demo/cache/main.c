@@ -23,7 +23,7 @@
 #include "clock.h"
 #include "content.h"
 #include "guest.h"
-#include "liveupdate.h"
+#include "preserve.h"
 #include "server.h"
 #include "show.h"
 

@@ -9,16 +9,18 @@
  * the file by its token, and finishes the session.
  *
  * A session's descriptor that is closed before the kexec takes back what it
- * preserved. Only one process at a time has the device open; sessions stay
- * usable after the device is closed.
+ * preserved. After the kexec a descriptor that is closed finishes the session,
+ * unless a signal has killed its holder: then the session can be retrieved
+ * again. Only one process at a time has the device open; sessions stay usable
+ * after the device is closed.
  *
  * Every function that returns int gives 0 or a descriptor on success and a
  * negative errno on failure. Nothing here keeps state, so any thread may call
  * any function. Descriptors are opened with close-on-exec.
  */
 
-#ifndef PRESERVE_LIVEUPDATE_H
-#define PRESERVE_LIVEUPDATE_H
+#ifndef PRESERVE_H
+#define PRESERVE_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -139,6 +141,30 @@ int preserve_session_finish(int session);
 int preserve_session_name(int session, char *name, size_t size);
 
 /**
+ * preserve_mount_open() - open a mount, to preserve all that is in it
+ * @dir: the mount's root directory: of a tmpfs or a hugetlbfs
+ *
+ * What it gives is for preserve_session_add_fd(), which needs CAP_SYS_ADMIN for it. From
+ * then on the tree stands still: names, sizes and attributes cannot change.
+ *
+ * Return: a descriptor, or a negative errno.
+ */
+int preserve_mount_open(const char *dir);
+
+/**
+ * preserve_mount_attach() - attach a mount that has come over
+ * @fd: from preserve_session_get_fd()
+ * @dir: an existing directory; what is in it is hidden meanwhile
+ *
+ * The mount stays when @fd is closed. Until it is attached it goes with its last
+ * descriptor, once its session is finished.
+ *
+ * Return: 0, or a negative errno: -EINVAL when it is attached already, -EPERM without
+ * CAP_SYS_ADMIN.
+ */
+int preserve_mount_attach(int fd, const char *dir);
+
+/**
  * preserve_kexec_load() - load the kernel to be entered next
  * @kernel: path of the kernel image
  * @initrd: path of the initial file system, or NULL for none
@@ -157,6 +183,14 @@ int preserve_kexec_load(const char *kernel, const char *initrd,
 int preserve_kexec_unload(void);
 
 /**
+ * preserve_kexec_loaded() - is a kernel loaded?
+ *
+ * Return: 1 if one is, 0 if none is, or a negative errno: -ENOENT without kexec in the
+ * kernel.
+ */
+int preserve_kexec_loaded(void);
+
+/**
  * preserve_kexec_reboot() - enter the loaded kernel now
  *
  * Every open session is handed over; no file system is unmounted and no other
@@ -172,4 +206,4 @@ int preserve_kexec_reboot(void);
 }
 #endif
 
-#endif /* PRESERVE_LIVEUPDATE_H */
+#endif /* PRESERVE_H */

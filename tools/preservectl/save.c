@@ -1,0 +1,603 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * preservectl save, preservectl drop: what crosses the next kexec.
+ *
+ * Everything is preserved in one session that this process holds until all has worked; then
+ * a keeper gets it. Whatever ends this process before that closes the session, and the kernel
+ * takes everything back.
+ */
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ctl.h"
+#include "device.h"
+#include "keeper.h"
+#include "kernel.h"
+#include "lock.h"
+#include "progress.h"
+#include "report.h"
+#include "saved.h"
+#include "say.h"
+#include "target.h"
+
+/**
+ * struct saving - A save that is under way.
+ * @name:     What the user has called it.
+ * @targets:  What is to be saved.
+ * @nr:       How many.
+ * @manifest: The list of it.
+ * @list_fd:  The list's memfd, -1 before there is one.
+ * @session:  The session, -1 before there is one.
+ * @bytes:    What the next kernel will keep because of it.
+ * @seconds:  How long preserving took.
+ * @service:  The caller is a service of ours, in which the keeper may stay.
+ * @keeper:   What holds it in the end.
+ * @results:  A row for each save that is done; NULL if nobody wants to know.
+ */
+struct saving {
+	const char *name;
+	struct target *targets;
+	unsigned int nr;
+	struct manifest manifest;
+	int list_fd;
+	int session;
+	uint64_t bytes;
+	double seconds;
+	bool service;
+	pid_t keeper;
+	struct json_object *results;
+};
+
+/* Why preserving failed, and what to do. */
+static const struct {
+	int err;
+	const char *why;
+	const char *next;
+} reasons[] = {
+	{ -EBUSY, "it is saved already, the pool has no room for it, or a page is pinned",
+	  "preservectl list and preservectl pool; the kernel log says which" },
+	{ -EPERM, "it takes CAP_SYS_ADMIN", "become root" },
+	{ -ENOSPC, "the pool has no room",
+	  "preservectl pool grow SIZE, or preservectl pool limit SIZE" },
+	{ -ENOENT, "this kernel cannot preserve such a file",
+	  "boot a kernel with CONFIG_PRESERVE_MEMFD and CONFIG_PRESERVE_HUGETLB" },
+	{ -ENOMEM, "there is not enough memory, or a huge page cannot move",
+	  "free some memory, or a huge page, and try again; the kernel log says more" },
+	{ -EOPNOTSUPP, "it has something that cannot cross", "the kernel log says what" },
+	{ -E2BIG, "its attributes take too much room", "remove some of them" },
+	{ -EFBIG, "a directory has too many entries", "the kernel log names it" },
+	{ -EINVAL, "it is not the root of its file system, or not open for reading and writing",
+	  "of a mount, save the whole; of a memfd, a descriptor that can be written" },
+};
+
+static int cannot_preserve(const struct saving *saving, unsigned int i, int err)
+{
+	const struct target *target = &saving->targets[i];
+
+	for (unsigned int r = 0; r < ARRAY_SIZE(reasons); r++)
+		if (reasons[r].err == err)
+			return fail(CTL_FAILED, reasons[r].next,
+				    "cannot save %s: %s: %s; nothing is saved", target->path,
+				    reasons[r].why, errno_text(err));
+	return fail(CTL_FAILED, "look into the kernel log",
+		    "cannot save %s: %s; nothing is saved", target->path, errno_text(err));
+}
+
+/* Is the name free? */
+static int check_name(const char *name)
+{
+	char session[PRESERVE_SESSION_NAME_SIZE];
+	const struct session *there;
+	struct sessions sessions;
+	enum session_state state;
+	int err;
+
+	err = sessions_read(&sessions, false);
+	if (err)
+		return fail(CTL_FAILED, err == -EACCES ? "become root" : "look into the kernel log",
+			    "cannot look for sessions: %s", errno_text(err));
+	snprintf(session, sizeof(session), SESSION_PREFIX "%s", name);
+	there = sessions_find(&sessions, session);
+	state = there ? there->state : SESSION_OUTGOING;
+	sessions_free(&sessions);
+	if (!there)
+		return CTL_DONE;
+	if (state == SESSION_OUTGOING || state == SESSION_HELD)
+		return fail(CTL_FAILED, "preservectl drop it, or take another name",
+			    "%s is saved already", name);
+	return fail(CTL_FAILED, "preservectl restore it, or take another name",
+		    "%s has come from the last kernel, and is not restored", name);
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ULL + t.tv_nsec;
+}
+
+static uint64_t pool_number(const char *name)
+{
+	uint64_t value;
+
+	kernel_pool(KERNEL_ALL_NODES, name, &value);
+	return value;
+}
+
+/* What moves into the pool shows there. */
+static uint64_t moved(const struct progress *progress)
+{
+	uint64_t used = pool_number("used");
+
+	return used > progress->start ? used - progress->start : 0;
+}
+
+static uint64_t target_bytes(const struct target *target)
+{
+	struct statvfs fs;
+	struct stat st;
+
+	if (target->kind == ITEM_MOUNT)
+		return fstatvfs(target->fd, &fs) ? 0 :
+		       (uint64_t)(fs.f_blocks - fs.f_bfree) * fs.f_frsize;
+	return fstat(target->fd, &st) ? 0 : (uint64_t)st.st_blocks * 512;
+}
+
+static int preserve_one(struct saving *saving, unsigned int i)
+{
+	const struct target *target = &saving->targets[i];
+	struct progress progress = {
+		.what = target->path, .done = moved, .total = target_bytes(target),
+		.start = pool_number("used"),
+	};
+	int err;
+
+	progress_begin(&progress);
+	err = preserve_session_add_fd(saving->session, target->fd,
+				      saving->manifest.items[i].token);
+	progress_end();
+	return err ? cannot_preserve(saving, i, err) : CTL_DONE;
+}
+
+static int make_list(struct saving *saving)
+{
+	for (unsigned int i = 0; i < saving->nr; i++) {
+		const struct target *target = &saving->targets[i];
+		int err = manifest_add(&saving->manifest, target->kind, target->label,
+				       target->path);
+
+		if (err == -EEXIST)
+			return fail(CTL_USAGE, "give each its own: LABEL=WHAT",
+				    "two are called %s", target->label);
+		if (err == -EINVAL)
+			return fail(CTL_USAGE, "take letters, digits, '.', '_' and '-', at most 63",
+				    "%s cannot be a label", target->label);
+		if (err)
+			return fail(CTL_FAILED, NULL, "%s: %s", target->path, errno_text(err));
+	}
+	saving->list_fd = manifest_write(&saving->manifest);
+	if (saving->list_fd < 0)
+		return fail(CTL_FAILED, NULL, "cannot write the list of what is saved: %s",
+			    errno_text(saving->list_fd));
+	return CTL_DONE;
+}
+
+static int open_session(struct saving *saving)
+{
+	char name[PRESERVE_SESSION_NAME_SIZE], comm[16];
+	pid_t holder;
+	int err;
+
+	snprintf(name, sizeof(name), SESSION_PREFIX "%s", saving->name);
+	saving->session = device_create(name);
+	if (saving->session == -EBUSY) {
+		holder = device_holder(comm);
+		return fail(CTL_FAILED, "end that process: while it has the device, systemd cannot preserve either",
+			    "/dev/liveupdate is open in process %d (%s)", holder,
+			    holder ? comm : "unknown");
+	}
+	if (saving->session == -EACCES || saving->session == -EPERM)
+		return fail(CTL_FAILED, "become root", "/dev/liveupdate: %s",
+			    errno_text(saving->session));
+	if (saving->session == -EEXIST)
+		return fail(CTL_FAILED, "preservectl drop NAME, or take another name",
+			    "%s is saved already", saving->name);
+	if (saving->session < 0)
+		return fail(CTL_FAILED, "look into the kernel log", "/dev/liveupdate: %s",
+			    errno_text(saving->session));
+	err = preserve_session_add_fd(saving->session, saving->list_fd, MANIFEST_TOKEN);
+	return err ? fail(CTL_FAILED, "preservectl pool", "cannot save the list: %s",
+			  errno_text(err)) : CTL_DONE;
+}
+
+static int preserve_all(struct saving *saving)
+{
+	uint64_t before = pool_number("preserved"), start, after;
+	int status = make_list(saving) ?: open_session(saving);
+
+	start = now_ns();
+	for (unsigned int i = 0; !status && i < saving->nr; i++)
+		status = preserve_one(saving, i);
+	saving->seconds = (now_ns() - start) / 1e9;
+	after = pool_number("preserved");
+	saving->bytes = after > before ? after - before : 0;
+	return status;
+}
+
+static int hand_to_keeper(struct saving *saving)
+{
+	struct keeper_load load = {
+		.name = saving->name, .manifest = saving->list_fd, .session = saving->session,
+	};
+	struct keeper_start start;
+	int err = keeper_start(&load, !saving->service, &start);
+
+	if (err)
+		return fail(CTL_FAILED, "try again; journalctl says more if systemd refuses",
+			    "no process can be started that holds %s until the kexec: %s; nothing is saved",
+			    saving->name, errno_text(err));
+	if (keeper_commit(&start))
+		return fail(CTL_FAILED, "save it again",
+			    "process %d, which was to hold %s, has been killed; nothing is saved",
+			    start.pid, saving->name);
+	saving->keeper = start.pid;
+	return CTL_DONE;
+}
+
+static void tell(const struct saving *saving)
+{
+	struct json_object *row, *items;
+	char size[SIZE_TEXT];
+
+	note("saved %s: %u %s, %s, in %.0f ms", saving->name, saving->nr,
+	     saving->nr == 1 ? "item" : "items", size_text(saving->bytes, size),
+	     saving->seconds * 1000);
+	if (!saving->results)
+		return;
+	row = json_object_new_object();
+	items = json_object_new_array();
+	report_text(row, "name", saving->name);
+	report_number(row, "bytes", saving->bytes);
+	report_add(row, "seconds", json_object_new_double(saving->seconds));
+	for (unsigned int i = 0; i < saving->manifest.nr; i++) {
+		const struct item *item = &saving->manifest.items[i];
+		struct json_object *entry = json_object_new_object();
+
+		report_text(entry, "label", item->label);
+		report_text(entry, "kind", item_kind_text(item->kind));
+		report_text(entry, "path", item->path);
+		json_object_array_add(items, entry);
+	}
+	report_add(row, "items", items);
+	json_object_array_add(saving->results, row);
+}
+
+static int open_targets(struct saving *saving, char **words)
+{
+	int status = CTL_DONE;
+
+	saving->targets = calloc(saving->nr, sizeof(*saving->targets));
+	if (!saving->targets)
+		return fail(CTL_FAILED, NULL, "out of memory");
+	for (unsigned int i = 0; i < saving->nr; i++)
+		saving->targets[i].fd = -1;
+	for (unsigned int i = 0; !status && i < saving->nr; i++)
+		status = target_open(words[i], &saving->targets[i]);
+	return status;
+}
+
+/* A file that its program has removed, or that is on a disk now, is not for the next kernel. */
+static int open_kept_item(struct saving *saving, pid_t keeper, const struct manifest *kept,
+			  unsigned int i)
+{
+	const struct item *item = &kept->items[i];
+	int status = target_reopen(item, keeper, KEEPER_ITEM_FD + i,
+				   &saving->targets[saving->nr]);
+
+	if (status && item->kind == ITEM_FILE) {
+		warn("%s is not saved: %s", saving->name, item->path);
+		return CTL_DONE;
+	}
+	saving->nr += !status;
+	return status;
+}
+
+/* What is kept: the same once more. */
+static int open_kept(struct saving *saving)
+{
+	pid_t keeper = keeper_find(saving->name, false);
+	struct manifest kept;
+	int status = CTL_DONE, err;
+
+	if (!keeper)
+		return fail(CTL_USAGE, "preservectl save NAME WHAT...",
+			    "say what to save: nothing is kept under the name %s", saving->name);
+	err = keeper < 0 ? keeper : keeper_manifest(keeper, &kept);
+	if (err)
+		return fail(CTL_FAILED, NULL, "cannot read what is kept of %s: %s", saving->name,
+			    errno_text(err));
+	saving->targets = calloc(kept.nr + 1, sizeof(*saving->targets));
+	if (!saving->targets)
+		status = fail(CTL_FAILED, NULL, "out of memory");
+	for (unsigned int i = 0; !status && i < kept.nr; i++)
+		status = open_kept_item(saving, keeper, &kept, i);
+	manifest_free(&kept);
+	return status;
+}
+
+static void end(struct saving *saving)
+{
+	for (unsigned int i = 0; saving->targets && i < saving->nr; i++)
+		target_close(&saving->targets[i]);
+	free(saving->targets);
+	manifest_free(&saving->manifest);
+	if (saving->session >= 0)
+		close(saving->session);
+	if (saving->list_fd >= 0)
+		close(saving->list_fd);
+}
+
+static int save(struct saving *saving, char **words)
+{
+	int status = check_name(saving->name);
+
+	if (!status)
+		status = saving->nr ? open_targets(saving, words) : open_kept(saving);
+	if (!status && saving->nr) {
+		snprintf(saving->manifest.name, sizeof(saving->manifest.name), "%s",
+			 saving->name);
+		status = preserve_all(saving) ?: hand_to_keeper(saving);
+		if (!status)
+			tell(saving);
+	} else if (!status) {
+		warn("nothing is left of %s that could be saved", saving->name);
+	}
+	end(saving);
+	return status;
+}
+
+/* --- all that is kept --- */
+
+int saved_take_back(struct saved *saved)
+{
+	int status = CTL_DONE, err;
+
+	while (saved->nr) {
+		err = keeper_stop(saved->keepers[--saved->nr]);
+		if (err)
+			status = fail(CTL_FAILED, "preservectl list, and preservectl drop what is saved",
+				      "process %d still has something saved: %s",
+				      saved->keepers[saved->nr], errno_text(err));
+	}
+	free(saved->keepers);
+	*saved = (struct saved){};
+	return status;
+}
+
+static int save_one_kept(const char *name, bool service, struct json_object *results,
+			 struct saved *saved)
+{
+	struct saving saving = {
+		.name = name, .service = service, .list_fd = -1, .session = -1,
+		.results = results,
+	};
+	int status = save(&saving, NULL);
+
+	if (!status && saving.keeper)
+		saved->keepers[saved->nr++] = saving.keeper;
+	return status;
+}
+
+static bool is_wanted(const struct keepers *keepers, const struct keeper *keeper,
+		      const struct conf *only)
+{
+	const struct conf_section *section = only ? conf_find(only, keeper->name) : NULL;
+
+	return !keeper->session && !keepers_find(keepers, keeper->name, true) &&
+	       (!only || (section && section->units.nr));
+}
+
+static int save_all_kept(bool service, bool all, const struct conf *only,
+			 struct json_object *results, struct saved *saved)
+{
+	unsigned int failed = 0;
+	struct keepers keepers;
+	int err = keepers_read(&keepers);
+
+	*saved = (struct saved){};
+	if (!err) {
+		saved->keepers = calloc(keepers.nr + 1, sizeof(*saved->keepers));
+		err = saved->keepers ? 0 : -ENOMEM;
+	}
+	if (err)
+		return fail(CTL_FAILED, NULL, "cannot look for what is kept: %s",
+			    errno_text(err));
+	for (unsigned int i = 0; i < keepers.nr && !(all && failed); i++) {
+		const struct keeper *keeper = &keepers.list[i];
+
+		if (all && ctl_interrupted())
+			failed++;
+		else if (is_wanted(&keepers, keeper, only))
+			failed += !!save_one_kept(keeper->name, service, results, saved);
+	}
+	free(keepers.list);
+	if (all && ctl_interrupted())
+		failed++;
+	if (!failed)
+		return CTL_DONE;
+	if (!all && saved->nr)
+		return CTL_PARTLY;
+	saved_take_back(saved);
+	return CTL_FAILED;
+}
+
+int save_kept(bool service, bool all, const struct conf *only, struct saved *saved)
+{
+	return save_all_kept(service, all, only, NULL, saved);
+}
+
+/* --- the command --- */
+
+static int save_words(struct saving *saving, char **words)
+{
+	if (manifest_check_name(saving->name))
+		return fail(CTL_USAGE, "take letters, digits, '.', '_', '-', '@', '+' and ':', at most 54, and no '.' or '-' first",
+			    "what is saved cannot be called that");
+	return lock_take(LOCK_STATE) ?: save(saving, words);
+}
+
+int cmd_save(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "all", no_argument, NULL, 'a' },
+		{},
+	};
+	struct saving saving = { .list_fd = -1, .session = -1 };
+	const char *why, *next;
+	struct saved saved;
+	bool all = false;
+	int c, status;
+
+	while ((c = ctl_getopt(argc, argv, options)) != -1) {
+		if (c != 'a')
+			return CTL_USAGE;
+		all = true;
+	}
+	if (all ? optind < argc : optind == argc)
+		return ctl_usage("save");
+	why = kernel_why_not(&next);
+	saving.results = json_object_new_array();
+	saving.name = argv[optind];
+	saving.nr = argc - optind - 1;
+	if (why && (all || !manifest_check_name(saving.name))) {
+		status = fail(CTL_NO_SUPPORT, next, "%s", why);
+	} else if (all) {
+		ctl_catch_signals();
+		status = lock_take(LOCK_STATE) ?:
+			 save_all_kept(false, true, NULL, saving.results, &saved);
+		if (!status)
+			free(saved.keepers);
+	} else {
+		status = save_words(&saving, argv + optind + 1);
+	}
+	if (ctl.json && all)
+		report_json(saving.results);
+	else if (ctl.json && json_object_array_length(saving.results))
+		report_json(json_object_array_get_idx(saving.results, 0));
+	json_object_put(saving.results);
+	return status;
+}
+
+/* --- drop --- */
+
+/* What has come is freed: the kernel does that when the session is finished. */
+static int free_incoming(const struct session *session, const char *name)
+{
+	int fd = session->state == SESSION_INCOMING ? device_retrieve(session->name) :
+						      session_borrow(session);
+	int err = fd < 0 ? fd : preserve_session_finish(fd);
+	pid_t keeper;
+
+	if (fd >= 0)
+		session_let_go(fd);
+	if (err)
+		return fail(CTL_FAILED, NULL, "cannot end %s: %s", name, errno_text(err));
+	keeper = keeper_find(name, true);
+	if (keeper > 0)
+		keeper_stop(keeper);
+	note("freed what has come of %s", name);
+	return CTL_DONE;
+}
+
+static int __attribute__((format(printf, 2, 0)))
+stop_keeper(pid_t keeper, const char *done, const char *name)
+{
+	int err = keeper < 0 ? keeper : keeper_stop(keeper);
+
+	if (err)
+		return fail(CTL_FAILED, "try again", "what holds %s does not end: %s", name,
+			    errno_text(err));
+	note(done, name);
+	return CTL_DONE;
+}
+
+static int drop_kept(pid_t keeper, const char *name, bool free_it)
+{
+	if (!free_it)
+		return fail(CTL_REFUSED, "preservectl drop --free it, and what no program and no mount has is gone",
+			    "%s is kept for the next kexec", name);
+	return stop_keeper(keeper, "let go of %s", name);
+}
+
+static int drop_session(const struct session *session, const char *name, bool free_it)
+{
+	pid_t keeper = keeper_find(name, true);
+	int status;
+
+	if (session->state == SESSION_INCOMING || session->state == SESSION_RETRIEVED)
+		return free_it ? free_incoming(session, name) :
+		       fail(CTL_REFUSED, "preservectl restore it; or preservectl drop --free it, and it is lost",
+			    "%s has come from the last kernel, and is not restored", name);
+	if (!keeper)
+		return fail(CTL_FAILED, "end that process", "%s is held by process %d (%s), which is no keeper",
+			    name, session->holder, session->comm);
+	status = stop_keeper(keeper,
+			     "%s does not cross the next kexec any more; it is as it was", name);
+	keeper = free_it && !status ? keeper_find(name, false) : 0;
+	return keeper ? drop_kept(keeper, name, true) : status;
+}
+
+static int drop(const char *name, bool free_it)
+{
+	char full[PRESERVE_SESSION_NAME_SIZE];
+	const struct session *session;
+	struct sessions sessions;
+	int status, err;
+	pid_t keeper;
+
+	err = sessions_read(&sessions, true);
+	if (err)
+		return fail(CTL_FAILED, err == -EACCES ? "become root" : NULL,
+			    "cannot look for sessions: %s", errno_text(err));
+	snprintf(full, sizeof(full), SESSION_PREFIX "%s", name);
+	session = sessions_find(&sessions, full);
+	keeper = session ? 0 : keeper_find(name, false);
+	if (session)
+		status = drop_session(session, name, free_it);
+	else if (keeper)
+		status = drop_kept(keeper, name, free_it);
+	else
+		status = fail(CTL_FAILED, "preservectl list", "nothing is called %s", name);
+	sessions_free(&sessions);
+	return status;
+}
+
+int cmd_drop(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "free", no_argument, NULL, 'f' },
+		{},
+	};
+	bool free_it = false;
+	int c;
+
+	while ((c = ctl_getopt(argc, argv, options)) != -1) {
+		if (c != 'f')
+			return CTL_USAGE;
+		free_it = true;
+	}
+	if (argc - optind != 1)
+		return ctl_usage("drop");
+	if (manifest_check_name(argv[optind]))
+		return fail(CTL_USAGE, "preservectl list", "nothing can be called that");
+	return lock_take(LOCK_STATE) ?: drop(argv[optind], free_it);
+}
