@@ -276,6 +276,7 @@ static void second(void)
 	check_loose(true);
 	check(kept_is_good(command_keeper("one")), "the memfd is kept, and whole");
 	command_gives(COMMAND_DONE, "saved on the way", "kexec --dry-run --kernel %s", kernel);
+	command_gives(COMMAND_REFUSED, "is kept already", "save one /srv/plain");
 	command_gives(COMMAND_DONE, "saved one: 5 items", "save one");
 	command_gives(COMMAND_DONE, "does not cross", "drop one");
 	check(kept_is_good(command_keeper("one")), "the memfd is kept all the same");

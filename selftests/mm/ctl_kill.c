@@ -198,7 +198,7 @@ static void save(int memfd)
 
 static void before(void)
 {
-	int memfd = preserve_memfd_create("guest", 0);
+	int memfd = preserve_memfd_create("guest", 0), other;
 
 	require(!mkdir("/srv", 0755) && memfd >= 0 && !ftruncate(memfd, SIZE), "begin");
 	make(trees[0], "preserve,size=4m");
@@ -207,6 +207,10 @@ static void before(void)
 	require(!ftruncate(memfd, 0) && !pattern_write(memfd, SEED, 0, SIZE), "content");
 	require(!command("save it %s %s guest=%d:%d", trees[0], trees[1], getpid(), memfd),
 		"save it: %s", command_said());
+	other = preserve_memfd_create("other", 0);
+	require(other >= 0 && !pattern_write(other, SEED, 0, SIZE), "another memfd");
+	require(!command("save other guest=%d:%d", getpid(), other), "save other: %s",
+		command_said());
 	stage_next();
 }
 
@@ -234,23 +238,35 @@ static void can_be_saved(unsigned int nr)
 	require(!command("drop it"), "drop it after %u: %s", nr, command_said());
 }
 
+/* Has a name's keeper the memfd as this descriptor? */
+static bool keeps(const char *name, int number)
+{
+	pid_t keeper = command_keeper(name);
+	char path[64];
+	bool is;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", keeper, number);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	is = fd >= 0 && !pattern_check(fd, SEED, 0, SIZE);
+	close(fd);
+	return is;
+}
+
 static void after(void)
 {
-	static const char *const words[] = { COMMAND, "restore", "it", NULL };
+	static const char *const words[] = { COMMAND, "restore", "--all", NULL };
 	unsigned int nr;
 	int status = -1;
-	pid_t keeper;
-	char path[64];
-	int fd;
 
 	restore_a_part();
 	for (nr = 0; status < 0; nr++) {
 		status = kill_at(words, nr);
 		require(!command("list"), "list: %s", command_said());
-		if (strstr(command_said(), "it   kept"))
+		require(strstr(command_said(), "it ") && strstr(command_said(), "other "),
+			"both are there, %u: %s", nr, command_said());
+		if (strstr(command_said(), "it    kept"))
 			can_be_saved(nr);
-		require(strstr(command_said(), "it "), "it is there after %u: %s", nr,
-			command_said());
 		if (!(nr % 50))
 			ksft_print_msg("%u\n", nr);
 	}
@@ -258,13 +274,10 @@ static void after(void)
 	command_gives(COMMAND_DONE, "is restored already", "restore it");
 	for (unsigned int i = 0; i < STAGE_COUNT(trees); i++)
 		check(good(trees[i]) && can_change(trees[i]), "%s is there", trees[i]);
-	keeper = command_keeper("it");
-	require(keeper, "a keeper");
-	snprintf(path, sizeof(path), "/proc/%d/fd/12", keeper);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	check(fd >= 0 && !pattern_check(fd, SEED, 0, SIZE), "and so is the memfd");
-	close(fd);
+	check(keeps("it", 12), "and so is the memfd");
+	check(keeps("other", 10), "and that of the other name");
 	command_gives(COMMAND_DONE, "let go", "drop --free it");
+	command_gives(COMMAND_DONE, "let go", "drop --free other");
 	check(!pool_counter("incoming"), "nothing is set aside");
 }
 

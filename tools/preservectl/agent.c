@@ -141,7 +141,11 @@ static int add_mount(struct keeping *keeping, const char *dir)
 		status = fail(CTL_PARTLY, "name it in one section only",
 			      "%s: %s is kept under the name %s", section->where, path, other);
 	} else if (!is_listed(&keeping->manifest, path)) {
-		if (!is_there(path))
+		if (!is_there(path) && mount_is_below(path))
+			status = fail(CTL_PARTLY, "unmount what is below it",
+				      "%s: mounts below %s would be hidden", section->where,
+				      path);
+		else if (!is_there(path))
 			status = section->options ? mount_new(section, path) :
 				 fail(CTL_PARTLY, "mount it before, or give Options=",
 				      "%s: no tmpfs or hugetlbfs is mounted at %s",
@@ -156,8 +160,13 @@ static int add_mount(struct keeping *keeping, const char *dir)
 /* One that is not there yet is kept as well: its program will make it. */
 static int add_file(struct keeping *keeping, const char *file)
 {
-	return is_listed(&keeping->manifest, file) ? CTL_DONE :
-	       add_item(keeping, ITEM_FILE, file, -1);
+	char *path = realpath(file, NULL);
+	const char *real = path ? path : file;
+	int status = is_listed(&keeping->manifest, real) ? CTL_DONE :
+		     add_item(keeping, ITEM_FILE, real, -1);
+
+	free(path);
+	return status;
 }
 
 static int add_all(struct keeping *keeping)
@@ -191,9 +200,17 @@ static int begin(struct keeping *keeping, pid_t keeper)
 	keeping->items = calloc(nr + 1, sizeof(int));
 	if (!keeping->items)
 		return fail(CTL_PARTLY, NULL, "out of memory");
-	for (unsigned int i = 0; i < keeping->manifest.nr; i++)
-		keeping->items[i] = keeping->manifest.items[i].kind == ITEM_FILE ? -1 :
-				    borrow_fd(keeper, KEEPER_ITEM_FD + i);
+	for (unsigned int i = 0; i < nr; i++)
+		keeping->items[i] = -1;
+	for (unsigned int i = 0; i < keeping->manifest.nr; i++) {
+		if (keeping->manifest.items[i].kind == ITEM_FILE)
+			continue;
+		keeping->items[i] = borrow_fd(keeper, KEEPER_ITEM_FD + i);
+		if (keeping->items[i] < 0)
+			return fail(CTL_PARTLY, "preservectl agent restore",
+				    "cannot get what is kept of %s: %s", section->name,
+				    errno_text(keeping->items[i]));
+	}
 	return CTL_DONE;
 }
 

@@ -11,7 +11,7 @@
  *	Mount=    where a tmpfs or hugetlbfs is; may be there several times
  *	Options=  with what it is mounted if there is none; otherwise it has to be there
  *	Type=     tmpfs (the default) or hugetlbfs
- *	File=     a file of such a mount; may be there several times
+ *	File=     a file of a tmpfs; may be there several times
  *	Units=    what is to be stopped before it is saved; may be there several times
  */
 #ifndef CONF_H

@@ -124,7 +124,7 @@ static bool put(int fd, int at)
 }
 
 /* In the child: descriptors as a keeper has them, and no others. */
-static int arrange(const struct keeper_load *load, int starter)
+static int arrange(const struct keeper_load *load, int starter, int executed)
 {
 	unsigned int above = KEEPER_ITEM_FD + load->nr;
 	int manifest = load->manifest, session = load->session, null;
@@ -136,7 +136,7 @@ static int arrange(const struct keeper_load *load, int starter)
 		err = -errno;
 	if (!err)
 		err = lift(&null, above) ?: lift(&manifest, above) ?: lift(&session, above) ?:
-		      lift(&starter, above);
+		      lift(&starter, above) ?: lift(&executed, above);
 	for (unsigned int i = 0; !err && i < load->nr; i++) {
 		items[i] = load->items ? load->items[i] : -1;
 		err = lift(&items[i], above);
@@ -147,7 +147,8 @@ static int arrange(const struct keeper_load *load, int starter)
 	close_range(0, above - 1, 0);
 	if (!put(null, 0) || !put(null, 1) || !put(null, 2) ||
 	    !put(manifest, KEEPER_MANIFEST_FD) || !put(session, KEEPER_SESSION_FD) ||
-	    !put(starter, KEEPER_STARTER_FD))
+	    !put(starter, KEEPER_STARTER_FD) ||
+	    dup3(executed, KEEPER_EXECUTED_FD, O_CLOEXEC) < 0)
 		err = -errno;
 	for (unsigned int i = 0; !err && i < load->nr; i++)
 		if (!put(items[i], KEEPER_ITEM_FD + i))
@@ -158,10 +159,25 @@ out:
 	return err;
 }
 
-/* A grandchild: the caller may become another program, which has no child of ours. */
+/*
+ * A grandchild: the caller may become another program, which has no child of ours. It closes
+ * what is not its own, sessions of other names among it; this process has them all until that is
+ * done, and is killed then.
+ */
 static void __attribute__((noreturn)) child(const struct keeper_load *load, int starter)
 {
-	if (!fork() && !arrange(load, starter))
+	int executed[2];
+	char byte;
+
+	if (pipe2(executed, O_CLOEXEC))
+		give_back();
+	if (fork()) {
+		close(executed[1]);
+		while (read(executed[0], &byte, 1) < 0 && errno == EINTR)
+			;
+		give_back();
+	}
+	if (!arrange(load, starter, executed[1]))
 		execl(SELF, ARGV0, KEEPER_COMMAND, load->name, load->finish ? FINISH : NULL,
 		      NULL);
 	give_back();

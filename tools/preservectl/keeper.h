@@ -27,6 +27,7 @@
 #define KEEPER_MANIFEST_FD	3
 #define KEEPER_SESSION_FD	4
 #define KEEPER_STARTER_FD	5
+#define KEEPER_EXECUTED_FD	6	/* until it runs */
 /* An item's descriptor is this much more than its place in the list. */
 #define KEEPER_ITEM_FD		10
 

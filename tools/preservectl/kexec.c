@@ -250,6 +250,7 @@ static void try_load(struct checks *checks, const struct plan *plan)
 {
 	int err;
 
+	ctl_catch_signals();
 	if (lock_take(LOCK_KEXEC) || preserve_kexec_loaded() != 0)
 		return;
 	err = preserve_kexec_load(plan->kernel, plan->initrd, plan->cmdline);
@@ -375,7 +376,8 @@ static int load_and_enter(const struct request *request, const struct plan *plan
 		     SAVE_UNIT " is active");
 		return CTL_DONE;
 	}
-	status = save_and_enter(request, &units, &saved);
+	status = ctl_interrupted() ? fail(CTL_FAILED, NULL, "interrupted") :
+				     save_and_enter(request, &units, &saved);
 	undo = saved_take_back(&saved);
 	start_again(&units);
 	if (preserve_kexec_unload())

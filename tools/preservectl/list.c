@@ -118,7 +118,8 @@ int list_sessions(struct json_object **rows, bool *listed)
 	*rows = json_object_new_array();
 	*listed = sessions.listed;
 	for (unsigned int i = 0; i < sessions.nr; i++)
-		json_object_array_add(*rows, session_row(&sessions.list[i], &keepers));
+		if (*sessions.list[i].name)
+			json_object_array_add(*rows, session_row(&sessions.list[i], &keepers));
 	for (unsigned int i = 0; i < keepers.nr; i++)
 		if (!keepers.list[i].session &&
 		    !keepers_find(&keepers, keepers.list[i].name, true))

@@ -54,7 +54,7 @@ static const struct command commands[] = {
 	{ "save", cmd_save, "keep mounts, files and memfds over the next kexec",
 	  "NAME [LABEL=]WHAT...\nNAME\n--all",
 	  "  NAME           what you call it all\n"
-	  "  WHAT           the directory of a mounted tmpfs or hugetlbfs; a file in one;\n"
+	  "  WHAT           the directory of a mounted tmpfs or hugetlbfs; a file in a tmpfs;\n"
 	  "                 or PID:FD, a memfd of a process\n"
 	  "  LABEL          what you call it; made from WHAT if you do not say\n"
 	  "  NAME alone     what is kept under this name: since it was restored, or by run\n"

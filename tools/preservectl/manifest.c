@@ -95,6 +95,17 @@ static struct item *add_item(struct manifest *manifest)
 	return &items[manifest->nr];
 }
 
+/* Some may have gone meanwhile. */
+static uint64_t next_token(const struct manifest *manifest)
+{
+	uint64_t token = MANIFEST_TOKEN;
+
+	for (unsigned int i = 0; i < manifest->nr; i++)
+		if (manifest->items[i].token > token)
+			token = manifest->items[i].token;
+	return token + 1;
+}
+
 int manifest_add(struct manifest *manifest, enum item_kind kind, const char *label,
 		 const char *path)
 {
@@ -113,7 +124,7 @@ int manifest_add(struct manifest *manifest, enum item_kind kind, const char *lab
 	item = add_item(manifest);
 	if (!item)
 		return manifest->nr == MANIFEST_MAX_ITEMS ? -E2BIG : -ENOMEM;
-	item->token = manifest->nr + 1;
+	item->token = next_token(manifest);
 	item->kind = kind;
 	snprintf(item->label, sizeof(item->label), "%s", label);
 	if (kind != ITEM_MEMFD) {
@@ -147,6 +158,8 @@ static struct json_object *to_json(const struct manifest *manifest)
 		report_number(entry, "token", item->token);
 		report_text(entry, "kind", kinds[item->kind]);
 		report_text(entry, "label", item->label);
+		if (item->placed)
+			report_bool(entry, "placed", true);
 		/* Any bytes, as they are: not report_text(). */
 		report_add(entry, "path", item->path ? json_object_new_string(item->path) :
 						       NULL);
@@ -267,7 +280,8 @@ static int parse_item(struct manifest *manifest, struct json_object *entry)
 		return err == -ENOMEM ? err : -EBADMSG;
 	item = &manifest->items[manifest->nr - 1];
 	item->token = json_object_get_uint64(token);
-	if (item->token == MANIFEST_TOKEN)
+	item->placed = json_object_get_boolean(json_object_object_get(entry, "placed"));
+	if (item->token == MANIFEST_TOKEN || item->token == UINT64_MAX)
 		return -EBADMSG;
 	for (unsigned int i = 0; i + 1 < manifest->nr; i++)
 		if (manifest->items[i].token == item->token)

@@ -45,12 +45,15 @@ enum item_kind {
  * @kind:  What it is.
  * @label: What the user calls it: letters, digits, '.', '_', '-'.
  * @path:  Where it is to be again; NULL for %ITEM_MEMFD.
+ * @placed: It has been put there, and may have changed since: an item of a session that is
+ *         partly restored, or is no more.
  */
 struct item {
 	uint64_t token;
 	enum item_kind kind;
 	char label[ITEM_LABEL_SIZE];
 	char *path;
+	bool placed;
 };
 
 /**

@@ -66,3 +66,21 @@ int mount_split_options(const char *options, unsigned long *flags, char **data)
 	}
 	return err;
 }
+
+bool mount_is_below(const char *dir)
+{
+	struct libmnt_table *table = mnt_new_table_from_file("/proc/self/mountinfo");
+	struct libmnt_iter *iter = mnt_new_iter(MNT_ITER_FORWARD);
+	size_t len = strlen(dir);
+	struct libmnt_fs *fs;
+	bool found = !table || !iter;
+
+	while (!found && !mnt_table_next_fs(table, iter, &fs)) {
+		const char *at = mnt_fs_get_target(fs);
+
+		found = at && !strncmp(at, dir, len) && at[len] == '/' && at[len + 1];
+	}
+	mnt_free_iter(iter);
+	mnt_unref_table(table);
+	return found;
+}

@@ -38,6 +38,9 @@ int mount_of(const char *path, struct mount_info *mount);
  */
 int mount_split_options(const char *options, unsigned long *flags, char **data);
 
+/* Is there a mount below this directory? Also true if that cannot be known. */
+bool mount_is_below(const char *dir);
+
 void mount_info_free(struct mount_info *mount);
 
 /* Can a mount of this file system cross? */

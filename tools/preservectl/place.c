@@ -108,7 +108,8 @@ int place_mount(int fd, const char *dir, bool over)
 		err = -errno;
 	else if (come.st_dev == there.st_dev && come.st_ino == there.st_ino)
 		err = 0;
-	else if (!over && is_mount_point(dir) && !place_is_empty(dir))
+	else if (!over && (mount_is_below(dir) ||
+			   (is_mount_point(dir) && !place_is_empty(dir))))
 		err = -EEXIST;
 	else
 		err = attach_over(fd, at, dir);

@@ -21,7 +21,8 @@ bool place_is_empty(const char *dir);
  *
  * Nothing happens if it is there already.
  *
- * Return: 0, or a negative errno: -EEXIST if another mount is there and has something in it.
+ * Return: 0, or a negative errno: -EEXIST if another mount is there and has something in it,
+ * or mounts are below it.
  */
 int place_mount(int fd, const char *dir, bool over);
 

@@ -37,6 +37,7 @@
  * @session:  The session, -1 if there is none, or no more.
  * @keeper:   The keeper that it was borrowed from, or 0.
  * @come:     There is something to restore.
+ * @refused:  It cannot be had; that has been told the user.
  * @ready:    Its list has been read.
  * @files:    How many files the session has; 0 if that is not known.
  * @list_fd:  The list's memfd, or -1 if it is damaged.
@@ -54,6 +55,7 @@ struct restoring {
 	int session;
 	pid_t keeper;
 	bool come;
+	bool refused;
 	bool ready;
 	uint64_t files;
 	int list_fd;
@@ -223,6 +225,20 @@ static int without_list(struct restoring *restoring)
 	return 0;
 }
 
+/* What an earlier try has placed: the list of the keeper that it has left says so. */
+static void get_placed(struct restoring *restoring)
+{
+	struct manifest earlier;
+
+	if (!restoring->keeper || keeper_manifest(restoring->keeper, &earlier))
+		return;
+	for (unsigned int i = 0; i < restoring->manifest.nr; i++)
+		for (unsigned int e = 0; e < earlier.nr; e++)
+			if (earlier.items[e].token == restoring->manifest.items[i].token)
+				restoring->manifest.items[i].placed = earlier.items[e].placed;
+	manifest_free(&earlier);
+}
+
 static int get_list(struct restoring *restoring)
 {
 	int err, status;
@@ -249,6 +265,7 @@ static int get_list(struct restoring *restoring)
 			    errno_text(err ? err : -ENOMEM));
 	for (unsigned int i = 0; i < restoring->manifest.nr; i++)
 		restoring->fds[i] = -1;
+	get_placed(restoring);
 	return CTL_DONE;
 }
 
@@ -295,6 +312,8 @@ static const char *why_not_placed(int err)
 	switch (err) {
 	case -EEXIST:
 		return "something else is there: move it away, or restore with --over";
+	case -ENXIO:
+		return "the mount that it is in is not there yet: that comes first";
 	case -ELOOP:
 		return "a symbolic link is on the way: remove it, and restore again";
 	case -EROFS:
@@ -313,7 +332,8 @@ static int place(const struct restoring *restoring, const struct item *item, int
 	case ITEM_MOUNT:
 		return place_mount(fd, item->path, restoring->over);
 	case ITEM_FILE:
-		return place_file(fd, item->path, restoring->over);
+		/* Its program may have written it since. */
+		return item->placed ? 0 : place_file(fd, item->path, restoring->over);
 	case ITEM_MEMFD:
 		return 0;
 	}
@@ -343,12 +363,13 @@ struct entry {
 	unsigned int i;
 };
 
-static void restore_item(struct restoring *restoring, unsigned int i)
+/* Return: it is settled: placed or lost. */
+static bool restore_item(struct restoring *restoring, unsigned int i, bool outer_failed)
 {
 	const struct item *item = &restoring->manifest.items[i];
 	const char *path = item->path ? item->path : item->label;
 	int fd = preserve_session_get_fd(restoring->session, item->token);
-	int err = fd < 0 ? fd : place(restoring, item, fd);
+	int err = fd < 0 ? fd : outer_failed ? -ENXIO : place(restoring, item, fd);
 	bool lost = fd < 0 && is_final(fd);
 
 	if (err) {
@@ -360,8 +381,11 @@ static void restore_item(struct restoring *restoring, unsigned int i)
 	} else {
 		restoring->fds[i] = fd;
 		restoring->placed++;
+		/* For the next try, if there has to be one. */
+		restoring->manifest.items[i].placed = true;
 	}
 	add_result(restoring, item, err, lost);
+	return !err || lost;
 }
 
 static const struct item *item_of(const struct entry *entry)
@@ -386,6 +410,36 @@ static unsigned int add_entries(struct restoring *restoring, struct entry *entri
 	return restoring->manifest.nr;
 }
 
+/* Is it in a mount that is still to come? One that is lost is not waited for. */
+static bool is_in_failed(const struct entry *failed, unsigned int nr, const struct entry *entry)
+{
+	const char *path = item_of(entry)->path;
+
+	for (unsigned int i = 0; path && i < nr; i++) {
+		const char *outer = item_of(&failed[i])->path;
+		size_t len = strlen(outer);
+
+		if (!strncmp(path, outer, len) && (path[len] == '/' || !strcmp(outer, "/")))
+			return true;
+	}
+	return false;
+}
+
+/* Mounts that are still to come move to the front, as far as the rest is done. */
+static void restore_entries(struct entry *entries, unsigned int nr)
+{
+	unsigned int failed = 0;
+
+	for (unsigned int i = 0; i < nr; i++) {
+		struct entry entry = entries[i];
+		bool in_failed = is_in_failed(entries, failed, &entry);
+
+		if (!restore_item(entry.restoring, entry.i, in_failed) &&
+		    item_of(&entry)->kind == ITEM_MOUNT)
+			entries[failed++] = entry;
+	}
+}
+
 /* All names' at once: a mount of one may be in a mount of another. Return: 0 or -ENOMEM. */
 static int restore_items(struct restoring *restorings, unsigned int nr)
 {
@@ -402,8 +456,7 @@ static int restore_items(struct restoring *restorings, unsigned int nr)
 		if (restorings[i].ready)
 			at += add_entries(&restorings[i], entries + at);
 	qsort(entries, all, sizeof(*entries), by_path);
-	for (unsigned int i = 0; i < all; i++)
-		restore_item(entries[i].restoring, entries[i].i);
+	restore_entries(entries, all);
 	free(entries);
 	for (unsigned int i = 0; i < nr; i++)
 		restorings[i].seconds = now() - start;
@@ -421,7 +474,8 @@ static int start_session_keeper(struct restoring *restoring)
 	struct keeper_start start;
 	int made = -1, err;
 
-	if (load.manifest < 0) {
+	/* The next try is to know what this one has placed. */
+	if (restoring->manifest.nr || load.manifest < 0) {
 		made = manifest_write(&restoring->manifest);
 		load.manifest = made;
 	}
@@ -438,7 +492,7 @@ static void keep_session(struct restoring *restoring)
 	int err = start_session_keeper(restoring);
 
 	if (err)
-		warn("no process can be started that holds %s: %s; the kernel has it again",
+		warn("no process can be started that holds %s: %s; it is where it was",
 		     restoring->name, errno_text(err));
 	else if (restoring->keeper)
 		keeper_stop(restoring->keeper);
@@ -576,6 +630,7 @@ static int begin(struct restoring *restoring)
 	snprintf(restoring->manifest.name, sizeof(restoring->manifest.name), "%s",
 		 restoring->name);
 	status = get_session(restoring);
+	restoring->refused = status;
 	if (restoring->session >= 0)
 		restoring->ready = !get_list(restoring);
 	return status;
@@ -685,19 +740,33 @@ int restore_everything(bool service)
 }
 
 /* A name that is given has to be there. */
-static int restore_given(const char *name, bool over, struct json_object *document)
+static int is_already(const struct restoring *restoring)
 {
-	struct restoring restoring = { .name = name, .over = over };
-	int status = restore_many(&restoring, 1, document);
-	pid_t kept;
+	pid_t kept = keeper_find(restoring->name, false);
 
-	if (status || restoring.come)
-		return status;
-	kept = keeper_find(name, false);
 	if (kept <= 0)
-		return no_session(name, kept ? kept : -ENOENT);
-	note("%s is restored already", name);
+		return no_session(restoring->name, kept ? kept : -ENOENT);
+	note("%s is restored already", restoring->name);
 	return CTL_DONE;
+}
+
+static int restore_given(char **names, unsigned int nr, bool over, struct json_object *document)
+{
+	struct restoring *restorings = calloc(nr, sizeof(*restorings));
+	int status, one;
+
+	if (!restorings)
+		return fail(CTL_FAILED, NULL, "out of memory");
+	for (unsigned int i = 0; i < nr; i++)
+		restorings[i] = (struct restoring){ .name = names[i], .over = over };
+	status = restore_many(restorings, nr, document);
+	for (unsigned int i = 0; i < nr; i++) {
+		one = restorings[i].come || restorings[i].refused ? CTL_DONE :
+		      is_already(&restorings[i]);
+		status = status ? status : one && i ? CTL_PARTLY : one;
+	}
+	free(restorings);
+	return status;
 }
 
 int cmd_restore(int argc, char **argv)
@@ -710,7 +779,7 @@ int cmd_restore(int argc, char **argv)
 	bool all = false, over = false;
 	struct json_object *document;
 	const char *why, *next;
-	int c, status, one;
+	int c, status;
 
 	while ((c = ctl_getopt(argc, argv, options)) != -1) {
 		if (c == 'a')
@@ -732,12 +801,8 @@ int cmd_restore(int argc, char **argv)
 	if (status)
 		return status;
 	document = json_object_new_array();
-	if (all)
-		status = restore_all(over, false, document);
-	for (int i = optind; i < argc; i++) {
-		one = restore_given(argv[i], over, document);
-		status = status ? status : one;
-	}
+	status = all ? restore_all(over, false, document) :
+		       restore_given(argv + optind, argc - optind, over, document);
 	if (ctl.json)
 		report_json(document);
 	json_object_put(document);

@@ -91,6 +91,20 @@ static int cannot_preserve(const struct saving *saving, unsigned int i, int err)
 		    "cannot save %s: %s; nothing is saved", target->path, errno_text(err));
 }
 
+/* What is kept under this name would not be saved then. */
+static int check_kept(const char *name)
+{
+	pid_t keeper = keeper_find(name, false);
+
+	if (!keeper)
+		return CTL_DONE;
+	if (keeper < 0)
+		return fail(CTL_FAILED, NULL, "cannot look for what is kept: %s",
+			    errno_text(keeper));
+	return fail(CTL_REFUSED, "preservectl save it without further words, or take another name",
+		    "%s is kept already, with what preservectl list shows", name);
+}
+
 /* Is the name free? */
 static int check_name(const char *name)
 {
@@ -295,6 +309,20 @@ static int open_targets(struct saving *saving, char **words)
 	return status;
 }
 
+/* Is the next target one that is there already, by another path? */
+static bool is_twice(const struct saving *saving)
+{
+	struct stat new, st;
+
+	if (fstat(saving->targets[saving->nr].fd, &new))
+		return false;
+	for (unsigned int i = 0; i < saving->nr; i++)
+		if (!fstat(saving->targets[i].fd, &st) && st.st_dev == new.st_dev &&
+		    st.st_ino == new.st_ino)
+			return true;
+	return false;
+}
+
 /* A file that its program has removed, or that is on a disk now, is not for the next kernel. */
 static int open_kept_item(struct saving *saving, pid_t keeper, const struct manifest *kept,
 			  unsigned int i)
@@ -305,6 +333,11 @@ static int open_kept_item(struct saving *saving, pid_t keeper, const struct mani
 
 	if (status && item->kind == ITEM_FILE) {
 		warn("%s is not saved: %s", saving->name, item->path);
+		return CTL_DONE;
+	}
+	if (!status && is_twice(saving)) {
+		warn("%s is not saved twice: %s", saving->name, item->path);
+		target_close(&saving->targets[saving->nr]);
 		return CTL_DONE;
 	}
 	saving->nr += !status;
@@ -350,8 +383,10 @@ static int save(struct saving *saving, char **words)
 {
 	int status = check_name(saving->name);
 
-	if (!status)
-		status = saving->nr ? open_targets(saving, words) : open_kept(saving);
+	if (!status && saving->nr)
+		status = check_kept(saving->name) ?: open_targets(saving, words);
+	else if (!status)
+		status = open_kept(saving);
 	if (!status && saving->nr) {
 		snprintf(saving->manifest.name, sizeof(saving->manifest.name), "%s",
 			 saving->name);
@@ -502,16 +537,15 @@ int cmd_save(int argc, char **argv)
 /* What has come is freed: the kernel does that when the session is finished. */
 static int free_incoming(const struct session *session, const char *name)
 {
+	pid_t keeper = keeper_find(name, true);
 	int fd = session->state == SESSION_INCOMING ? device_retrieve(session->name) :
 						      session_borrow(session);
 	int err = fd < 0 ? fd : preserve_session_finish(fd);
-	pid_t keeper;
 
 	if (fd >= 0)
 		session_let_go(fd);
 	if (err)
 		return fail(CTL_FAILED, NULL, "cannot end %s: %s", name, errno_text(err));
-	keeper = keeper_find(name, true);
 	if (keeper > 0)
 		keeper_stop(keeper);
 	note("freed what has come of %s", name);

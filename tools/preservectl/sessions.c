@@ -238,11 +238,17 @@ void session_let_go(int session)
 /* An outgoing session gives no file back at all. */
 static void ask(struct session *session)
 {
-	int fd = session_borrow(session), err;
+	int fd = session_borrow(session), err, list;
 
 	if (fd < 0)
 		return;
 	err = preserve_session_get_fd(fd, UINT64_MAX);
+	list = err == -ENOENT ? preserve_session_get_fd(fd, 0) : err;
+	if (list >= 0)
+		close(list);
+	/* One of ours without a list is finished: it is none any more. */
+	if (list == -ENOENT && session_saved_name(session))
+		*session->name = '\0';
 	session_let_go(fd);
 	session->state = err == -EINVAL ? SESSION_OUTGOING : SESSION_RETRIEVED;
 }

@@ -101,6 +101,10 @@ static int open_path(struct target *target, const char *word, const char *path)
 	if (!mount_can_cross(mount.fstype) ||
 	    (target->kind == ITEM_MOUNT && strcmp(mount.dir, target->path))) {
 		err = not_mounted(word, &mount);
+	} else if (target->kind == ITEM_FILE && strcmp(mount.fstype, "tmpfs")) {
+		err = fail(CTL_FAILED, "save the mount that it is in",
+			   "%s is in a %s, where files cannot be written back", word,
+			   mount.fstype);
 	} else if (target->kind == ITEM_FILE && !S_ISREG(st.st_mode)) {
 		err = fail(CTL_FAILED, "save the mount that it is in",
 			   "%s is no regular file", word);

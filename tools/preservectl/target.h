@@ -23,7 +23,7 @@ struct target {
 
 /**
  * target_open() - find what a word means
- * @word: [LABEL=]DIRECTORY, a mount's root; [LABEL=]FILE; or [LABEL=]PID:FD
+ * @word: [LABEL=]DIRECTORY, a mount's root; [LABEL=]FILE of a tmpfs; or [LABEL=]PID:FD
  * @target: filled in; free it with target_close()
  *
  * What is wrong is told the user.

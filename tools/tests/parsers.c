@@ -110,7 +110,7 @@ static void lists(void)
 		close(fd);
 	}
 	check(back.nr == 4 && !strcmp(back.items[0].path, manifest.items[0].path) &&
-	      !strcmp(back.items[1].label, "root") && !strcmp(back.items[3].label, "file-2") &&
+	      !strcmp(back.items[1].label, "root") && !strcmp(back.items[3].label, "file-4") &&
 	      !back.items[3].path && back.items[2].kind == ITEM_FILE);
 	manifest_free(&back);
 	manifest_free(&manifest);

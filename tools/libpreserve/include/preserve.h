@@ -10,9 +10,9 @@
  *
  * A session's descriptor that is closed before the kexec takes back what it
  * preserved. After the kexec a descriptor that is closed finishes the session,
- * unless a signal has killed its holder: then the session can be retrieved
- * again. Only one process at a time has the device open; sessions stay usable
- * after the device is closed.
+ * unless a signal has killed its holder, or getting a file has failed and can be
+ * tried again: then the session can be retrieved again. Only one process at a
+ * time has the device open; sessions stay usable after the device is closed.
  *
  * Every function that returns int gives 0 or a descriptor on success and a
  * negative errno on failure. Nothing here keeps state, so any thread may call
