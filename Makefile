@@ -38,6 +38,10 @@ check-arm64: ## thirteen VM tests on an emulated arm64 machine; TEST=NAME for an
 	@$S/deps arm64
 	@ARCH=arm64 $S/check $(if $(TEST),vm,arm64)
 
+check-system: ## Debian 12 and sid with systemd keep their memory over two kexecs; as root
+	@$S/deps system
+	@$S/check-system
+
 check-style: deps ## checkpatch --strict, sparse, layers, kernel-doc, codespell
 	@$S/check style
 
@@ -79,5 +83,5 @@ deps:
 	@$S/deps
 
 .PHONY: help demo check check-long check-native check-configs check-series check-arm64 \
-	check-style kernel kernel-debug stock older \
+	check-system check-style kernel kernel-debug stock older \
 	tree bench bench-compare series docs clean distclean deps

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "checks.h"
@@ -331,7 +332,23 @@ static int save(const struct request *request, struct conf_list *units, struct s
 	return status ? status : one;
 }
 
-/* Return: only if it does not work. */
+/*
+ * Is it sure that systemd does not go? systemctl is in a unit that stops for the kexec, and may
+ * be killed with it; and logind waits for its inhibitors before it begins.
+ */
+static bool stays(int err)
+{
+	struct timespec pause = { .tv_nsec = 500000000 };
+
+	for (int i = 0; err > 0 && i < 20; i++) {
+		if (systemd_goes_to_kexec())
+			return false;
+		nanosleep(&pause, NULL);
+	}
+	return err > 0;
+}
+
+/* Return: only if it does not work. What is undone while systemd goes would be lost. */
 static int enter(void)
 {
 	int err;
@@ -339,7 +356,7 @@ static int enter(void)
 	fflush(NULL);
 	if (systemd_runs()) {
 		err = systemctl("kexec", NULL, 0);
-		if (!err)
+		if (!stays(err))
 			exit(CTL_DONE);
 		return fail(CTL_FAILED, "journalctl says why", "systemctl kexec fails");
 	}
