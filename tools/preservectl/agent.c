@@ -79,18 +79,6 @@ static int mount_new(const struct conf_section *section, const char *dir)
 	return CTL_DONE;
 }
 
-static bool is_there(const char *dir)
-{
-	struct mount_info mount;
-	bool there;
-
-	if (mount_of(dir, &mount))
-		return false;
-	there = !strcmp(mount.dir, dir) && mount_can_cross(mount.fstype);
-	mount_info_free(&mount);
-	return there;
-}
-
 /* Its path without symbolic links, as it is found again by; to be freed. */
 static char *real_path(const struct conf_section *section, const char *path, bool make)
 {
@@ -141,11 +129,11 @@ static int add_mount(struct keeping *keeping, const char *dir)
 		status = fail(CTL_PARTLY, "name it in one section only",
 			      "%s: %s is kept under the name %s", section->where, path, other);
 	} else if (!is_listed(&keeping->manifest, path)) {
-		if (!is_there(path) && mount_is_below(path))
+		if (!mount_can_cross_at(path) && mount_is_below(path))
 			status = fail(CTL_PARTLY, "unmount what is below it",
 				      "%s: mounts below %s would be hidden", section->where,
 				      path);
-		else if (!is_there(path))
+		else if (!mount_can_cross_at(path))
 			status = section->options ? mount_new(section, path) :
 				 fail(CTL_PARTLY, "mount it before, or give Options=",
 				      "%s: no tmpfs or hugetlbfs is mounted at %s",
@@ -247,15 +235,6 @@ static int keep_section(const struct conf_section *section, pid_t keeper, bool s
 	return status;
 }
 
-/* What is saved, or is still to be restored, is not kept anew. */
-static bool has_session(const struct sessions *sessions, const char *name)
-{
-	char full[PRESERVE_SESSION_NAME_SIZE];
-
-	snprintf(full, sizeof(full), SESSION_PREFIX "%s", name);
-	return sessions_find(sessions, full);
-}
-
 static int keep_sections(const struct conf *conf, bool service)
 {
 	const struct keeper *keeper;
@@ -274,7 +253,8 @@ static int keep_sections(const struct conf *conf, bool service)
 	for (unsigned int i = 0; i < conf->nr; i++) {
 		const struct conf_section *section = &conf->sections[i];
 
-		if (has_session(&sessions, section->name))
+		/* What is saved, or is still to be restored, is not kept anew. */
+		if (sessions_find_saved(&sessions, section->name))
 			continue;
 		keeper = keepers_find(&keepers, section->name, false);
 		one = keep_section(section, keeper ? keeper->pid : 0, service);
@@ -315,8 +295,8 @@ static int agent_save(bool service)
 	struct saved saved;
 	int status;
 
+	/* If that cannot be known, it may be one. */
 	if (systemd_runs() && !systemd_goes_to_kexec()) {
-		/* If that cannot be known, it may be one. */
 		note("no kexec is on its way: nothing is saved");
 		return CTL_DONE;
 	}

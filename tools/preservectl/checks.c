@@ -48,14 +48,6 @@ void checks_add(struct checks *checks, const char *name, enum check_result resul
 	checks->bad += result == CHECK_BAD;
 }
 
-static uint64_t pool_number(const char *name)
-{
-	uint64_t value;
-
-	kernel_pool(KERNEL_ALL_NODES, name, &value);
-	return value;
-}
-
 static void check_image(struct checks *checks, const struct plan *plan, bool nothing_to_lose)
 {
 	int err = image_read(plan->kernel, &checks->image);
@@ -182,7 +174,7 @@ static void check_huge_pages(struct checks *checks, const struct plan *plan)
 static void check_pool(struct checks *checks, const struct plan *plan)
 {
 	char next[256], here[256], cmdline[4096] = "", size[SIZE_TEXT];
-	uint64_t preserved = pool_number("preserved"), limit;
+	uint64_t preserved = kernel_pool_number("preserved"), limit;
 
 	kernel_text("/proc/cmdline", cmdline, sizeof(cmdline));
 	if (cmdline_value(cmdline, "preserve_pool", here, sizeof(here)) &&
@@ -195,7 +187,7 @@ static void check_pool(struct checks *checks, const struct plan *plan)
 			   "preserve_pool_max=%s is less than what crosses: it cannot grow",
 			   next);
 	checks_add(checks, "pool", CHECK_GOOD, NULL, "%s in %llu files cross",
-		   size_text(preserved, size), (unsigned long long)pool_number("files"));
+		   size_text(preserved, size), (unsigned long long)kernel_pool_number("files"));
 }
 
 /* Kernel and initial file system are loaded into what KHO keeps free. */
@@ -306,20 +298,17 @@ static void check_session(struct checks *checks, const struct session *session,
 /* Has a keeper what is left of a restore? */
 static bool is_incoming(const struct sessions *sessions, const struct keeper *keeper)
 {
-	char full[PRESERVE_SESSION_NAME_SIZE];
-	const struct session *session;
+	const struct session *session = sessions_find_saved(sessions, keeper->name);
 
-	snprintf(full, sizeof(full), SESSION_PREFIX "%s", keeper->name);
-	session = sessions_find(sessions, full);
 	return session && session->state == SESSION_RETRIEVED;
 }
 
 static void check_unit(struct checks *checks)
 {
-	if (systemd_runs() && !systemd_is_active("preserve-save.service"))
+	if (systemd_runs() && !systemd_is_active(SAVE_UNIT))
 		checks_add(checks, "systemd", CHECK_WARN,
-			   "systemctl enable --now preserve-save.service",
-			   "preserve-save.service is not active: what is kept is saved while programs use it, and systemctl kexec alone does not save it");
+			   "systemctl enable --now " SAVE_UNIT,
+			   SAVE_UNIT " is not active: what is kept is saved while programs use it, and systemctl kexec alone does not save it");
 }
 
 static void check_all_sessions(struct checks *checks, const struct sessions *sessions,

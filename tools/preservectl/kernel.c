@@ -67,6 +67,14 @@ int kernel_pool(int node, const char *name, uint64_t *value)
 	return err;
 }
 
+uint64_t kernel_pool_number(const char *name)
+{
+	uint64_t value;
+
+	kernel_pool(KERNEL_ALL_NODES, name, &value);
+	return value;
+}
+
 int kernel_pool_write(const char *name, const char *text)
 {
 	char path[128];

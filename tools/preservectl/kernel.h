@@ -35,6 +35,9 @@ int kernel_write(const char *path, const char *text);
  */
 int kernel_pool(int node, const char *name, uint64_t *value);
 
+/* The same of all nodes; 0 if it cannot be read. */
+uint64_t kernel_pool_number(const char *name);
+
 /* Writes to a file in /sys/kernel/mm/preserve. Return: 0, or a negative errno. */
 int kernel_pool_write(const char *name, const char *text);
 

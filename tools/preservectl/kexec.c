@@ -27,9 +27,6 @@
 #include "say.h"
 #include "spawn.h"
 
-/* Saves at shutdown, when all others have stopped. */
-#define SAVE_UNIT	"preserve-save.service"
-
 /**
  * struct request - What the user wants.
  * @kernel: Image, or NULL.
@@ -340,12 +337,15 @@ static bool stays(int err)
 {
 	struct timespec pause = { .tv_nsec = 500000000 };
 
+	if (err == -ECHILD)
+		return false;
+	/* A negative one: it has not run at all. */
 	for (int i = 0; err > 0 && i < 20; i++) {
 		if (systemd_goes_to_kexec())
 			return false;
 		nanosleep(&pause, NULL);
 	}
-	return err > 0;
+	return true;
 }
 
 /* Return: only if it does not work. What is undone while systemd goes would be lost. */
@@ -356,8 +356,12 @@ static int enter(void)
 	fflush(NULL);
 	if (systemd_runs()) {
 		err = systemctl("kexec", NULL, 0);
-		if (!stays(err))
+		if (!err)
 			exit(CTL_DONE);
+		if (!stays(err)) {
+			warn("systemctl kexec has ended early; if no kexec comes, preservectl drop takes back what preservectl list shows as saved");
+			exit(CTL_PARTLY);
+		}
 		return fail(CTL_FAILED, "journalctl says why", "systemctl kexec fails");
 	}
 	sync();

@@ -44,6 +44,18 @@ int mount_of(const char *path, struct mount_info *mount)
 	return err;
 }
 
+bool mount_can_cross_at(const char *dir)
+{
+	struct mount_info mount;
+	bool can;
+
+	if (mount_of(dir, &mount))
+		return false;
+	can = !strcmp(mount.dir, dir) && mount_can_cross(mount.fstype);
+	mount_info_free(&mount);
+	return can;
+}
+
 void mount_info_free(struct mount_info *mount)
 {
 	free(mount->dir);

@@ -28,6 +28,9 @@ struct mount_info {
  */
 int mount_of(const char *path, struct mount_info *mount);
 
+/* Is one that can cross mounted right there? */
+bool mount_can_cross_at(const char *dir);
+
 /**
  * mount_split_options() - options as /etc/fstab has them
  * @options: the text

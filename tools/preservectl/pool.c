@@ -89,17 +89,9 @@ static int show(void)
 
 /* --- change --- */
 
-static uint64_t number(const char *name)
-{
-	uint64_t value;
-
-	kernel_pool(KERNEL_ALL_NODES, name, &value);
-	return value;
-}
-
 static uint64_t grown(const struct progress *progress)
 {
-	uint64_t size = number("size");
+	uint64_t size = kernel_pool_number("size");
 
 	return size > progress->start ? size - progress->start : progress->start - size;
 }
@@ -109,8 +101,8 @@ static int cannot_resize(int err, uint64_t wanted)
 	char want[SIZE_TEXT], have[SIZE_TEXT], max[SIZE_TEXT];
 
 	size_text(wanted, want);
-	size_text(number("size"), have);
-	size_text(number("max"), max);
+	size_text(kernel_pool_number("size"), have);
+	size_text(kernel_pool_number("max"), max);
 	switch (err) {
 	case -ENOSPC:
 		return fail(CTL_FAILED, "preservectl pool limit SIZE",
@@ -132,7 +124,7 @@ static int cannot_resize(int err, uint64_t wanted)
 
 static int resize(uint64_t wanted)
 {
-	uint64_t have = number("size");
+	uint64_t have = kernel_pool_number("size");
 	struct progress progress = {
 		.what = wanted > have ? "growing" : "shrinking", .done = grown,
 		.total = wanted > have ? wanted - have : have - wanted, .start = have,
@@ -146,7 +138,7 @@ static int resize(uint64_t wanted)
 	progress_end();
 	if (err)
 		return cannot_resize(err, wanted);
-	note("the pool has %s", size_text(number("size"), size));
+	note("the pool has %s", size_text(kernel_pool_number("size"), size));
 	return ctl.json ? show() : CTL_DONE;
 }
 
@@ -227,13 +219,14 @@ static int compact(void)
 	if (err)
 		return fail(CTL_FAILED, err == -EACCES ? "become root" : NULL,
 			    "pool compact: %s", errno_text(err));
-	note("packed; %s are in blocks that nothing uses", size_text(number("idle"), idle));
+	note("packed; %s are in blocks that nothing uses",
+	     size_text(kernel_pool_number("idle"), idle));
 	return CTL_DONE;
 }
 
 static uint64_t brought_in(const struct progress *progress)
 {
-	uint64_t left = number("unrestored");
+	uint64_t left = kernel_pool_number("unrestored");
 
 	return left < progress->total ? progress->total - left : 0;
 }
@@ -242,7 +235,8 @@ static uint64_t brought_in(const struct progress *progress)
 static int bring_in(void)
 {
 	struct progress progress = {
-		.what = "bringing in", .done = brought_in, .total = number("unrestored"),
+		.what = "bringing in", .done = brought_in,
+		.total = kernel_pool_number("unrestored"),
 	};
 	char size[SIZE_TEXT];
 	int err;
@@ -255,7 +249,7 @@ static int bring_in(void)
 			    "free some memory, and try again", "bringing in: %s",
 			    errno_text(err));
 	note("every file that has been opened is in memory; %s of others come when they are read",
-	     size_text(number("incoming"), size));
+	     size_text(kernel_pool_number("incoming"), size));
 	return CTL_DONE;
 }
 

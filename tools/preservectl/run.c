@@ -64,18 +64,6 @@ static int restore_what_has_come(struct run *run)
 
 /* --- what is there, or is made --- */
 
-static bool tmpfs_is_there(const char *dir)
-{
-	struct mount_info mount;
-	bool there;
-
-	if (mount_of(dir, &mount))
-		return false;
-	there = !strcmp(mount.dir, dir) && mount_can_cross(mount.fstype);
-	mount_info_free(&mount);
-	return there;
-}
-
 /*
  * A tmpfs that is there, and that no keeper of this name has: an empty one, or run's own, whose
  * keeper was killed.
@@ -102,7 +90,7 @@ static int make_tmpfs(struct run *run)
 	char options[64];
 	int err = 0;
 
-	if (tmpfs_is_there(run->dir))
+	if (mount_can_cross_at(run->dir))
 		return check_tmpfs(run);
 	snprintf(options, sizeof(options), "preserve,mode=0755,size=%llu",
 		 (unsigned long long)run->tmpfs);

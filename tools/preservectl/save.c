@@ -108,7 +108,6 @@ static int check_kept(const char *name)
 /* Is the name free? */
 static int check_name(const char *name)
 {
-	char session[PRESERVE_SESSION_NAME_SIZE];
 	const struct session *there;
 	struct sessions sessions;
 	enum session_state state;
@@ -118,8 +117,7 @@ static int check_name(const char *name)
 	if (err)
 		return fail(CTL_FAILED, err == -EACCES ? "become root" : "look into the kernel log",
 			    "cannot look for sessions: %s", errno_text(err));
-	snprintf(session, sizeof(session), SESSION_PREFIX "%s", name);
-	there = sessions_find(&sessions, session);
+	there = sessions_find_saved(&sessions, name);
 	state = there ? there->state : SESSION_OUTGOING;
 	sessions_free(&sessions);
 	if (!there)
@@ -139,18 +137,10 @@ static uint64_t now_ns(void)
 	return t.tv_sec * 1000000000ULL + t.tv_nsec;
 }
 
-static uint64_t pool_number(const char *name)
-{
-	uint64_t value;
-
-	kernel_pool(KERNEL_ALL_NODES, name, &value);
-	return value;
-}
-
 /* What moves into the pool shows there. */
 static uint64_t moved(const struct progress *progress)
 {
-	uint64_t used = pool_number("used");
+	uint64_t used = kernel_pool_number("used");
 
 	return used > progress->start ? used - progress->start : 0;
 }
@@ -171,7 +161,7 @@ static int preserve_one(struct saving *saving, unsigned int i)
 	const struct target *target = &saving->targets[i];
 	struct progress progress = {
 		.what = target->path, .done = moved, .total = target_bytes(target),
-		.start = pool_number("used"),
+		.start = kernel_pool_number("used"),
 	};
 	int err;
 
@@ -235,14 +225,14 @@ static int open_session(struct saving *saving)
 
 static int preserve_all(struct saving *saving)
 {
-	uint64_t before = pool_number("preserved"), start, after;
+	uint64_t before = kernel_pool_number("preserved"), start, after;
 	int status = make_list(saving) ?: open_session(saving);
 
 	start = now_ns();
 	for (unsigned int i = 0; !status && i < saving->nr; i++)
 		status = preserve_one(saving, i);
 	saving->seconds = (now_ns() - start) / 1e9;
-	after = pool_number("preserved");
+	after = kernel_pool_number("preserved");
 	saving->bytes = after > before ? after - before : 0;
 	return status;
 }
@@ -592,7 +582,6 @@ static int drop_session(const struct session *session, const char *name, bool fr
 
 static int drop(const char *name, bool free_it)
 {
-	char full[PRESERVE_SESSION_NAME_SIZE];
 	const struct session *session;
 	struct sessions sessions;
 	int status, err;
@@ -602,8 +591,7 @@ static int drop(const char *name, bool free_it)
 	if (err)
 		return fail(CTL_FAILED, err == -EACCES ? "become root" : NULL,
 			    "cannot look for sessions: %s", errno_text(err));
-	snprintf(full, sizeof(full), SESSION_PREFIX "%s", name);
-	session = sessions_find(&sessions, full);
+	session = sessions_find_saved(&sessions, name);
 	keeper = session ? 0 : keeper_find(name, false);
 	if (session)
 		status = drop_session(session, name, free_it);

@@ -55,6 +55,14 @@ const struct session *sessions_find(const struct sessions *sessions, const char 
 	return NULL;
 }
 
+const struct session *sessions_find_saved(const struct sessions *sessions, const char *name)
+{
+	char full[PRESERVE_SESSION_NAME_SIZE];
+
+	snprintf(full, sizeof(full), SESSION_PREFIX "%s", name);
+	return sessions_find(sessions, full);
+}
+
 static struct session *add(struct sessions *sessions)
 {
 	struct session *list = reallocarray(sessions->list, sessions->nr + 1, sizeof(*list));

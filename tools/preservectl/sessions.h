@@ -74,6 +74,9 @@ void sessions_free(struct sessions *sessions);
 /* A session by its kernel name, or NULL. */
 const struct session *sessions_find(const struct sessions *sessions, const char *name);
 
+/* The same by the name that the user has given it. */
+const struct session *sessions_find_saved(const struct sessions *sessions, const char *name);
+
 /* What the user has called a session of preservectl's; NULL if it is none. */
 const char *session_saved_name(const struct session *session);
 

@@ -8,6 +8,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* Our unit that saves at shutdown, when all others have stopped. */
+#define SAVE_UNIT	"preserve-save.service"
+
 /* Does systemd run here? */
 bool systemd_runs(void);
 
@@ -19,7 +22,8 @@ bool systemd_runs(void);
  *
  * It has none of our descriptors.
  *
- * Return: its exit status, or a negative errno.
+ * Return: its exit status, or a negative errno: -ECHILD if a signal has killed it; it has not
+ * run otherwise.
  */
 int spawn(char *const *argv, char *output, size_t size);
 
