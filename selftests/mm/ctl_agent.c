@@ -150,6 +150,25 @@ static void before(void)
 	stage_next();
 }
 
+/* At shutdown it is too late to refuse: what cannot be saved costs itself. */
+static void one_is_in_the_way(void)
+{
+	int device = preserve_device_open(), root = open("/srv/huge", O_RDONLY | O_DIRECTORY);
+	int session = preserve_session_create(device, "other");
+
+	require(device >= 0 && root >= 0 && session >= 0, "a session of our own");
+	fill("/srv/huge/file");
+	require(!preserve_session_add_fd(session, root, 1), "preserve");
+	close(device);
+	command_gives(COMMAND_FAILED, "nothing is saved", "save two");
+	command_gives(COMMAND_FAILED, "nothing is saved", "save --all");
+	command_gives(COMMAND_PARTLY, "cannot save /srv/huge: ", "agent save");
+	has_said("the rest is saved");
+	has_said("saved 1 of 2 items of two");
+	close(session);
+	close(root);
+}
+
 static void after(void)
 {
 	struct statvfs fs;
@@ -176,9 +195,25 @@ static void after(void)
 	has_said("saved two: 2 items");
 	command_gives(COMMAND_DONE, NULL, "drop two");
 	check(!pool_counter("incoming"), "nothing is set aside");
+	one_is_in_the_way();
+	stage_next();
 }
 
-static const stage_fn stages[] = { before, after };
+static void at_last(void)
+{
+	configure();
+	command_gives(COMMAND_PARTLY, "cannot restore /srv/huge: No such file", "agent restore");
+	has_said("restored 1 of 2 items of two; the others are lost");
+	has_said("mounted a new tmpfs at /srv/huge");
+	check(is_full("/srv/a b/file") && is_full("/srv/cache/file") && is_full("/dev/shm/file") &&
+	      is_full("/srv/out/file") && is_full("/srv/out/in/file") && is_full("/link/x/file"),
+	      "the rest has come");
+	check(access("/srv/huge/file", F_OK), "and that one is new");
+	command_gives(COMMAND_DONE, NULL, "agent restore");
+	check(!pool_counter("incoming"), "nothing is set aside");
+}
+
+static const stage_fn stages[] = { before, after, at_last };
 
 int main(void)
 {

@@ -86,6 +86,12 @@ void ctl_catch_signals(void);
 bool ctl_interrupted(void);
 
 /*
+ * What this process does is done, and cannot be undone by its end: these signals do not end it
+ * any more. Nothing happens after ctl_catch_signals().
+ */
+void ctl_hold_signals(void);
+
+/*
  * This process ends by SIGKILL when its command is done: it has a session that the kernel is to
  * take back (keeper.h).
  */

@@ -225,14 +225,26 @@ static void interrupt(int sig)
 	interrupted = true;
 }
 
+static bool caught;
+
+static void set_signals(const struct sigaction *action)
+{
+	sigaction(SIGINT, action, NULL);
+	sigaction(SIGTERM, action, NULL);
+	sigaction(SIGHUP, action, NULL);
+}
+
 void ctl_catch_signals(void)
 {
 	/* Calls that wait are to end. */
-	struct sigaction action = { .sa_handler = interrupt };
+	set_signals(&(struct sigaction){ .sa_handler = interrupt });
+	caught = true;
+}
 
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGHUP, &action, NULL);
+void ctl_hold_signals(void)
+{
+	if (!caught)
+		set_signals(&(struct sigaction){ .sa_handler = SIG_IGN });
 }
 
 bool ctl_interrupted(void)

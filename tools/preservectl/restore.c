@@ -202,12 +202,18 @@ static int list_by_tokens(struct restoring *restoring)
 	manifest_free(&restoring->manifest);
 	snprintf(restoring->manifest.name, sizeof(restoring->manifest.name), "%s",
 		 restoring->name);
-	for (uint64_t token = 1; !err && token < restoring->files; token++) {
+	for (uint64_t token = 1; !err && token <= MANIFEST_MAX_ITEMS &&
+	     restoring->manifest.nr + 1 < restoring->files; token++) {
 		fd = preserve_session_get_fd(restoring->session, token);
+		/* One that could not be saved has left its token. */
+		if (fd == -ENOENT)
+			continue;
 		snprintf(path, sizeof(path), LOST_DIR "/%s/%llu", restoring->name,
 			 (unsigned long long)token);
 		err = manifest_add(&restoring->manifest, fd >= 0 && !fstat(fd, &st) &&
 				   S_ISDIR(st.st_mode) ? ITEM_MOUNT : ITEM_MEMFD, NULL, path);
+		if (!err)
+			restoring->manifest.items[restoring->manifest.nr - 1].token = token;
 		if (fd >= 0)
 			close(fd);
 	}
@@ -291,8 +297,9 @@ static const char *why_not_got(int err)
 	case -EBADMSG:
 	case -EUCLEAN:
 	case -EIO:
-	case -ENOENT:
 		return "it is damaged, or was given up by the last kernel: see the kernel log";
+	case -ENOENT:
+		return "it could not be saved, or was given up: journalctl -b -1 or the kernel log says why";
 	case -EPROTO:
 	case -EINVAL:
 		return "this kernel does not know its format, or lacks an option that it has";

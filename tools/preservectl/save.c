@@ -5,6 +5,9 @@
  * Everything is preserved in one session that this process holds until all has worked; then
  * a keeper gets it. Whatever ends this process before that closes the session, and the kernel
  * takes everything back.
+ *
+ * When it is too late to refuse, at shutdown, what cannot be preserved stays on the list, and
+ * the rest is saved: the next kernel's restore tells what has not come.
  */
 
 #include <errno.h>
@@ -39,6 +42,9 @@
  * @bytes:    What the next kernel will keep because of it.
  * @seconds:  How long preserving took.
  * @service:  The caller is a service of ours, in which the keeper may stay.
+ * @parts:    What can be saved is, whatever else cannot.
+ * @done:     How many are saved.
+ * @failed:   How many cannot be.
  * @keeper:   What holds it in the end.
  * @results:  A row for each save that is done; NULL if nobody wants to know.
  */
@@ -52,6 +58,9 @@ struct saving {
 	uint64_t bytes;
 	double seconds;
 	bool service;
+	bool parts;
+	unsigned int done;
+	unsigned int failed;
 	pid_t keeper;
 	struct json_object *results;
 };
@@ -80,15 +89,15 @@ static const struct {
 
 static int cannot_preserve(const struct saving *saving, unsigned int i, int err)
 {
+	const char *rest = saving->parts ? "the rest is saved" : "nothing is saved";
 	const struct target *target = &saving->targets[i];
 
 	for (unsigned int r = 0; r < ARRAY_SIZE(reasons); r++)
 		if (reasons[r].err == err)
-			return fail(CTL_FAILED, reasons[r].next,
-				    "cannot save %s: %s: %s; nothing is saved", target->path,
-				    reasons[r].why, errno_text(err));
-	return fail(CTL_FAILED, "look into the kernel log",
-		    "cannot save %s: %s; nothing is saved", target->path, errno_text(err));
+			return fail(CTL_FAILED, reasons[r].next, "cannot save %s: %s: %s; %s",
+				    target->path, reasons[r].why, errno_text(err), rest);
+	return fail(CTL_FAILED, "look into the kernel log", "cannot save %s: %s; %s",
+		    target->path, errno_text(err), rest);
 }
 
 /* What is kept under this name would not be saved then. */
@@ -172,6 +181,14 @@ static int preserve_one(struct saving *saving, unsigned int i)
 	return err ? cannot_preserve(saving, i, err) : CTL_DONE;
 }
 
+/* Does the rest go on after this? Return: the exit status if not. */
+static int count(struct saving *saving, int status)
+{
+	saving->done += !status;
+	saving->failed += !!status;
+	return saving->parts ? CTL_DONE : status;
+}
+
 static int make_list(struct saving *saving)
 {
 	for (unsigned int i = 0; i < saving->nr; i++) {
@@ -230,7 +247,9 @@ static int preserve_all(struct saving *saving)
 
 	start = now_ns();
 	for (unsigned int i = 0; !status && i < saving->nr; i++)
-		status = preserve_one(saving, i);
+		status = count(saving, preserve_one(saving, i));
+	if (!status && !saving->done)
+		status = CTL_FAILED;
 	saving->seconds = (now_ns() - start) / 1e9;
 	after = kernel_pool_number("preserved");
 	saving->bytes = after > before ? after - before : 0;
@@ -249,6 +268,7 @@ static int hand_to_keeper(struct saving *saving)
 		return fail(CTL_FAILED, "try again; journalctl says more if systemd refuses",
 			    "no process can be started that holds %s until the kexec: %s; nothing is saved",
 			    saving->name, errno_text(err));
+	ctl_hold_signals();
 	if (keeper_commit(&start))
 		return fail(CTL_FAILED, "save it again",
 			    "process %d, which was to hold %s, has been killed; nothing is saved",
@@ -262,9 +282,14 @@ static void tell(const struct saving *saving)
 	struct json_object *row, *items;
 	char size[SIZE_TEXT];
 
-	note("saved %s: %u %s, %s, in %.0f ms", saving->name, saving->nr,
-	     saving->nr == 1 ? "item" : "items", size_text(saving->bytes, size),
-	     saving->seconds * 1000);
+	if (saving->failed)
+		note("saved %u of %u items of %s, %s, in %.0f ms", saving->done,
+		     saving->done + saving->failed, saving->name,
+		     size_text(saving->bytes, size), saving->seconds * 1000);
+	else
+		note("saved %s: %u %s, %s, in %.0f ms", saving->name, saving->done,
+		     saving->done == 1 ? "item" : "items", size_text(saving->bytes, size),
+		     saving->seconds * 1000);
 	if (!saving->results)
 		return;
 	row = json_object_new_object();
@@ -331,7 +356,8 @@ static int open_kept_item(struct saving *saving, pid_t keeper, const struct mani
 		return CTL_DONE;
 	}
 	saving->nr += !status;
-	return status;
+	saving->failed += status && saving->parts;
+	return saving->parts ? CTL_DONE : status;
 }
 
 /* What is kept: the same once more. */
@@ -387,7 +413,7 @@ static int save(struct saving *saving, char **words)
 		warn("nothing is left of %s that could be saved", saving->name);
 	}
 	end(saving);
-	return status;
+	return status ? status : saving->failed ? CTL_PARTLY : CTL_DONE;
 }
 
 /* --- all that is kept --- */
@@ -408,16 +434,16 @@ int saved_take_back(struct saved *saved)
 	return status;
 }
 
-static int save_one_kept(const char *name, bool service, struct json_object *results,
-			 struct saved *saved)
+static int save_one_kept(const char *name, bool service, bool parts,
+			 struct json_object *results, struct saved *saved)
 {
 	struct saving saving = {
-		.name = name, .service = service, .list_fd = -1, .session = -1,
+		.name = name, .service = service, .parts = parts, .list_fd = -1, .session = -1,
 		.results = results,
 	};
 	int status = save(&saving, NULL);
 
-	if (!status && saving.keeper)
+	if (saving.keeper)
 		saved->keepers[saved->nr++] = saving.keeper;
 	return status;
 }
@@ -452,7 +478,8 @@ static int save_all_kept(bool service, bool all, const struct conf *only,
 		if (all && ctl_interrupted())
 			failed++;
 		else if (is_wanted(&keepers, keeper, only))
-			failed += !!save_one_kept(keeper->name, service, results, saved);
+			failed += !!save_one_kept(keeper->name, service, !all, results,
+						  saved);
 	}
 	free(keepers.list);
 	if (all && ctl_interrupted())
