@@ -25,6 +25,7 @@ static const char good[] =
 	"[cache]\n"
 	"Mount=/srv/cache\n"
 	"Options=size=3m,mode=0750\n"
+	"Verify=yes\n"
 	"[two]\n"
 	"Mount=/srv/a b\n"
 	"Mount=/srv/huge\n"
@@ -44,6 +45,7 @@ static const char good[] =
 
 static const char more[] =
 	"[cache]\n"
+	"Verify=no\n"
 	"Mount=/srv/more\n"
 	"Mount=/srv/cache\n"
 	"Options=size=3m,mode=0750\n";
@@ -55,6 +57,7 @@ static const char bad[] =
 	"[absent]\n"
 	"Mount=/srv/absent\n"
 	"Frob=1\n"
+	"Verify=maybe\n"
 	"[cache]\n"
 	"Mount=/lost\n"
 	"[options]\n"
@@ -117,7 +120,8 @@ static void wrong_lines(void)
 	command_gives(COMMAND_FAILED, "b.conf:1: ", "agent check");
 	has_said("b.conf:2: ");
 	has_said("b.conf:6: Frob");
-	has_said("b.conf:7: cache is there already");
+	has_said("b.conf:7: Verify= is yes or no");
+	has_said("b.conf:8: cache is there already");
 	command_gives(COMMAND_PARTLY, "no tmpfs or hugetlbfs is mounted at /srv/absent",
 		      "agent restore");
 	has_said("cannot mount a tmpfs at /srv/options");
@@ -145,7 +149,7 @@ static void before(void)
 	fill("/link/x/file");
 	command_gives(COMMAND_DONE, "saved two: 3 items", "agent save");
 	command_gives(COMMAND_DONE, NULL, "agent save");
-	check(pool_counter("files") == 2 + 4 + 2 + 2 + 2 + 2, "all of it is saved: %lld",
+	check(pool_counter("files") == 3 + 4 + 2 + 2 + 2 + 2, "all of it is saved: %lld",
 	      (long long)pool_counter("files"));
 	stage_next();
 }
@@ -175,6 +179,7 @@ static void after(void)
 
 	configure();
 	command_gives(COMMAND_DONE, "restored cache", "agent restore");
+	has_said("cache is as it was noted");
 	check_mounts();
 	check(is_full("/srv/out/file") && is_full("/srv/out/in/file") && is_full("/link/x/file"),
 	      "one in another, and one by a link");

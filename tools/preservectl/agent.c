@@ -39,13 +39,13 @@
  * @section:  It.
  * @manifest: What there is of it.
  * @items:    The roots of its mounts, and what else was kept; -1 for files.
- * @added:    How many are new.
+ * @changed:  Something is new.
  */
 struct keeping {
 	const struct conf_section *section;
 	struct manifest manifest;
 	int *items;
-	unsigned int added;
+	bool changed;
 };
 
 static int mount_new(const struct conf_section *section, const char *dir)
@@ -108,7 +108,7 @@ static int add_item(struct keeping *keeping, enum item_kind kind, const char *pa
 
 	if (!err) {
 		keeping->items[keeping->manifest.nr - 1] = fd;
-		keeping->added++;
+		keeping->changed = true;
 		return CTL_DONE;
 	}
 	if (fd >= 0)
@@ -184,6 +184,8 @@ static int begin(struct keeping *keeping, pid_t keeper)
 		return fail(CTL_PARTLY, NULL, "cannot read what is kept of %s: %s",
 			    section->name, errno_text(err));
 	snprintf(keeping->manifest.name, sizeof(keeping->manifest.name), "%s", section->name);
+	keeping->changed = keeping->manifest.nr && keeping->manifest.verify != section->verify;
+	keeping->manifest.verify = section->verify;
 	nr = keeping->manifest.nr + section->mounts.nr + section->files.nr;
 	keeping->items = calloc(nr + 1, sizeof(int));
 	if (!keeping->items)
@@ -207,7 +209,7 @@ static int keep(struct keeping *keeping, pid_t keeper, bool service)
 {
 	int err;
 
-	if (!keeping->added)
+	if (!keeping->changed)
 		return CTL_DONE;
 	err = keeper_keep(&keeping->manifest, keeping->items, !service);
 	if (!err && keeper)

@@ -139,6 +139,11 @@ static int assign(struct conf *conf, struct conf_section *section, const struct 
 		return set(&section->options, value);
 	if (!strcmp(key, "Units"))
 		return add_words(&section->units, value);
+	if (!strcmp(key, "Verify")) {
+		section->verify = !strcmp(value, "yes");
+		return section->verify || !strcmp(value, "no") ? 0 :
+		       wrong(conf, place, "Verify= is yes or no, not %s", value);
+	}
 	if (!strcmp(key, "Type"))
 		return strcmp(value, "tmpfs") && strcmp(value, "hugetlbfs") ?
 		       wrong(conf, place, "Type= is tmpfs or hugetlbfs, not %s", value) :

@@ -13,6 +13,7 @@
  *	Type=     tmpfs (the default) or hugetlbfs
  *	File=     a file of a tmpfs; may be there several times
  *	Units=    what is to be stopped before it is saved; may be there several times
+ *	Verify=   yes: checksums are noted when it is saved, and compared when it is restored
  */
 #ifndef CONF_H
 #define CONF_H
@@ -37,6 +38,7 @@ struct conf_list {
  * @units:   What is to be stopped.
  * @options: How to mount, or NULL.
  * @type:    What to mount.
+ * @verify:  Note and compare checksums.
  */
 struct conf_section {
 	char *name;
@@ -46,6 +48,7 @@ struct conf_section {
 	struct conf_list units;
 	char *options;
 	char *type;
+	bool verify;
 };
 
 /**

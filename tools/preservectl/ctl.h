@@ -19,10 +19,15 @@
  *	image.c     kernel images
  *	formats.c   does one kernel take over what another one hands over?
  *	installed.c kernels that the machine can boot
+ *	sums.c      checksums of mounts, files and memfds
+ *	physical.c  memory by its physical address
+ *	record.c    records and maps of files, as kernels hand them over
+ *	tree.c      images of mounts, the same
  *	conf.c      /etc/preserve.d
  *	spawn.c     other programs: systemctl
  *	checks.c    whether the next kernel takes everything over
- *	save.c restore.c run.c list.c status.c pool.c kexec.c agent.c   the commands
+ *	save.c restore.c verify.c run.c list.c show.c dump.c status.c pool.c kexec.c agent.c
+ *	            the commands
  *	main.c      the command line
  *
  * Nothing here keeps state in files: what is saved is in sessions of the kernel, and the
@@ -43,6 +48,7 @@ enum {
 	CTL_REFUSED,	/* a check says that something would be lost */
 	CTL_NO_SUPPORT,	/* this kernel cannot do it, or was not told to */
 	CTL_PARTLY,	/* a part failed, the rest is done; it can be tried again */
+	CTL_DIFFERS,	/* done; something is not what was noted of it */
 };
 
 /**
@@ -100,12 +106,15 @@ void ctl_end_killed(void);
 /* The commands. @argv[0] is the command's name. Return: the exit status. */
 int cmd_agent(int argc, char **argv);
 int cmd_drop(int argc, char **argv);
+int cmd_dump(int argc, char **argv);
 int cmd_kexec(int argc, char **argv);
 int cmd_list(int argc, char **argv);
 int cmd_pool(int argc, char **argv);
 int cmd_restore(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_save(int argc, char **argv);
+int cmd_show(int argc, char **argv);
 int cmd_status(int argc, char **argv);
+int cmd_verify(int argc, char **argv);
 
 #endif /* CTL_H */

@@ -51,14 +51,17 @@ static const struct command commands[] = {
 	  "  pace           how much of them is made in a second, on each node\n"
 	  "  admit-plain    whether plain memfds move into the pool when they are saved\n" },
 	{ "list", cmd_list, "sessions, what is in them, and who holds them", "", "" },
+	{ "show", cmd_show, "what is saved, kept or has come under a name",
+	  "NAME", "" },
 	{ "save", cmd_save, "keep mounts, files and memfds over the next kexec",
-	  "NAME [LABEL=]WHAT...\nNAME\n--all",
+	  "[--verify] NAME [LABEL=]WHAT...\n[--verify] NAME\n--all",
 	  "  NAME           what you call it all\n"
 	  "  WHAT           the directory of a mounted tmpfs or hugetlbfs; a file in a tmpfs;\n"
 	  "                 or PID:FD, a memfd of a process\n"
 	  "  LABEL          what you call it; made from WHAT if you do not say\n"
 	  "  NAME alone     what is kept under this name: since it was restored, or by run\n"
 	  "  --all          all that is kept, as kexec does\n"
+	  "  --verify       notes checksums, now and whenever it is saved: restore compares them\n"
 	  "\nFrom then on names, sizes and attributes cannot change; content can. If anything\n"
 	  "fails, or you interrupt it, nothing is saved and all is as before.\n" },
 	{ "drop", cmd_drop, "take back what save has done", "[--free] NAME",
@@ -68,6 +71,11 @@ static const struct command commands[] = {
 	  "  --all          everything that has come\n"
 	  "  --over         also over other mounts and files that are there\n"
 	  "\nWhat cannot be restored is kept: restore it again when the reason is gone.\n" },
+	{ "verify", cmd_verify, "is what has been restored as it was noted before the kexec?",
+	  "NAME...\n--all",
+	  "  --all          all of which checksums were noted\n"
+	  "\nsave --verify and Verify=yes in /etc/preserve.d note them. restore compares by itself;\n"
+	  "this does it once more. What programs have changed meanwhile differs.\n" },
 	{ "run", cmd_run, "start a program with memory that is there again the next time",
 	  "NAME [--tmpfs SIZE [--at DIR]] [--memfd SIZE] -- COMMAND...",
 	  "  --tmpfs SIZE   a tmpfs, at /run/preserve/NAME; its path is in PRESERVE_DIR\n"
@@ -92,13 +100,22 @@ static const struct command commands[] = {
 	  "  --dry-run      only check, and say what would be done\n"
 	  "  --load-only    check and load, and do not enter it\n"
 	  "  --force        even if something will be lost\n" },
+	{ "dump", cmd_dump, "what the kernel hands over of a file: for those who look for faults",
+	  "[OPTION...] NAME [TOKEN]\n[OPTION...] --session SESSION [TOKEN]\n[OPTION...] --at ADDRESS",
+	  "  NAME alone     its files: tokens, and where their records are\n"
+	  "  TOKEN          that file's record, with the map of its memory; of a mount its tree\n"
+	  "  --map          of a mount, too, the map: where the image of its tree is\n"
+	  "  --raw WHAT     record, map or image, as it is in memory, to standard output\n"
+	  "  --session      a session that is not preservectl's\n"
+	  "  --at ADDRESS   a record by its physical address\n" },
 };
 
 #define NR_COMMANDS	ARRAY_SIZE(commands)
 
 static const char status_help[] =
 	"Exit status: 0 done, 1 failed, 2 wrong usage, 3 refused because something would be\n"
-	"lost, 4 this kernel cannot do it, 5 a part is done and the rest can be tried again.\n";
+	"lost, 4 this kernel cannot do it, 5 a part is done and the rest can be tried again,\n"
+	"6 done, but something is not what was noted of it.\n";
 
 static const struct command *find(const char *name)
 {

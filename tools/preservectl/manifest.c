@@ -24,6 +24,7 @@ static const char * const kinds[] = {
 	[ITEM_MOUNT] = "mount",
 	[ITEM_FILE] = "file",
 	[ITEM_MEMFD] = "memfd",
+	[ITEM_SUMS] = "sums",
 };
 
 #define NR_KINDS	ARRAY_SIZE(kinds)
@@ -34,6 +35,19 @@ static const char * const kinds[] = {
 const char *item_kind_text(enum item_kind kind)
 {
 	return kinds[kind];
+}
+
+static bool has_path(enum item_kind kind)
+{
+	return kind == ITEM_MOUNT || kind == ITEM_FILE;
+}
+
+const struct item *manifest_sums(const struct manifest *manifest)
+{
+	for (unsigned int i = 0; i < manifest->nr; i++)
+		if (manifest->items[i].kind == ITEM_SUMS)
+			return &manifest->items[i];
+	return NULL;
 }
 
 int manifest_check_name(const char *name)
@@ -127,7 +141,7 @@ int manifest_add(struct manifest *manifest, enum item_kind kind, const char *lab
 	item->token = next_token(manifest);
 	item->kind = kind;
 	snprintf(item->label, sizeof(item->label), "%s", label);
-	if (kind != ITEM_MEMFD) {
+	if (has_path(kind)) {
 		item->path = strdup(path);
 		if (!item->path)
 			return -ENOMEM;
@@ -136,21 +150,29 @@ int manifest_add(struct manifest *manifest, enum item_kind kind, const char *lab
 	return 0;
 }
 
+void manifest_now(char text[MANIFEST_TIME])
+{
+	time_t now = time(NULL);
+
+	strftime(text, MANIFEST_TIME, "%Y-%m-%dT%H:%M:%SZ", gmtime(&now));
+}
+
 static struct json_object *to_json(const struct manifest *manifest)
 {
 	struct json_object *document = json_object_new_object();
 	struct json_object *items = json_object_new_array();
-	char saved[32];
-	time_t now = time(NULL);
+	char saved[MANIFEST_TIME];
 	struct utsname host;
 
 	uname(&host);
-	strftime(saved, sizeof(saved), "%Y-%m-%dT%H:%M:%SZ", gmtime(&now));
+	manifest_now(saved);
 	report_number(document, "version", MANIFEST_VERSION);
 	report_text(document, "name", manifest->name);
 	report_text(document, "saved", saved);
 	report_text(document, "kernel", host.release);
 	report_bool(document, "crossed", manifest->crossed);
+	report_bool(document, "verify", manifest->verify);
+	report_text(document, "noted", *manifest->noted ? manifest->noted : NULL);
 	for (unsigned int i = 0; i < manifest->nr; i++) {
 		const struct item *item = &manifest->items[i];
 		struct json_object *entry = json_object_new_object();
@@ -273,7 +295,7 @@ static int parse_item(struct manifest *manifest, struct json_object *entry)
 	err = parse_kind(get_string(entry, "kind"), &kind);
 	if (err || !label || check_label(manifest, label))
 		return -EBADMSG;
-	if (kind != ITEM_MEMFD && check_path(path))
+	if (has_path(kind) && check_path(path))
 		return -EBADMSG;
 	err = manifest_add(manifest, kind, label, path);
 	if (err)
@@ -313,6 +335,9 @@ static int parse_document(struct manifest *manifest, struct json_object *documen
 	text = get_string(document, "kernel");
 	snprintf(manifest->kernel, sizeof(manifest->kernel), "%.64s", text ? text : "");
 	manifest->crossed = json_object_get_boolean(json_object_object_get(document, "crossed"));
+	manifest->verify = json_object_get_boolean(json_object_object_get(document, "verify"));
+	text = get_string(document, "noted");
+	snprintf(manifest->noted, sizeof(manifest->noted), "%.31s", text ? text : "");
 	for (size_t i = 0; !err && i < json_object_array_length(items); i++)
 		err = parse_item(manifest, json_object_array_get_idx(items, i));
 	return err;

@@ -8,6 +8,8 @@
  *	  "items": [ { "token": 1, "kind": "mount", "label": "cache", "path": "/srv/cache" },
  *	             { "token": 2, "kind": "memfd", "label": "guest", "path": null } ] }
  *
+ * With "verify": true one item is of kind "sums": what the others were (sums.h).
+ *
  * A member that is not known is passed over; another version is refused.
  */
 #ifndef MANIFEST_H
@@ -34,7 +36,11 @@ enum item_kind {
 	ITEM_MOUNT,	/* a whole tmpfs or hugetlbfs, attached at its path */
 	ITEM_FILE,	/* a file of such a file system, copied to its path */
 	ITEM_MEMFD,	/* a memory file, handed to a program */
+	ITEM_SUMS,	/* a memory file with checksums of the other items */
 };
+
+/* Room for a point in time as text. */
+#define MANIFEST_TIME		32
 
 /* Room for a label with its closing zero. */
 #define ITEM_LABEL_SIZE		64
@@ -44,7 +50,7 @@ enum item_kind {
  * @token: Its number in the session; not 0.
  * @kind:  What it is.
  * @label: What the user calls it: letters, digits, '.', '_', '-'.
- * @path:  Where it is to be again; NULL for %ITEM_MEMFD.
+ * @path:  Where it is to be again; NULL for memory files.
  * @placed: It has been put there, and may have changed since: an item of a session that is
  *         partly restored, or is no more.
  */
@@ -62,14 +68,18 @@ struct item {
  * @saved:  When, as text.
  * @kernel: The release of the kernel that saved it.
  * @crossed: It has come from an earlier kernel.
+ * @verify: Checksums are noted when it is saved.
+ * @noted:  When they were, as text; empty if there are none.
  * @items:  What it has; no two have one token or one label.
  * @nr:     How many.
  */
 struct manifest {
 	char name[SAVED_NAME_SIZE];
-	char saved[32];
+	char saved[MANIFEST_TIME];
 	char kernel[65];
 	bool crossed;
+	bool verify;
+	char noted[MANIFEST_TIME];
 	struct item *items;
 	unsigned int nr;
 };
@@ -109,6 +119,12 @@ int manifest_parse(struct manifest *manifest, const char *text);
 int manifest_read(struct manifest *manifest, int fd);
 
 void manifest_free(struct manifest *manifest);
+
+/* The time, as lists have it. */
+void manifest_now(char text[MANIFEST_TIME]);
+
+/* The item with the checksums, or NULL. */
+const struct item *manifest_sums(const struct manifest *manifest);
 
 /* "mount" and so on. */
 const char *item_kind_text(enum item_kind kind);

@@ -9,6 +9,8 @@
 #include <libmount/libmount.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 
 bool mount_can_cross(const char *fstype)
 {
@@ -95,4 +97,16 @@ bool mount_is_below(const char *dir)
 	mnt_free_iter(iter);
 	mnt_unref_table(table);
 	return found;
+}
+
+uint64_t mount_bytes(int fd)
+{
+	struct statvfs fs;
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return 0;
+	if (!S_ISDIR(st.st_mode))
+		return (uint64_t)st.st_blocks * 512;
+	return fstatvfs(fd, &fs) ? 0 : (uint64_t)(fs.f_blocks - fs.f_bfree) * fs.f_frsize;
 }

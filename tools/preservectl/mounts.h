@@ -6,6 +6,7 @@
 #define MOUNTS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /**
  * struct mount_info - A mount.
@@ -48,5 +49,8 @@ void mount_info_free(struct mount_info *mount);
 
 /* Can a mount of this file system cross? */
 bool mount_can_cross(const char *fstype);
+
+/* How many bytes a mount, or a file, has in memory; 0 if that cannot be known. */
+uint64_t mount_bytes(int fd);
 
 #endif /* MOUNTS_H */

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "say.h"
 
@@ -70,6 +71,26 @@ void report_number(struct json_object *object, const char *key, uint64_t number)
 	json_object_object_add(object, key, json_object_new_uint64(number));
 }
 
+void report_hex(struct json_object *object, const char *key, uint64_t number)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%#llx", (unsigned long long)number);
+	report_text(object, key, text);
+}
+
+void report_time(struct json_object *object, const char *key, int64_t sec, uint32_t nsec)
+{
+	char day[40], text[64];
+	time_t time = sec;
+	struct tm tm;
+
+	if (!gmtime_r(&time, &tm) || !strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm))
+		snprintf(day, sizeof(day), "%lld", (long long)sec);
+	snprintf(text, sizeof(text), "%s.%09uZ", day, nsec);
+	report_text(object, key, text);
+}
+
 void report_bool(struct json_object *object, const char *key, bool value)
 {
 	json_object_object_add(object, key, json_object_new_boolean(value));
@@ -121,6 +142,24 @@ void report_table(struct json_object *rows, const struct report_column *columns,
 	}
 	scols_print_table(table);
 	scols_unref_table(table);
+}
+
+static void print_lines(struct json_object *document, int depth)
+{
+	json_object_object_foreach(document, key, value) {
+		printf("%*s%-*s ", 2 * depth, "", 18 - 2 * depth, key);
+		if (json_object_is_type(value, json_type_object)) {
+			putchar('\n');
+			print_lines(value, depth + 1);
+		} else {
+			puts(value ? json_object_get_string(value) : "-");
+		}
+	}
+}
+
+void report_lines(struct json_object *document)
+{
+	print_lines(document, 0);
 }
 
 void report_json(struct json_object *document)

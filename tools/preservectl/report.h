@@ -27,6 +27,10 @@ struct report_column {
 /* Members of an object; a NULL text becomes null. A text that is no UTF-8 is taken as Latin-1. */
 void report_text(struct json_object *object, const char *key, const char *text);
 void report_number(struct json_object *object, const char *key, uint64_t number);
+/* A number as a text "0x...": an address, bits. */
+void report_hex(struct json_object *object, const char *key, uint64_t number);
+/* A point in time, UTC. */
+void report_time(struct json_object *object, const char *key, int64_t sec, uint32_t nsec);
 void report_bool(struct json_object *object, const char *key, bool value);
 void report_add(struct json_object *object, const char *key, struct json_object *value);
 
@@ -42,6 +46,9 @@ const char *report_get_text(struct json_object *object, const char *key);
  */
 void report_table(struct json_object *rows, const struct report_column *columns,
 		  unsigned int nr);
+
+/* Prints a document for people: a line for each member, what is in it further to the right. */
+void report_lines(struct json_object *document);
 
 /* Prints the document, as --json wants it. */
 void report_json(struct json_object *document);

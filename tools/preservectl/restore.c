@@ -25,6 +25,7 @@
 #include "report.h"
 #include "saved.h"
 #include "say.h"
+#include "verify.h"
 
 /* Where things go whose list is damaged: by name and token. */
 #define LOST_DIR	"/run/preserve/lost"
@@ -45,6 +46,7 @@
  * @fds:      What has come, in the list's order; -1 for what has not.
  * @placed:   How many are where they were, or ready for a program.
  * @lost:     How many the kernel cannot give back, now or later.
+ * @verification: Compares them with what was noted; its rows are NULL if nothing was.
  * @seconds:  How long it took.
  * @results:  A row for each item.
  */
@@ -63,6 +65,7 @@ struct restoring {
 	int *fds;
 	unsigned int placed;
 	unsigned int lost;
+	struct verification verification;
 	double seconds;
 	struct json_object *results;
 };
@@ -191,6 +194,7 @@ static int get_session(struct restoring *restoring)
 /* --- the list --- */
 
 static bool is_final(int err);
+static void get_sums(struct restoring *restoring);
 
 /* Without a list each file goes to a place of its own, so that a person can sort them. */
 static int list_by_tokens(struct restoring *restoring)
@@ -272,6 +276,7 @@ static int get_list(struct restoring *restoring)
 	for (unsigned int i = 0; i < restoring->manifest.nr; i++)
 		restoring->fds[i] = -1;
 	get_placed(restoring);
+	get_sums(restoring);
 	return CTL_DONE;
 }
 
@@ -342,6 +347,7 @@ static int place(const struct restoring *restoring, const struct item *item, int
 		/* Its program may have written it since. */
 		return item->placed ? 0 : place_file(fd, item->path, restoring->over);
 	case ITEM_MEMFD:
+	case ITEM_SUMS:
 		return 0;
 	}
 	return -EINVAL;
@@ -370,6 +376,41 @@ struct entry {
 	unsigned int i;
 };
 
+/* The checksums, if some were noted. */
+static void get_sums(struct restoring *restoring)
+{
+	const struct item *item = manifest_sums(&restoring->manifest);
+	struct verification *verification = &restoring->verification;
+	int fd, err;
+
+	if (!item)
+		return;
+	fd = preserve_session_get_fd(restoring->session, item->token);
+	err = fd < 0 ? fd : sums_read(&verification->noted, fd);
+	if (fd >= 0)
+		close(fd);
+	if (err) {
+		warn("the checksums of %s cannot be read, and nothing is compared: %s",
+		     restoring->name, errno_text(err));
+		return;
+	}
+	verification->name = restoring->name;
+	verification->rows = json_object_new_array();
+}
+
+/* What an earlier try has placed may have changed since. */
+static void verify(struct restoring *restoring, const struct item *item, int fd)
+{
+	int err;
+
+	if (!restoring->verification.rows || item->placed || item->kind == ITEM_SUMS)
+		return;
+	err = verify_item(&restoring->verification, item, fd);
+	if (err)
+		warn("%s: %s cannot be compared: %s", restoring->name,
+		     item->path ? item->path : item->label, errno_text(err));
+}
+
 /* Return: it is settled: placed or lost. */
 static bool restore_item(struct restoring *restoring, unsigned int i, bool outer_failed)
 {
@@ -386,12 +427,14 @@ static bool restore_item(struct restoring *restoring, unsigned int i, bool outer
 			close(fd);
 		restoring->lost += lost;
 	} else {
+		verify(restoring, item, fd);
 		restoring->fds[i] = fd;
 		restoring->placed++;
 		/* For the next try, if there has to be one. */
 		restoring->manifest.items[i].placed = true;
 	}
-	add_result(restoring, item, err, lost);
+	if (item->kind != ITEM_SUMS)
+		add_result(restoring, item, err, lost);
 	return !err || lost;
 }
 
@@ -588,26 +631,46 @@ static bool finish(struct restoring *restoring)
 	return true;
 }
 
+static unsigned int count_restored(const struct restoring *restoring)
+{
+	unsigned int nr = 0;
+
+	for (size_t i = 0; i < json_object_array_length(restoring->results); i++)
+		nr += json_object_get_boolean(json_object_object_get(
+			json_object_array_get_idx(restoring->results, i), "restored"));
+	return nr;
+}
+
 static void tell(const struct restoring *restoring, bool finished, struct json_object *document)
 {
-	struct json_object *entry = json_object_new_object();
+	const struct verification *verification = &restoring->verification;
 	unsigned int all = json_object_array_length(restoring->results);
+	unsigned int placed = count_restored(restoring);
+	struct json_object *entry = json_object_new_object();
 
 	if (!finished)
 		note("restored %u of %u items of %s; the others stay in its session: restore it again, or preservectl drop --free %s",
-		     restoring->placed, all, restoring->name, restoring->name);
+		     placed, all, restoring->name, restoring->name);
 	else if (restoring->lost)
-		note("restored %u of %u items of %s; the others are lost", restoring->placed,
-		     all, restoring->name);
+		note("restored %u of %u items of %s; the others are lost", placed, all,
+		     restoring->name);
 	else
-		note("restored %s: %u %s, in %.0f ms", restoring->name, restoring->placed,
-		     restoring->placed == 1 ? "item" : "items", restoring->seconds * 1000);
+		note("restored %s: %u %s, in %.0f ms", restoring->name, placed,
+		     placed == 1 ? "item" : "items", restoring->seconds * 1000);
+	if (verification->nr)
+		fail(0, "keep a copy before its programs run; the kernel log may say more",
+		     "%s: %llu of %llu files differ from what was noted at %s", restoring->name,
+		     (unsigned long long)verification->nr,
+		     (unsigned long long)verification->files, restoring->manifest.noted);
+	else if (verification->rows && placed)
+		note("%s is as it was noted at %s", restoring->name, restoring->manifest.noted);
 	report_text(entry, "name", restoring->name);
 	report_text(entry, "saved", restoring->manifest.saved);
 	report_text(entry, "kernel", restoring->manifest.kernel);
 	report_bool(entry, "finished", finished);
 	report_add(entry, "seconds", json_object_new_double(restoring->seconds));
 	report_add(entry, "items", json_object_get(restoring->results));
+	report_add(entry, "differ", json_object_get(verification->rows));
 	json_object_array_add(document, entry);
 }
 
@@ -624,6 +687,8 @@ static void end(struct restoring *restoring)
 	if (restoring->session >= 0)
 		session_let_go(restoring->session);
 	json_object_put(restoring->results);
+	json_object_put(restoring->verification.rows);
+	sums_free(&restoring->verification.noted);
 }
 
 /* Its session and its list. */
@@ -653,7 +718,9 @@ static int complete(struct restoring *restoring, bool tried, struct json_object 
 	if (!finished)
 		keep_session(restoring);
 	tell(restoring, finished, document);
-	return finished && !restoring->lost ? CTL_DONE : CTL_PARTLY;
+	if (!finished || restoring->lost)
+		return CTL_PARTLY;
+	return restoring->verification.nr ? CTL_DIFFERS : CTL_DONE;
 }
 
 static int restore_many(struct restoring *restorings, unsigned int nr,
@@ -675,7 +742,7 @@ static int restore_many(struct restoring *restorings, unsigned int nr,
 		}
 		end(&restorings[i]);
 	}
-	return status && done ? CTL_PARTLY : status;
+	return status && status != CTL_DIFFERS && done ? CTL_PARTLY : status;
 }
 
 int restore_name(const char *name, bool service, bool *come)

@@ -16,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,11 +24,13 @@
 #include "keeper.h"
 #include "kernel.h"
 #include "lock.h"
+#include "mounts.h"
 #include "progress.h"
 #include "report.h"
 #include "saved.h"
 #include "say.h"
 #include "target.h"
+#include "verify.h"
 
 /**
  * struct saving - A save that is under way.
@@ -154,22 +155,11 @@ static uint64_t moved(const struct progress *progress)
 	return used > progress->start ? used - progress->start : 0;
 }
 
-static uint64_t target_bytes(const struct target *target)
-{
-	struct statvfs fs;
-	struct stat st;
-
-	if (target->kind == ITEM_MOUNT)
-		return fstatvfs(target->fd, &fs) ? 0 :
-		       (uint64_t)(fs.f_blocks - fs.f_bfree) * fs.f_frsize;
-	return fstat(target->fd, &st) ? 0 : (uint64_t)st.st_blocks * 512;
-}
-
 static int preserve_one(struct saving *saving, unsigned int i)
 {
 	const struct target *target = &saving->targets[i];
 	struct progress progress = {
-		.what = target->path, .done = moved, .total = target_bytes(target),
+		.what = target->path, .done = moved, .total = mount_bytes(target->fd),
 		.start = kernel_pool_number("used"),
 	};
 	int err;
@@ -182,8 +172,9 @@ static int preserve_one(struct saving *saving, unsigned int i)
 }
 
 /* Does the rest go on after this? Return: the exit status if not. */
-static int count(struct saving *saving, int status)
+static int count(struct saving *saving, unsigned int i, int status)
 {
+	saving->targets[i].saved = !status;
 	saving->done += !status;
 	saving->failed += !!status;
 	return saving->parts ? CTL_DONE : status;
@@ -205,6 +196,10 @@ static int make_list(struct saving *saving)
 		if (err)
 			return fail(CTL_FAILED, NULL, "%s: %s", target->path, errno_text(err));
 	}
+	if (saving->manifest.verify)
+		manifest_now(saving->manifest.noted);
+	if (saving->manifest.verify && manifest_add(&saving->manifest, ITEM_SUMS, NULL, "sums"))
+		return fail(CTL_FAILED, NULL, "too much to save");
 	saving->list_fd = manifest_write(&saving->manifest);
 	if (saving->list_fd < 0)
 		return fail(CTL_FAILED, NULL, "cannot write the list of what is saved: %s",
@@ -240,6 +235,41 @@ static int open_session(struct saving *saving)
 			  errno_text(err)) : CTL_DONE;
 }
 
+/* --- checksums --- */
+
+/* All that is preserved, read once. */
+static int read_targets(struct saving *saving, struct sums *sums)
+{
+	int err = 0;
+
+	for (unsigned int i = 0; !err && i < saving->nr; i++)
+		if (saving->targets[i].saved)
+			err = verify_read(sums, &saving->manifest.items[i],
+					  saving->targets[i].fd);
+	return err;
+}
+
+/* Names and sizes do not change any more; nor does content, if the programs have stopped. */
+static int note_sums(struct saving *saving)
+{
+	const struct item *item = manifest_sums(&saving->manifest);
+	struct sums sums = {};
+	int fd, err;
+
+	if (!item)
+		return CTL_DONE;
+	err = read_targets(saving, &sums);
+	fd = err ? err : sums_write(&sums);
+	sums_free(&sums);
+	err = fd < 0 ? fd : preserve_session_add_fd(saving->session, fd, item->token);
+	if (fd >= 0)
+		close(fd);
+	if (err)
+		fail(0, saving->parts ? NULL : "save it without --verify",
+		     "the checksums of %s cannot be noted: %s", saving->name, errno_text(err));
+	return err && !saving->parts ? CTL_FAILED : CTL_DONE;
+}
+
 static int preserve_all(struct saving *saving)
 {
 	uint64_t before = kernel_pool_number("preserved"), start, after;
@@ -247,9 +277,11 @@ static int preserve_all(struct saving *saving)
 
 	start = now_ns();
 	for (unsigned int i = 0; !status && i < saving->nr; i++)
-		status = count(saving, preserve_one(saving, i));
+		status = count(saving, i, preserve_one(saving, i));
 	if (!status && !saving->done)
 		status = CTL_FAILED;
+	if (!status)
+		status = note_sums(saving);
 	saving->seconds = (now_ns() - start) / 1e9;
 	after = kernel_pool_number("preserved");
 	saving->bytes = after > before ? after - before : 0;
@@ -297,13 +329,14 @@ static void tell(const struct saving *saving)
 	report_text(row, "name", saving->name);
 	report_number(row, "bytes", saving->bytes);
 	report_add(row, "seconds", json_object_new_double(saving->seconds));
-	for (unsigned int i = 0; i < saving->manifest.nr; i++) {
+	for (unsigned int i = 0; i < saving->nr; i++) {
 		const struct item *item = &saving->manifest.items[i];
 		struct json_object *entry = json_object_new_object();
 
 		report_text(entry, "label", item->label);
 		report_text(entry, "kind", item_kind_text(item->kind));
 		report_text(entry, "path", item->path);
+		report_bool(entry, "saved", saving->targets[i].saved);
 		json_object_array_add(items, entry);
 	}
 	report_add(row, "items", items);
@@ -343,9 +376,12 @@ static int open_kept_item(struct saving *saving, pid_t keeper, const struct mani
 			  unsigned int i)
 {
 	const struct item *item = &kept->items[i];
-	int status = target_reopen(item, keeper, KEEPER_ITEM_FD + i,
-				   &saving->targets[saving->nr]);
+	int status;
 
+	/* They are noted anew. */
+	if (item->kind == ITEM_SUMS)
+		return CTL_DONE;
+	status = target_reopen(item, keeper, KEEPER_ITEM_FD + i, &saving->targets[saving->nr]);
 	if (status && item->kind == ITEM_FILE) {
 		warn("%s is not saved: %s", saving->name, item->path);
 		return CTL_DONE;
@@ -377,6 +413,7 @@ static int open_kept(struct saving *saving)
 	saving->targets = calloc(kept.nr + 1, sizeof(*saving->targets));
 	if (!saving->targets)
 		status = fail(CTL_FAILED, NULL, "out of memory");
+	saving->manifest.verify |= kept.verify;
 	for (unsigned int i = 0; !status && i < kept.nr; i++)
 		status = open_kept_item(saving, keeper, &kept, i);
 	manifest_free(&kept);
@@ -511,6 +548,7 @@ int cmd_save(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "all", no_argument, NULL, 'a' },
+		{ "verify", no_argument, NULL, 'v' },
 		{},
 	};
 	struct saving saving = { .list_fd = -1, .session = -1 };
@@ -520,11 +558,14 @@ int cmd_save(int argc, char **argv)
 	int c, status;
 
 	while ((c = ctl_getopt(argc, argv, options)) != -1) {
-		if (c != 'a')
+		if (c == 'a')
+			all = true;
+		else if (c == 'v')
+			saving.manifest.verify = true;
+		else
 			return CTL_USAGE;
-		all = true;
 	}
-	if (all ? optind < argc : optind == argc)
+	if (all ? optind < argc || saving.manifest.verify : optind == argc)
 		return ctl_usage("save");
 	why = kernel_why_not(&next);
 	saving.results = json_object_new_array();

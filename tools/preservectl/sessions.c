@@ -25,6 +25,7 @@
 #include "kernel.h"
 
 #define LIST		"/sys/kernel/debug/liveupdate/sessions"
+#define FILES		"/sys/kernel/debug/liveupdate/files"
 #define LINK		"anon_inode:[luo_session] "
 #define DEVICE		"/dev/liveupdate"
 
@@ -345,4 +346,55 @@ pid_t device_holder(char *comm)
 	if (pid)
 		read_comm(pid, comm);
 	return pid;
+}
+
+/* --- files of sessions --- */
+
+static int add_file(struct handed **files, unsigned int *nr, const char *line)
+{
+	struct handed *list, file;
+	unsigned long long token, data;
+
+	if (sscanf(line, " %llu %llx %47s", &token, &data, file.handler) != 3)
+		return 0;
+	list = reallocarray(*files, *nr + 1, sizeof(*list));
+	if (!list)
+		return -ENOMEM;
+	file.token = token;
+	file.data = data;
+	list[(*nr)++] = file;
+	*files = list;
+	return 0;
+}
+
+int session_files(const char *name, struct handed **files, unsigned int *nr)
+{
+	FILE *list = fopen(FILES, "re");
+	char *line = NULL, own[PRESERVE_SESSION_NAME_SIZE];
+	bool here = false, found = false;
+	size_t size = 0;
+	int at, err = list ? 0 : -errno;
+
+	*files = NULL;
+	*nr = 0;
+	while (!err && getline(&line, &size, list) > 0) {
+		if (*line == '\t') {
+			err = here ? add_file(files, nr, line) : 0;
+			continue;
+		}
+		at = 0;
+		sscanf(line, "%*s %*u %n", &at);
+		unescape(own, sizeof(own), line + at);
+		here = !strcmp(own, name);
+		found |= here;
+	}
+	free(line);
+	if (list)
+		fclose(list);
+	if (err) {
+		free(*files);
+		*files = NULL;
+		*nr = 0;
+	}
+	return err ? err : found ? 0 : -ESRCH;
 }

@@ -84,6 +84,29 @@ const char *session_saved_name(const struct session *session);
 const char *session_state_text(enum session_state state);
 
 /**
+ * struct handed - A file of a session, as the kernel has it.
+ * @token:   Its number.
+ * @data:    Physical address of its record.
+ * @handler: What preserves it.
+ */
+struct handed {
+	uint64_t token;
+	uint64_t data;
+	char handler[48];
+};
+
+/**
+ * session_files() - the files of a session
+ * @name: the session
+ * @files: filled in; free it with free()
+ * @nr: how many
+ *
+ * Return: 0, or a negative errno: -ENOENT if debugfs is not mounted, -ESRCH if there is no such
+ * session.
+ */
+int session_files(const char *name, struct handed **files, unsigned int *nr);
+
+/**
  * session_borrow() - a descriptor of a session that another process holds
  * @session: with a holder
  *

@@ -173,6 +173,7 @@ int target_reopen(const struct item *item, pid_t keeper, int fd, struct target *
 	if (!target->label)
 		return no_memory();
 	switch (item->kind) {
+	case ITEM_SUMS:
 	case ITEM_MEMFD:
 		status = open_memfd(target, item->label, keeper, fd);
 		break;

@@ -13,12 +13,14 @@
  * @label: What the user calls it, or NULL.
  * @path:  Where it is; of a memfd, what it is called.
  * @fd:    It.
+ * @saved: The kernel has taken it.
  */
 struct target {
 	enum item_kind kind;
 	char *label;
 	char *path;
 	int fd;
+	bool saved;
 };
 
 /**

@@ -3,9 +3,14 @@
  * Any bytes for the parsers of preservectl; the first byte chooses one. For libFuzzer.
  */
 
+#include <errno.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/kho/abi/preserve_tree.h>
+#include <preserve-radix/internal.h>
+#include <xxhash.h>
 
 #include "../preservectl/conf.h"
 #include "../preservectl/ctl.h"
@@ -13,9 +18,17 @@
 #include "../preservectl/image.h"
 #include "../preservectl/kernel.h"
 #include "../preservectl/manifest.h"
+#include "../preservectl/record.h"
 #include "../preservectl/say.h"
+#include "../preservectl/sums.h"
+#include "../preservectl/tree.h"
 
 struct ctl_options ctl;
+
+bool ctl_interrupted(void)
+{
+	return false;
+}
 
 static void as_list(const char *text)
 {
@@ -43,6 +56,138 @@ static void as_formats(const char *text)
 	formats_compare(text, half, findings);
 	if (formats_compare(half, text, findings) > FORMATS_MAX_FINDINGS)
 		abort();
+}
+
+static void as_sums(const char *text, size_t size)
+{
+	struct sums sums;
+
+	if (!sums_parse(&sums, text, size))
+		sums_free(&sums);
+}
+
+/* --- what kernels hand over: with right checksums, so that what is behind them is reached --- */
+
+static int pass_entry(const struct tree_entry *entry, void *arg)
+{
+	(void)arg;
+	return strlen(entry->path) > 1 << 20 ? -E2BIG : 0;
+}
+
+static void seal_section(unsigned char *bytes, size_t size, uint64_t at, uint32_t kind)
+{
+	struct preserve_section_ser section;
+
+	if (at > size || size - at < sizeof(section))
+		return;
+	memcpy(&section, bytes + at, sizeof(section));
+	section.magic = PRESERVE_SECTION_MAGIC;
+	section.kind = kind;
+	if (section.length > size - at - sizeof(section))
+		section.length = size - at - sizeof(section);
+	section.csum = XXH64(bytes + at + sizeof(section), section.length,
+			     XXH64(&section, offsetof(struct preserve_section_ser, csum), at));
+	memcpy(bytes + at, &section, sizeof(section));
+}
+
+static void seal_table(unsigned char *bytes, size_t size, uint64_t table, uint64_t nr,
+		       uint32_t kind)
+{
+	uint64_t at;
+
+	for (uint64_t i = 0; i < nr && table + (i + 1) * sizeof(at) <= size; i++) {
+		memcpy(&at, bytes + table + i * sizeof(at), sizeof(at));
+		seal_section(bytes, size, at, kind);
+	}
+}
+
+static void as_tree(unsigned char *bytes, size_t size)
+{
+	struct preserve_tree_ser *ser = (struct preserve_tree_ser *)bytes;
+	struct tree tree = { .bytes = bytes, .size = size, .entry = pass_entry };
+
+	if (size < sizeof(*ser))
+		return;
+	ser->magic = PRESERVE_TREE_MAGIC;
+	ser->version = PRESERVE_TREE_VERSION;
+	ser->size = sizeof(*ser);
+	ser->length = size;
+	ser->dirs %= size;
+	ser->links %= size;
+	ser->nr_dirs %= 16;
+	ser->nr_links %= 16;
+	ser->nr_others = 0;
+	seal_table(bytes, size, ser->links, ser->nr_links, PRESERVE_SECTION_LINK);
+	seal_table(bytes, size, ser->dirs, ser->nr_dirs, PRESERVE_SECTION_DIR);
+	ser->csum = XXH64(ser, offsetof(struct preserve_tree_ser, csum), 0);
+	if (!tree_check(&tree)) {
+		json_object_put(tree_document(&tree));
+		tree_walk(&tree);
+	}
+}
+
+/* The bytes are memory; a page's checksum is made right when it is asked for. */
+struct memory {
+	const unsigned char *bytes;
+	size_t size;
+};
+
+static int read_memory(uint64_t address, void *to, size_t size, void *arg)
+{
+	const struct memory *memory = arg;
+
+	if (address > memory->size || size > memory->size - address)
+		return -EFAULT;
+	memcpy(to, memory->bytes + address, size);
+	return 0;
+}
+
+static int pass_run(uint64_t index, uint64_t pfn, uint64_t nr, unsigned int order, void *arg)
+{
+	(void)index;
+	(void)pfn;
+	(void)nr;
+	(void)order;
+	(void)arg;
+	return 0;
+}
+
+/* The page of a map at @address. Return: its checksum. */
+static uint64_t seal_page(unsigned char *page, unsigned int level, uint64_t address)
+{
+	size_t entry = level ? sizeof(struct prmap_entry) : sizeof(uint64_t);
+	struct prmap_head head;
+
+	memcpy(&head, page, sizeof(head));
+	head.magic = PRMAP_PAGE_MAGIC;
+	head.version = PRMAP_VERSION;
+	head.level = level;
+	head.kind = PRMAP_FILE;
+	head.nr %= (RECORD_SIZE - sizeof(head)) / entry + 1;
+	memcpy(page, &head, sizeof(head));
+	return XXH64(page, sizeof(head) + head.nr * entry, address);
+}
+
+static void as_map(unsigned char *bytes, size_t size)
+{
+	struct memory memory = { bytes, size };
+	struct map_reader reader = { .read = read_memory, .run = pass_run, .arg = &memory };
+	struct prmap_root_ser root;
+
+	if (size < RECORD_SIZE)
+		return;
+	memcpy(&root, bytes, sizeof(root));
+	root.magic = PRMAP_MAGIC;
+	root.version = PRMAP_VERSION;
+	root.kind = PRMAP_FILE;
+	root.page_size = RECORD_SIZE;
+	root.height %= 4;
+	root.nr_pages %= 64;
+	root.top %= size - RECORD_SIZE + 1;
+	if (root.height)
+		root.top_sum = seal_page(bytes + root.top, root.height - 1, root.top);
+	root.sum = XXH64(&root, offsetof(struct prmap_root_ser, sum), 0);
+	map_walk(&reader, &root);
 }
 
 static void as_words(const char *text)
@@ -77,7 +222,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	memcpy(text, data + 1, size - 1);
 	text[size - 1] = '\0';
-	switch (data[0] % 5) {
+	switch (data[0] % 8) {
 	case 0:
 		as_list(text);
 		break;
@@ -93,6 +238,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		break;
 	case 4:
 		as_words(text);
+		break;
+	case 5:
+		as_sums(text, size - 1);
+		break;
+	case 6:
+		as_tree((unsigned char *)text, size - 1);
+		break;
+	case 7:
+		as_map((unsigned char *)text, size - 1);
 		break;
 	}
 	free(text);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What preservectl reads, and may be of an enemy's making or of another version: lists of
- * what is saved, kernel images, formats, boot entries, command lines, sizes.
+ * what is saved, checksums, kernel images, formats, boot entries, command lines, sizes, what
+ * kernels hand over.
  *
  *	parsers       closes with "N passed, N failed"
  */
@@ -24,9 +25,17 @@
 #include "../preservectl/installed.h"
 #include "../preservectl/kernel.h"
 #include "../preservectl/manifest.h"
+#include "../preservectl/record.h"
 #include "../preservectl/say.h"
+#include "../preservectl/sums.h"
+#include "../preservectl/tree.h"
 
 struct ctl_options ctl;
+
+bool ctl_interrupted(void)
+{
+	return false;
+}
 
 static unsigned int passed, failed;
 
@@ -121,6 +130,111 @@ static void lists(void)
 	      manifest_check_name("\xc3\xa4"));
 	check(!manifest_check_name("123456789012345678901234567890123456789012345678901234"));
 	check(manifest_check_name("1234567890123456789012345678901234567890123456789012345"));
+}
+
+/* --- checksums --- */
+
+static char told[4096];
+
+static void tell(const char *path, const char *what, void *arg)
+{
+	size_t len = strlen(told);
+
+	(void)arg;
+	snprintf(told + len, sizeof(told) - len, "%s: %s; ", path, what);
+}
+
+static void sum_directory(const char *dir, struct sums *sums)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY);
+
+	*sums = (struct sums){};
+	check(fd >= 0 && !sums_add(sums, "d", fd));
+	close(fd);
+	sums_sort(sums);
+}
+
+/* What differs between two looks at a directory. */
+static const char *differs(const char *dir, const struct sums *noted)
+{
+	struct sums now;
+
+	*told = '\0';
+	sum_directory(dir, &now);
+	sums_compare(noted, &now, tell, NULL);
+	sums_free(&now);
+	return told;
+}
+
+static void put_file(const char *dir, const char *name, const char *text, off_t at)
+{
+	static const struct timespec times[2] = { { .tv_sec = 1 }, { .tv_sec = 2 } };
+	char path[256];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	fd = open(path, O_WRONLY | O_CREAT, 0644);
+	check(fd >= 0 && pwrite(fd, text, strlen(text), at) == (ssize_t)strlen(text) &&
+	      !futimens(fd, times));
+	close(fd);
+	check(!utimensat(AT_FDCWD, dir, times, 0));
+}
+
+static void checksums(void)
+{
+	static const char * const bad[] = {
+		"", "preserve sums 2\n", SUMS_HEAD "100644 0 0 1 1 1 1 1 a", SUMS_HEAD "\0",
+		SUMS_HEAD "100644 0 0 1 1 1 1 1 \0", SUMS_HEAD "100644 0 0 1 1 1 1\0",
+		SUMS_HEAD "x 0 0 1 1 1 1 1 a\0",
+	};
+	static const size_t sizes[] = { 0, 16, 38, 17, 39, 36, 35 };
+	char dir[] = "/tmp/parsers-XXXXXX", command[128], *text;
+	struct sums noted, back;
+	size_t size;
+	FILE *stream;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++)
+		check(sums_parse(&back, bad[i], sizes[i]) == -EBADMSG && !back.nr);
+	check(mkdtemp(dir));
+	put_file(dir, "a", "hello", 0);
+	put_file(dir, "sparse", "x", 1 << 20);
+	snprintf(command, sizeof(command), "mkdir %s/sub; ln -s a %s/link", dir, dir);
+	check(!system(command));
+	put_file(dir, "sub/b c", "there", 5000);
+	put_file(dir, "a", "hello", 0);
+	sum_directory(dir, &noted);
+	check(noted.nr == 6 && noted.bytes < 1 << 19);
+	stream = open_memstream(&text, &size);
+	check(!sums_print(&noted, stream) && !fclose(stream));
+	check(!sums_parse(&back, text, size) && back.nr == 6 && !*differs(dir, &back));
+	free(text);
+	put_file(dir, "a", "hellO", 0);
+	check(!strcmp(differs(dir, &back), "d/a: other content; "));
+	put_file(dir, "a", "hello", 0);
+	check(!*differs(dir, &back));
+	snprintf(command, sizeof(command), "chmod 600 %s/sparse", dir);
+	check(!system(command) && !strcmp(differs(dir, &back), "d/sparse: another type or mode; "));
+	put_file(dir, "n", "", 0);
+	check(!strncmp(differs(dir, &back), "d/n: is new; ", 13));
+	sums_free(&noted);
+	sums_free(&back);
+	snprintf(command, sizeof(command), "rm -rf %s", dir);
+	check(!system(command));
+}
+
+/* --- what kernels hand over: more is in fuzz.c --- */
+
+static void handed_over(void)
+{
+	struct preserve_file_ser record = {};
+	struct tree tree = { .bytes = (unsigned char *)&record, .size = sizeof(record) };
+
+	check(record_check(&record));
+	record.magic = PRESERVE_FILE_MAGIC;
+	record.version = PRESERVE_FILE_VERSION;
+	record.size = sizeof(record);
+	check(!strcmp(record_check(&record), "its checksum is wrong"));
+	check(tree_check(&tree));
 }
 
 /* --- images --- */
@@ -449,6 +563,8 @@ static void kernels(void)
 int main(void)
 {
 	lists();
+	checksums();
+	handed_over();
 	images();
 	formats();
 	sections();

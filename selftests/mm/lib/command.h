@@ -18,7 +18,7 @@
 /* The command's exit status. */
 enum {
 	COMMAND_DONE, COMMAND_FAILED, COMMAND_USAGE, COMMAND_REFUSED, COMMAND_NO_SUPPORT,
-	COMMAND_PARTLY
+	COMMAND_PARTLY, COMMAND_DIFFERS
 };
 
 /* Runs it with these words, which spaces divide. The exit status. */
