@@ -50,18 +50,37 @@ int verify_read(struct sums *sums, const struct item *item, int fd)
 	return err;
 }
 
+/* The first in a sorted list that is not before this path. */
+static size_t find_first(const struct sums *all, const char *path)
+{
+	size_t from = 0, to = all->nr;
+
+	while (from < to) {
+		size_t half = from + (to - from) / 2;
+
+		if (strcmp(all->list[half].path, path) < 0)
+			from = half + 1;
+		else
+			to = half;
+	}
+	return from;
+}
+
 /* What was noted of an item: its own line, and what is below it. The texts stay the list's. */
 static int noted_of(const struct sums *all, const char *label, struct sums *part)
 {
-	size_t len = strlen(label);
+	size_t len = strlen(label), first = find_first(all, label), end = first;
 
-	*part = (struct sums){ .list = calloc(all->nr + 1, sizeof(*part->list)) };
+	while (end < all->nr && !strncmp(all->list[end].path, label, len))
+		end++;
+	*part = (struct sums){ .list = calloc(end - first + 1, sizeof(*part->list)) };
 	if (!part->list)
 		return -ENOMEM;
-	for (size_t i = 0; i < all->nr; i++) {
+	for (size_t i = first; i < end; i++) {
 		const char *path = all->list[i].path;
 
-		if (!strncmp(path, label, len) && (!path[len] || path[len] == '/'))
+		/* Another label may begin like this one. */
+		if (!path[len] || path[len] == '/')
 			part->list[part->nr++] = all->list[i];
 	}
 	return 0;
