@@ -2,7 +2,8 @@
 /*
  * /sys/kernel/debug/liveupdate/: the sessions of the Live Update Orchestrator. "sessions" has a
  * line for each: "STATE FILES NAME". "files" has below it one for each of its files: a tab,
- * "TOKEN STATE HANDLER", where STATE is what the handler knows its state by: a physical address.
+ * "TOKEN STATE HANDLER", where STATE is what the handler knows its state by: a physical address;
+ * or "busy" while one of them is being preserved or retrieved.
  *
  *	outgoing   open in this kernel; its files cross the next kexec
  *	incoming   handed over by the last kernel, and open in no program

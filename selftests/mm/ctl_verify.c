@@ -64,7 +64,7 @@ static void make_things(void)
 	memfd = preserve_memfd_create("guest", 0);
 	require(memfd >= 0 && !pattern_write(memfd, SEED, MIB(1), SIZE), "a memfd with a hole");
 	/* It is the test's 100, and kept open. */
-	require(dup2(memfd, 100) == 100, "dup2");
+	require(dup2(memfd, 100) == 100 && lseek(100, 4321, SEEK_SET) == 4321, "dup2");
 	fill("/tmp/single", SEED);
 }
 
@@ -72,7 +72,7 @@ static void shows_what_is_saved(void)
 {
 	command_gives(COMMAND_DONE, "saved: it crosses the next kexec", "show all");
 	has_said("/srv/tree/inner");
-	has_said("sums");
+	has_said("checksums  20");
 	command_gives(COMMAND_DONE, "\"used\"", "--json show all");
 	command_gives(COMMAND_DONE, "preserve-tmpfs-v", "dump all");
 	has_said("preserve-memfd-v");
@@ -106,6 +106,7 @@ static void before(void)
 	command_gives(COMMAND_DONE, "saved all: 4 items",
 		      "save --verify all /srv/tree /srv/tree/inner mem=%d:100 /tmp/single",
 		      getpid());
+	check(lseek(100, 0, SEEK_CUR) == 4321, "its position is what it was");
 	shows_what_is_saved();
 	command_gives(COMMAND_FAILED, "has not been restored", "verify all");
 	command_kexec("");
@@ -121,19 +122,19 @@ static void changes_show(void)
 	command_gives(COMMAND_DONE, "\"differences\": 0", "--json verify --all");
 	require(!stat(file, &st), "stat");
 	fill(file, SEED + 1);
-	command_gives(COMMAND_DIFFERS, "/srv/tree/file: other content", "verify all");
+	command_gives(COMMAND_DIFFERS, "/srv/tree/file has other content", "verify all");
 	fill(file, SEED);
-	command_gives(COMMAND_DIFFERS, "/srv/tree/file: modified at another time", "verify all");
+	command_gives(COMMAND_DIFFERS, "/srv/tree/file was modified at another time", "verify all");
 	require(!utimensat(AT_FDCWD, file, (struct timespec[]){ st.st_atim, st.st_mtim }, 0),
 		"times");
 	command_gives(COMMAND_DONE, NULL, "verify all");
 	fill("/srv/tree/inner/new", SEED);
-	command_gives(COMMAND_DIFFERS, "/srv/tree/inner/new: is new", "verify all");
-	has_said("2 of ");
+	command_gives(COMMAND_DIFFERS, "/srv/tree/inner/new is new", "verify all");
+	has_said("2 differences");
 	require(!chmod("/tmp/single", 0600), "chmod");
-	command_gives(COMMAND_DIFFERS, "/tmp/single: another type or mode", "verify all");
+	command_gives(COMMAND_DIFFERS, "/tmp/single has another mode", "verify all");
 	require(!unlink("/srv/tree/inner/file"), "unlink");
-	command_gives(COMMAND_DIFFERS, "/srv/tree/inner/file: is missing", "verify all");
+	command_gives(COMMAND_DIFFERS, "/srv/tree/inner/file is missing", "verify all");
 }
 
 static void after(void)
@@ -145,7 +146,7 @@ static void after(void)
 	command_gives(COMMAND_DONE, "is as it was noted at", "restore all");
 	has_said("restored all: 4 items");
 	command_gives(COMMAND_DONE, "kept: the next kexec saves it", "show all");
-	has_said("mounted");
+	has_said(" mounted  ");
 	changes_show();
 	command_kexec("");
 }
@@ -168,14 +169,43 @@ static void hurt_a_file(void)
 static void at_last(void)
 {
 	hurt_a_file();
-	command_gives(COMMAND_DIFFERS, "/srv/tree/inner/new: other content", "restore all");
+	command_gives(COMMAND_DIFFERS, "/srv/tree/inner/new has other content", "restore all");
 	has_said("restored all: 4 items");
-	has_said("1 of ");
-	command_gives(COMMAND_DIFFERS, "/srv/tree/inner/new: other content", "verify all");
+	has_said("1 difference ");
+	command_gives(COMMAND_DIFFERS, "/srv/tree/inner/new has other content", "verify all");
+	command_gives(COMMAND_DONE, "something was not as noted", "show all");
+	command_kexec("");
+}
+
+/* The record of the checksums' memfd. */
+static unsigned int hurt;
+
+static void hurt_sums(void *page, __u64 phys)
+{
+	struct preserve_file_ser *rec = page;
+
+	if (rec->magic != PRESERVE_FILE_MAGIC || rec->version != PRESERVE_FILE_VERSION ||
+	    strcmp(rec->name, "memfd:preserve-sums"))
+		return;
+	rec->csum ^= 1;
+	hurt++;
+}
+
+/* What cannot be compared is no reason to keep anything back, and is told. */
+static void without_sums(void)
+{
+	physical_look(hurt_sums);
+	require(hurt, "no record of checksums");
+	command_gives(COMMAND_DIFFERS, "the checksums of all cannot be read", "restore all");
+	has_said("restored all: 4 items");
+	check(!strstr(command_said(), "is as it was noted"), "and does not say more");
+	command_gives(COMMAND_FAILED, "no checksums of all were noted", "verify all");
+	command_gives(COMMAND_DONE, NULL, "save --no-verify all");
+	command_gives(COMMAND_DONE, "checksums  none", "show all");
 	command_gives(COMMAND_DONE, NULL, "drop --free all");
 }
 
-static const stage_fn stages[] = { before, after, at_last };
+static const stage_fn stages[] = { before, after, at_last, without_sums };
 
 int main(void)
 {

@@ -39,12 +39,14 @@
  * @section:  It.
  * @manifest: What there is of it.
  * @items:    The roots of its mounts, and what else was kept; -1 for files.
+ * @sums:     Checksums of what there is, or -1.
  * @changed:  Something is new.
  */
 struct keeping {
 	const struct conf_section *section;
 	struct manifest manifest;
 	int *items;
+	int sums;
 	bool changed;
 };
 
@@ -164,11 +166,11 @@ static int add_all(struct keeping *keeping)
 
 	for (unsigned int i = 0; i < section->mounts.nr; i++) {
 		one = add_mount(keeping, section->mounts.texts[i]);
-		status = status ? status : one;
+		status = worse_of(status, one);
 	}
 	for (unsigned int i = 0; i < section->files.nr; i++) {
 		one = add_file(keeping, section->files.texts[i]);
-		status = status ? status : one;
+		status = worse_of(status, one);
 	}
 	return status;
 }
@@ -184,14 +186,21 @@ static int begin(struct keeping *keeping, pid_t keeper)
 		return fail(CTL_PARTLY, NULL, "cannot read what is kept of %s: %s",
 			    section->name, errno_text(err));
 	snprintf(keeping->manifest.name, sizeof(keeping->manifest.name), "%s", section->name);
-	keeping->changed = keeping->manifest.nr && keeping->manifest.verify != section->verify;
-	keeping->manifest.verify = section->verify;
+	if (section->verify >= 0) {
+		keeping->changed = keeping->manifest.nr &&
+				   keeping->manifest.verify != section->verify;
+		keeping->manifest.verify = section->verify;
+	}
 	nr = keeping->manifest.nr + section->mounts.nr + section->files.nr;
 	keeping->items = calloc(nr + 1, sizeof(int));
 	if (!keeping->items)
 		return fail(CTL_PARTLY, NULL, "out of memory");
 	for (unsigned int i = 0; i < nr; i++)
 		keeping->items[i] = -1;
+	if (keeping->manifest.sums)
+		keeping->sums = borrow_fd(keeper, KEEPER_SUMS_FD);
+	if (keeping->sums < 0)
+		manifest_forget_sums(&keeping->manifest);
 	for (unsigned int i = 0; i < keeping->manifest.nr; i++) {
 		if (keeping->manifest.items[i].kind == ITEM_FILE)
 			continue;
@@ -211,7 +220,7 @@ static int keep(struct keeping *keeping, pid_t keeper, bool service)
 
 	if (!keeping->changed)
 		return CTL_DONE;
-	err = keeper_keep(&keeping->manifest, keeping->items, !service);
+	err = keeper_keep(&keeping->manifest, keeping->items, keeping->sums, !service);
 	if (!err && keeper)
 		err = keeper_stop(keeper);
 	return err ? fail(CTL_PARTLY, "preservectl agent restore", "%s cannot be kept: %s",
@@ -221,18 +230,20 @@ static int keep(struct keeping *keeping, pid_t keeper, bool service)
 /* What is wrong with one part does not stop the others. */
 static int keep_section(const struct conf_section *section, pid_t keeper, bool service)
 {
-	struct keeping keeping = { .section = section };
+	struct keeping keeping = { .section = section, .sums = -1 };
 	int status = begin(&keeping, keeper), one;
 
 	if (!status) {
 		status = add_all(&keeping);
 		one = keep(&keeping, keeper, service);
-		status = status ? status : one;
+		status = worse_of(status, one);
 	}
 	for (unsigned int i = 0; keeping.items && i < keeping.manifest.nr; i++)
 		if (keeping.items[i] >= 0)
 			close(keeping.items[i]);
 	free(keeping.items);
+	if (keeping.sums >= 0)
+		close(keeping.sums);
 	manifest_free(&keeping.manifest);
 	return status;
 }
@@ -260,7 +271,7 @@ static int keep_sections(const struct conf *conf, bool service)
 			continue;
 		keeper = keepers_find(&keepers, section->name, false);
 		one = keep_section(section, keeper ? keeper->pid : 0, service);
-		status = status ? status : one;
+		status = worse_of(status, one);
 	}
 	free(keepers.list);
 	sessions_free(&sessions);
@@ -275,7 +286,7 @@ static int restore_sections(const struct conf *conf, bool service)
 
 	for (unsigned int i = 0; i < conf->nr; i++) {
 		one = restore_name(conf->sections[i].name, service, &come);
-		status = status ? status : one;
+		status = worse_of(status, one);
 	}
 	return status;
 }
@@ -322,7 +333,7 @@ static int act(const char *verb, const struct conf *conf, bool service)
 	if (!status)
 		status = strcmp(verb, "save") ? agent_restore(conf, service) :
 						agent_save(service);
-	return status ? status : conf->errors ? CTL_PARTLY : CTL_DONE;
+	return worse_of(status, conf->errors ? CTL_PARTLY : CTL_DONE);
 }
 
 int cmd_agent(int argc, char **argv)

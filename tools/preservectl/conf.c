@@ -101,7 +101,7 @@ static int begin_section(struct conf *conf, struct conf_section **current,
 		return -ENOMEM;
 	conf->sections = sections;
 	sections += conf->nr;
-	*sections = (struct conf_section){ .name = strdup(line + 1) };
+	*sections = (struct conf_section){ .name = strdup(line + 1), .verify = -1 };
 	if (!sections->name)
 		return -ENOMEM;
 	conf->nr++;

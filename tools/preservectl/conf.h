@@ -38,7 +38,7 @@ struct conf_list {
  * @units:   What is to be stopped.
  * @options: How to mount, or NULL.
  * @type:    What to mount.
- * @verify:  Note and compare checksums.
+ * @verify:  Note and compare checksums: 1 yes, 0 no, -1 as before.
  */
 struct conf_section {
 	char *name;
@@ -48,7 +48,7 @@ struct conf_section {
 	struct conf_list units;
 	char *options;
 	char *type;
-	bool verify;
+	int verify;
 };
 
 /**

@@ -19,7 +19,8 @@
  *	image.c     kernel images
  *	formats.c   does one kernel take over what another one hands over?
  *	installed.c kernels that the machine can boot
- *	sums.c      checksums of mounts, files and memfds
+ *	sums.c      checksums of mounts, files and memfds: made
+ *	notes.c     the same: written, read, compared
  *	physical.c  memory by its physical address
  *	record.c    records and maps of files, as kernels hand them over
  *	tree.c      images of mounts, the same

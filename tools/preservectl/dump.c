@@ -103,7 +103,7 @@ static int fill_image(uint64_t index, uint64_t pfn, uint64_t nr, unsigned int or
 	uint64_t at = index * RECORD_SIZE, size = nr * RECORD_SIZE;
 
 	(void)order;
-	if (at != dump->filled || at >= dump->size)
+	if (index >= dump->size / RECORD_SIZE + 1 || at != dump->filled || at >= dump->size)
 		return -EBADMSG;
 	if (size > dump->size - at)
 		size = dump->size - at;
@@ -151,13 +151,6 @@ static int read_image(struct dump *dump)
 	return status;
 }
 
-/* Names may have any bytes in them. */
-static void print_text(const char *text, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		putchar((unsigned char)text[i] < ' ' || text[i] == 0x7f ? '?' : text[i]);
-}
-
 static void print_entry(const struct tree_entry *entry)
 {
 	static const char types[] = "?pc?d?b?-?l?s???";
@@ -166,10 +159,10 @@ static void print_entry(const struct tree_entry *entry)
 	       entry->mode & 07777, entry->uid, entry->gid, (unsigned long long)entry->size,
 	       (unsigned long long)entry->pages, (unsigned long long)entry->runs);
 	printf(entry->pfn ? "%#12llx " : "%12.0llx ", (unsigned long long)entry->pfn);
-	print_text(entry->path, strlen(entry->path));
+	print_safely(stdout, entry->path, strlen(entry->path));
 	if (entry->target) {
 		printf(" -> ");
-		print_text(entry->target, entry->target_len);
+		print_safely(stdout, entry->target, entry->target_len);
 	}
 	if (entry->record)
 		printf(" (record %#llx)", (unsigned long long)entry->record);
@@ -222,13 +215,17 @@ static int show_tree(struct dump *dump, struct json_object *document)
 		return fail(CTL_FAILED, NULL, "the image: %s", why);
 	report_add(document, "tree", tree_document(&tree));
 	if (!ctl.json) {
-		report_lines(document);
+		report_lines(json_object_object_get(document, "tree"));
 		printf("\n MODE    UID:GID           SIZE    PAGES   RUNS    FIRST PFN PATH\n");
 	}
 	err = tree_walk(&tree);
 	if (err)
 		return fail(CTL_FAILED, "free some memory", "the image: %s", errno_text(err));
 	report_number(document, "damaged_sections", tree.bad);
+	report_number(document, "too_deep", tree.deep);
+	if (tree.deep)
+		warn("%llu names are left out: their paths are too long",
+		     (unsigned long long)tree.deep);
 	return tree.bad ? fail(CTL_FAILED, NULL, "%llu sections of the image are damaged",
 			       (unsigned long long)tree.bad) : CTL_DONE;
 }
@@ -252,10 +249,10 @@ static int show_decoded(struct dump *dump)
 	dump->names = json_object_new_array();
 	report_hex(document, "address", dump->at);
 	report_add(document, "record", record_document(dump->record));
+	if (!ctl.json)
+		report_lines(document);
 	if (tree && !dump->map)
 		status = show_tree(dump, document);
-	else if (!ctl.json)
-		report_lines(document);
 	if (!status && (!tree || dump->map))
 		status = show_map(dump);
 	report_add(document, "runs", dump->runs);
@@ -278,9 +275,10 @@ static int write_raw(struct dump *dump)
 		return walk_map(dump, pass_run, write_page);
 	else
 		status = read_image(dump);
-	if (!status && dump->image)
-		status = fwrite(dump->image, dump->size, 1, stdout) == 1 ? CTL_DONE : CTL_FAILED;
-	return status;
+	if (!status && dump->image && fwrite(dump->image, dump->size, 1, stdout) != 1)
+		status = CTL_FAILED;
+	return status && ferror(stdout) ? fail(CTL_FAILED, NULL, "cannot write to standard output") :
+	       status;
 }
 
 static int no_memory_file(int err)
@@ -365,7 +363,10 @@ static int find_file(struct dump *dump, const char *token)
 		err = session_files(dump->session, &files, &nr);
 	if (err == -ENOENT)
 		return fail(CTL_FAILED, "mount -t debugfs none /sys/kernel/debug",
-			    "the kernel's list of files cannot be read");
+			    "the kernel's list of files is not there");
+	if (err == -EBUSY)
+		return fail(CTL_FAILED, "try again: one of its files is being saved or restored",
+			    "session %s is busy", dump->session);
 	if (err == -ESRCH)
 		return fail(CTL_FAILED, "preservectl list --json shows the names of sessions",
 			    "there is no session %s", dump->session);

@@ -127,7 +127,7 @@ static bool put(int fd, int at)
 static int arrange(const struct keeper_load *load, int starter, int executed)
 {
 	unsigned int above = KEEPER_ITEM_FD + load->nr;
-	int manifest = load->manifest, session = load->session, null;
+	int manifest = load->manifest, session = load->session, sums = load->sums, null;
 	int *items = calloc(load->nr + 1, sizeof(*items));
 	int err = items ? 0 : -ENOMEM;
 
@@ -136,7 +136,7 @@ static int arrange(const struct keeper_load *load, int starter, int executed)
 		err = -errno;
 	if (!err)
 		err = lift(&null, above) ?: lift(&manifest, above) ?: lift(&session, above) ?:
-		      lift(&starter, above) ?: lift(&executed, above);
+		      lift(&sums, above) ?: lift(&starter, above) ?: lift(&executed, above);
 	for (unsigned int i = 0; !err && i < load->nr; i++) {
 		items[i] = load->items ? load->items[i] : -1;
 		err = lift(&items[i], above);
@@ -147,7 +147,7 @@ static int arrange(const struct keeper_load *load, int starter, int executed)
 	close_range(0, above - 1, 0);
 	if (!put(null, 0) || !put(null, 1) || !put(null, 2) ||
 	    !put(manifest, KEEPER_MANIFEST_FD) || !put(session, KEEPER_SESSION_FD) ||
-	    !put(starter, KEEPER_STARTER_FD) ||
+	    !put(starter, KEEPER_STARTER_FD) || !put(sums, KEEPER_SUMS_FD) ||
 	    dup3(executed, KEEPER_EXECUTED_FD, O_CLOEXEC) < 0)
 		err = -errno;
 	for (unsigned int i = 0; !err && i < load->nr; i++)
@@ -245,11 +245,11 @@ void keeper_cancel(struct keeper_start *start)
 	close(start->starter);
 }
 
-int keeper_keep(const struct manifest *manifest, const int *items, bool scope)
+int keeper_keep(const struct manifest *manifest, const int *items, int sums, bool scope)
 {
 	struct keeper_load load = {
 		.name = manifest->name, .manifest = manifest_write(manifest), .session = -1,
-		.items = items, .nr = manifest->nr,
+		.sums = sums, .items = items, .nr = manifest->nr,
 	};
 	struct keeper_start start;
 	int err;

@@ -28,6 +28,7 @@
 #define KEEPER_SESSION_FD	4
 #define KEEPER_STARTER_FD	5
 #define KEEPER_EXECUTED_FD	6	/* until it runs */
+#define KEEPER_SUMS_FD		7	/* checksums of its items */
 /* An item's descriptor is this much more than its place in the list. */
 #define KEEPER_ITEM_FD		10
 
@@ -36,6 +37,7 @@
  * @name:     What the user has called it.
  * @manifest: The memfd with the list.
  * @session:  The session, or -1.
+ * @sums:     The memfd with checksums, or -1.
  * @items:    Descriptors of memfds and of mounts' roots, in the list's order, -1 for files;
  *            NULL if the session holds them.
  * @nr:       How many.
@@ -45,6 +47,7 @@ struct keeper_load {
 	const char *name;
 	int manifest;
 	int session;
+	int sums;
 	const int *items;
 	unsigned int nr;
 	bool finish;
@@ -82,11 +85,12 @@ void keeper_cancel(struct keeper_start *start);
  * keeper_keep() - keep a new list
  * @manifest: the list
  * @items: descriptors of its mounts and memfds, as in struct keeper_load
+ * @sums: checksums, or -1
  * @scope: as for keeper_start()
  *
  * Return: 0, or a negative errno.
  */
-int keeper_keep(const struct manifest *manifest, const int *items, bool scope);
+int keeper_keep(const struct manifest *manifest, const int *items, int sums, bool scope);
 
 /**
  * struct keeper - A keeper that runs.

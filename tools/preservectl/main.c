@@ -54,14 +54,15 @@ static const struct command commands[] = {
 	{ "show", cmd_show, "what is saved, kept or has come under a name",
 	  "NAME", "" },
 	{ "save", cmd_save, "keep mounts, files and memfds over the next kexec",
-	  "[--verify] NAME [LABEL=]WHAT...\n[--verify] NAME\n--all",
+	  "[--verify] NAME [LABEL=]WHAT...\n[--verify | --no-verify] NAME\n--all",
 	  "  NAME           what you call it all\n"
 	  "  WHAT           the directory of a mounted tmpfs or hugetlbfs; a file in a tmpfs;\n"
 	  "                 or PID:FD, a memfd of a process\n"
 	  "  LABEL          what you call it; made from WHAT if you do not say\n"
 	  "  NAME alone     what is kept under this name: since it was restored, or by run\n"
 	  "  --all          all that is kept, as kexec does\n"
-	  "  --verify       notes checksums, now and whenever it is saved: restore compares them\n"
+	  "  --verify       notes checksums, now and whenever it is saved: restore compares them;\n"
+	  "                 --no-verify: not any more\n"
 	  "\nFrom then on names, sizes and attributes cannot change; content can. If anything\n"
 	  "fails, or you interrupt it, nothing is saved and all is as before.\n" },
 	{ "drop", cmd_drop, "take back what save has done", "[--free] NAME",

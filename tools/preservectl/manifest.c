@@ -24,7 +24,6 @@ static const char * const kinds[] = {
 	[ITEM_MOUNT] = "mount",
 	[ITEM_FILE] = "file",
 	[ITEM_MEMFD] = "memfd",
-	[ITEM_SUMS] = "sums",
 };
 
 #define NR_KINDS	ARRAY_SIZE(kinds)
@@ -35,19 +34,6 @@ static const char * const kinds[] = {
 const char *item_kind_text(enum item_kind kind)
 {
 	return kinds[kind];
-}
-
-static bool has_path(enum item_kind kind)
-{
-	return kind == ITEM_MOUNT || kind == ITEM_FILE;
-}
-
-const struct item *manifest_sums(const struct manifest *manifest)
-{
-	for (unsigned int i = 0; i < manifest->nr; i++)
-		if (manifest->items[i].kind == ITEM_SUMS)
-			return &manifest->items[i];
-	return NULL;
 }
 
 int manifest_check_name(const char *name)
@@ -112,7 +98,7 @@ static struct item *add_item(struct manifest *manifest)
 /* Some may have gone meanwhile. */
 static uint64_t next_token(const struct manifest *manifest)
 {
-	uint64_t token = MANIFEST_TOKEN;
+	uint64_t token = manifest->sums > MANIFEST_TOKEN ? manifest->sums : MANIFEST_TOKEN;
 
 	for (unsigned int i = 0; i < manifest->nr; i++)
 		if (manifest->items[i].token > token)
@@ -141,7 +127,7 @@ int manifest_add(struct manifest *manifest, enum item_kind kind, const char *lab
 	item->token = next_token(manifest);
 	item->kind = kind;
 	snprintf(item->label, sizeof(item->label), "%s", label);
-	if (has_path(kind)) {
+	if (kind != ITEM_MEMFD) {
 		item->path = strdup(path);
 		if (!item->path)
 			return -ENOMEM;
@@ -150,11 +136,23 @@ int manifest_add(struct manifest *manifest, enum item_kind kind, const char *lab
 	return 0;
 }
 
-void manifest_now(char text[MANIFEST_TIME])
+static void manifest_now(char text[MANIFEST_TIME])
 {
 	time_t now = time(NULL);
 
 	strftime(text, MANIFEST_TIME, "%Y-%m-%dT%H:%M:%SZ", gmtime(&now));
+}
+
+void manifest_note(struct manifest *manifest)
+{
+	manifest_now(manifest->noted);
+	manifest->sums = next_token(manifest);
+}
+
+void manifest_forget_sums(struct manifest *manifest)
+{
+	*manifest->noted = '\0';
+	manifest->sums = 0;
 }
 
 static struct json_object *to_json(const struct manifest *manifest)
@@ -172,7 +170,12 @@ static struct json_object *to_json(const struct manifest *manifest)
 	report_text(document, "kernel", host.release);
 	report_bool(document, "crossed", manifest->crossed);
 	report_bool(document, "verify", manifest->verify);
-	report_text(document, "noted", *manifest->noted ? manifest->noted : NULL);
+	if (manifest->sums) {
+		report_number(document, "sums", manifest->sums);
+		report_text(document, "noted", manifest->noted);
+	}
+	if (manifest->differs)
+		report_bool(document, "differs", true);
 	for (unsigned int i = 0; i < manifest->nr; i++) {
 		const struct item *item = &manifest->items[i];
 		struct json_object *entry = json_object_new_object();
@@ -295,7 +298,7 @@ static int parse_item(struct manifest *manifest, struct json_object *entry)
 	err = parse_kind(get_string(entry, "kind"), &kind);
 	if (err || !label || check_label(manifest, label))
 		return -EBADMSG;
-	if (has_path(kind) && check_path(path))
+	if (kind != ITEM_MEMFD && check_path(path))
 		return -EBADMSG;
 	err = manifest_add(manifest, kind, label, path);
 	if (err)
@@ -309,6 +312,18 @@ static int parse_item(struct manifest *manifest, struct json_object *entry)
 		if (manifest->items[i].token == item->token)
 			return -EBADMSG;
 	return 0;
+}
+
+static void parse_sums(struct manifest *manifest, struct json_object *document)
+{
+	struct json_object *token = json_object_object_get(document, "sums");
+	const char *text = get_string(document, "noted");
+
+	manifest->differs = json_object_get_boolean(json_object_object_get(document, "differs"));
+	if (!json_object_is_type(token, json_type_int))
+		return;
+	manifest->sums = json_object_get_uint64(token);
+	snprintf(manifest->noted, sizeof(manifest->noted), "%.31s", text ? text : "");
 }
 
 static int parse_document(struct manifest *manifest, struct json_object *document)
@@ -336,8 +351,7 @@ static int parse_document(struct manifest *manifest, struct json_object *documen
 	snprintf(manifest->kernel, sizeof(manifest->kernel), "%.64s", text ? text : "");
 	manifest->crossed = json_object_get_boolean(json_object_object_get(document, "crossed"));
 	manifest->verify = json_object_get_boolean(json_object_object_get(document, "verify"));
-	text = get_string(document, "noted");
-	snprintf(manifest->noted, sizeof(manifest->noted), "%.31s", text ? text : "");
+	parse_sums(manifest, document);
 	for (size_t i = 0; !err && i < json_object_array_length(items); i++)
 		err = parse_item(manifest, json_object_array_get_idx(items, i));
 	return err;

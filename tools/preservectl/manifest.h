@@ -8,7 +8,8 @@
  *	  "items": [ { "token": 1, "kind": "mount", "label": "cache", "path": "/srv/cache" },
  *	             { "token": 2, "kind": "memfd", "label": "guest", "path": null } ] }
  *
- * With "verify": true one item is of kind "sums": what the others were (sums.h).
+ * "verify": true has checksums noted whenever it is saved; "sums" is then the token of the memfd
+ * that has them (sums.h), and "noted" says when that was.
  *
  * A member that is not known is passed over; another version is refused.
  */
@@ -36,7 +37,6 @@ enum item_kind {
 	ITEM_MOUNT,	/* a whole tmpfs or hugetlbfs, attached at its path */
 	ITEM_FILE,	/* a file of such a file system, copied to its path */
 	ITEM_MEMFD,	/* a memory file, handed to a program */
-	ITEM_SUMS,	/* a memory file with checksums of the other items */
 };
 
 /* Room for a point in time as text. */
@@ -50,7 +50,7 @@ enum item_kind {
  * @token: Its number in the session; not 0.
  * @kind:  What it is.
  * @label: What the user calls it: letters, digits, '.', '_', '-'.
- * @path:  Where it is to be again; NULL for memory files.
+ * @path:  Where it is to be again; NULL for %ITEM_MEMFD.
  * @placed: It has been put there, and may have changed since: an item of a session that is
  *         partly restored, or is no more.
  */
@@ -70,6 +70,8 @@ struct item {
  * @crossed: It has come from an earlier kernel.
  * @verify: Checksums are noted when it is saved.
  * @noted:  When they were, as text; empty if there are none.
+ * @sums:   The token of what was noted; 0 if there is none.
+ * @differs: A part of it was not as noted when it was restored.
  * @items:  What it has; no two have one token or one label.
  * @nr:     How many.
  */
@@ -80,6 +82,8 @@ struct manifest {
 	bool crossed;
 	bool verify;
 	char noted[MANIFEST_TIME];
+	uint64_t sums;
+	bool differs;
 	struct item *items;
 	unsigned int nr;
 };
@@ -120,11 +124,9 @@ int manifest_read(struct manifest *manifest, int fd);
 
 void manifest_free(struct manifest *manifest);
 
-/* The time, as lists have it. */
-void manifest_now(char text[MANIFEST_TIME]);
-
-/* The item with the checksums, or NULL. */
-const struct item *manifest_sums(const struct manifest *manifest);
+/* There are checksums from now on; gives their token. Or there are none any more. */
+void manifest_note(struct manifest *manifest);
+void manifest_forget_sums(struct manifest *manifest);
 
 /* "mount" and so on. */
 const char *item_kind_text(enum item_kind kind);

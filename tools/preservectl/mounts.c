@@ -110,3 +110,11 @@ uint64_t mount_bytes(int fd)
 		return (uint64_t)st.st_blocks * 512;
 	return fstatvfs(fd, &fs) ? 0 : (uint64_t)(fs.f_blocks - fs.f_bfree) * fs.f_frsize;
 }
+
+bool mount_is_at(int fd, const char *dir)
+{
+	struct stat st, there;
+
+	return !fstat(fd, &st) && !stat(dir, &there) && st.st_dev == there.st_dev &&
+	       st.st_ino == there.st_ino;
+}

@@ -50,6 +50,9 @@ void mount_info_free(struct mount_info *mount);
 /* Can a mount of this file system cross? */
 bool mount_can_cross(const char *fstype);
 
+/* Is it the root of what is mounted there? */
+bool mount_is_at(int fd, const char *dir);
+
 /* How many bytes a mount, or a file, has in memory; 0 if that cannot be known. */
 uint64_t mount_bytes(int fd);
 

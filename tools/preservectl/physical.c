@@ -32,9 +32,16 @@ struct physical_range {
 
 static int read_all(int fd, void *to, size_t size, uint64_t at)
 {
-	ssize_t got = pread(fd, to, size, at);
+	while (size) {
+		ssize_t got = pread(fd, to, size, at);
 
-	return got == (ssize_t)size ? 0 : got < 0 ? -errno : -EFAULT;
+		if (got <= 0)
+			return got ? -errno : -EFAULT;
+		to = (char *)to + got;
+		size -= got;
+		at += got;
+	}
+	return 0;
 }
 
 static int read_ranges(struct physical *physical, const Elf64_Ehdr *head)

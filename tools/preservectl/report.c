@@ -152,7 +152,10 @@ static void print_lines(struct json_object *document, int depth)
 			putchar('\n');
 			print_lines(value, depth + 1);
 		} else {
-			puts(value ? json_object_get_string(value) : "-");
+			const char *text = value ? json_object_get_string(value) : "-";
+
+			print_safely(stdout, text, strlen(text));
+			putchar('\n');
 		}
 	}
 }

@@ -42,6 +42,7 @@
  * @ready:    Its list has been read.
  * @files:    How many files the session has; 0 if that is not known.
  * @list_fd:  The list's memfd, or -1 if it is damaged.
+ * @sums_fd:  The checksums' memfd, or -1 if there is none.
  * @manifest: The list.
  * @fds:      What has come, in the list's order; -1 for what has not.
  * @placed:   How many are where they were, or ready for a program.
@@ -61,6 +62,7 @@ struct restoring {
 	bool ready;
 	uint64_t files;
 	int list_fd;
+	int sums_fd;
 	struct manifest manifest;
 	int *fds;
 	unsigned int placed;
@@ -246,6 +248,7 @@ static void get_placed(struct restoring *restoring)
 		for (unsigned int e = 0; e < earlier.nr; e++)
 			if (earlier.items[e].token == restoring->manifest.items[i].token)
 				restoring->manifest.items[i].placed = earlier.items[e].placed;
+	restoring->manifest.differs = earlier.differs;
 	manifest_free(&earlier);
 }
 
@@ -347,7 +350,6 @@ static int place(const struct restoring *restoring, const struct item *item, int
 		/* Its program may have written it since. */
 		return item->placed ? 0 : place_file(fd, item->path, restoring->over);
 	case ITEM_MEMFD:
-	case ITEM_SUMS:
 		return 0;
 	}
 	return -EINVAL;
@@ -379,36 +381,18 @@ struct entry {
 /* The checksums, if some were noted. */
 static void get_sums(struct restoring *restoring)
 {
-	const struct item *item = manifest_sums(&restoring->manifest);
-	struct verification *verification = &restoring->verification;
-	int fd, err;
-
-	if (!item)
+	if (!restoring->manifest.sums)
 		return;
-	fd = preserve_session_get_fd(restoring->session, item->token);
-	err = fd < 0 ? fd : sums_read(&verification->noted, fd);
-	if (fd >= 0)
-		close(fd);
-	if (err) {
-		warn("the checksums of %s cannot be read, and nothing is compared: %s",
-		     restoring->name, errno_text(err));
-		return;
-	}
-	verification->name = restoring->name;
-	verification->rows = json_object_new_array();
+	restoring->sums_fd = preserve_session_get_fd(restoring->session,
+						     restoring->manifest.sums);
+	verify_begin(&restoring->verification, restoring->name, restoring->sums_fd);
 }
 
 /* What an earlier try has placed may have changed since. */
 static void verify(struct restoring *restoring, const struct item *item, int fd)
 {
-	int err;
-
-	if (!restoring->verification.rows || item->placed || item->kind == ITEM_SUMS)
-		return;
-	err = verify_item(&restoring->verification, item, fd);
-	if (err)
-		warn("%s: %s cannot be compared: %s", restoring->name,
-		     item->path ? item->path : item->label, errno_text(err));
+	if (restoring->verification.noted.stream && !item->placed)
+		verify_item(&restoring->verification, item, fd);
 }
 
 /* Return: it is settled: placed or lost. */
@@ -433,8 +417,7 @@ static bool restore_item(struct restoring *restoring, unsigned int i, bool outer
 		/* For the next try, if there has to be one. */
 		restoring->manifest.items[i].placed = true;
 	}
-	if (item->kind != ITEM_SUMS)
-		add_result(restoring, item, err, lost);
+	add_result(restoring, item, err, lost);
 	return !err || lost;
 }
 
@@ -519,7 +502,7 @@ static int start_session_keeper(struct restoring *restoring)
 {
 	struct keeper_load load = {
 		.name = restoring->name, .manifest = restoring->list_fd,
-		.session = restoring->session,
+		.session = restoring->session, .sums = -1,
 	};
 	struct keeper_start start;
 	int made = -1, err;
@@ -556,10 +539,14 @@ static void keep_session(struct restoring *restoring)
 static int keep_items(struct restoring *restoring, struct keeper_start *start)
 {
 	struct keeper_load load = {
-		.name = restoring->name, .session = restoring->session, .items = restoring->fds,
+		.name = restoring->name, .session = restoring->session,
+		.sums = restoring->sums_fd, .items = restoring->fds,
 		.nr = restoring->manifest.nr, .finish = true,
 	};
 	int err;
+
+	if (load.sums < 0)
+		manifest_forget_sums(&restoring->manifest);
 
 	restoring->manifest.crossed = true;
 	load.manifest = manifest_write(&restoring->manifest);
@@ -594,7 +581,8 @@ static void forget(struct restoring *restoring)
 /* What has come is in this process alone, for a moment. */
 static void keep_again(struct restoring *restoring)
 {
-	int err = keeper_keep(&restoring->manifest, restoring->fds, !restoring->service);
+	int err = keeper_keep(&restoring->manifest, restoring->fds, restoring->sums_fd,
+			      !restoring->service);
 
 	if (err)
 		fail(0, "its mounts are where they were; its memfds are lost",
@@ -631,46 +619,44 @@ static bool finish(struct restoring *restoring)
 	return true;
 }
 
-static unsigned int count_restored(const struct restoring *restoring)
+/* Also what an earlier try has found. */
+static void tell_differences(const struct restoring *restoring)
 {
-	unsigned int nr = 0;
+	const struct verification *verification = &restoring->verification;
+	const char *noted = restoring->manifest.noted;
 
-	for (size_t i = 0; i < json_object_array_length(restoring->results); i++)
-		nr += json_object_get_boolean(json_object_object_get(
-			json_object_array_get_idx(restoring->results, i), "restored"));
-	return nr;
+	if (verification->nr)
+		fail(0, "keep a copy before its programs run; the kernel log may say more",
+		     "%s: %llu %s from what was noted at %s", restoring->name,
+		     (unsigned long long)verification->nr,
+		     verification->nr == 1 ? "difference" : "differences", noted);
+	else if (!restoring->manifest.differs && verification->items)
+		note("%s is as it was noted at %s", restoring->name, noted);
 }
 
 static void tell(const struct restoring *restoring, bool finished, struct json_object *document)
 {
-	const struct verification *verification = &restoring->verification;
-	unsigned int all = json_object_array_length(restoring->results);
-	unsigned int placed = count_restored(restoring);
 	struct json_object *entry = json_object_new_object();
+	unsigned int all = json_object_array_length(restoring->results);
 
 	if (!finished)
 		note("restored %u of %u items of %s; the others stay in its session: restore it again, or preservectl drop --free %s",
-		     placed, all, restoring->name, restoring->name);
+		     restoring->placed, all, restoring->name, restoring->name);
 	else if (restoring->lost)
-		note("restored %u of %u items of %s; the others are lost", placed, all,
-		     restoring->name);
+		note("restored %u of %u items of %s; the others are lost", restoring->placed,
+		     all, restoring->name);
 	else
-		note("restored %s: %u %s, in %.0f ms", restoring->name, placed,
-		     placed == 1 ? "item" : "items", restoring->seconds * 1000);
-	if (verification->nr)
-		fail(0, "keep a copy before its programs run; the kernel log may say more",
-		     "%s: %llu of %llu files differ from what was noted at %s", restoring->name,
-		     (unsigned long long)verification->nr,
-		     (unsigned long long)verification->files, restoring->manifest.noted);
-	else if (verification->rows && placed)
-		note("%s is as it was noted at %s", restoring->name, restoring->manifest.noted);
+		note("restored %s: %u %s, in %.0f ms", restoring->name, restoring->placed,
+		     restoring->placed == 1 ? "item" : "items", restoring->seconds * 1000);
+	tell_differences(restoring);
 	report_text(entry, "name", restoring->name);
 	report_text(entry, "saved", restoring->manifest.saved);
 	report_text(entry, "kernel", restoring->manifest.kernel);
 	report_bool(entry, "finished", finished);
 	report_add(entry, "seconds", json_object_new_double(restoring->seconds));
 	report_add(entry, "items", json_object_get(restoring->results));
-	report_add(entry, "differ", json_object_get(verification->rows));
+	report_bool(entry, "differs", restoring->manifest.differs);
+	report_add(entry, "differ", json_object_get(restoring->verification.rows));
 	json_object_array_add(document, entry);
 }
 
@@ -687,8 +673,9 @@ static void end(struct restoring *restoring)
 	if (restoring->session >= 0)
 		session_let_go(restoring->session);
 	json_object_put(restoring->results);
-	json_object_put(restoring->verification.rows);
-	sums_free(&restoring->verification.noted);
+	if (restoring->sums_fd >= 0)
+		close(restoring->sums_fd);
+	verify_end(&restoring->verification);
 }
 
 /* Its session and its list. */
@@ -698,6 +685,7 @@ static int begin(struct restoring *restoring)
 
 	restoring->session = -1;
 	restoring->list_fd = -1;
+	restoring->sums_fd = -1;
 	restoring->results = json_object_new_array();
 	snprintf(restoring->manifest.name, sizeof(restoring->manifest.name), "%s",
 		 restoring->name);
@@ -712,15 +700,17 @@ static int begin(struct restoring *restoring)
 static int complete(struct restoring *restoring, bool tried, struct json_object *document)
 {
 	bool finished = restoring->ready && tried &&
-			restoring->placed + restoring->lost == restoring->manifest.nr &&
-			finish(restoring);
+			restoring->placed + restoring->lost == restoring->manifest.nr;
 
+	restoring->manifest.differs |= restoring->verification.nr ||
+				       restoring->verification.unread;
+	finished = finished && finish(restoring);
 	if (!finished)
 		keep_session(restoring);
 	tell(restoring, finished, document);
 	if (!finished || restoring->lost)
 		return CTL_PARTLY;
-	return restoring->verification.nr ? CTL_DIFFERS : CTL_DONE;
+	return restoring->manifest.differs ? CTL_DIFFERS : CTL_DONE;
 }
 
 static int restore_many(struct restoring *restorings, unsigned int nr,
@@ -731,13 +721,13 @@ static int restore_many(struct restoring *restorings, unsigned int nr,
 
 	for (unsigned int i = 0; i < nr; i++) {
 		one = begin(&restorings[i]);
-		status = status ? status : one;
+		status = worse_of(status, one);
 	}
 	tried = !restore_items(restorings, nr);
 	for (unsigned int i = 0; i < nr; i++) {
 		if (restorings[i].session >= 0) {
 			one = complete(&restorings[i], tried, document);
-			status = status ? status : one;
+			status = worse_of(status, one);
 			done = true;
 		}
 		end(&restorings[i]);
@@ -783,7 +773,7 @@ static int restore_sessions(const struct sessions *sessions, bool over, bool ser
 	}
 	one = restore_many(restorings, nr, document);
 	free(restorings);
-	return one ? one : status;
+	return worse_of(one, status);
 }
 
 static int restore_all(bool over, bool service, struct json_object *document)
@@ -837,7 +827,7 @@ static int restore_given(char **names, unsigned int nr, bool over, struct json_o
 	for (unsigned int i = 0; i < nr; i++) {
 		one = restorings[i].come || restorings[i].refused ? CTL_DONE :
 		      is_already(&restorings[i]);
-		status = status ? status : one && i ? CTL_PARTLY : one;
+		status = worse_of(status, one && i ? CTL_PARTLY : one);
 	}
 	free(restorings);
 	return status;

@@ -39,6 +39,7 @@
  * @memfd: The size of its memfd, 0 for none.
  * @fd:    The memfd, or -1.
  * @state: Where it comes from, in a word.
+ * @differs: It is not what was noted of it before the kexec.
  * @at:    The user has said where the tmpfs is.
  * @mounted: This command has mounted it.
  */
@@ -49,6 +50,7 @@ struct run {
 	uint64_t memfd;
 	int fd;
 	const char *state;
+	bool differs;
 	bool at;
 	bool mounted;
 };
@@ -168,11 +170,8 @@ static int grow_tmpfs(const struct run *run)
 static bool is_at(pid_t keeper, int fd, const char *dir)
 {
 	int root = borrow_fd(keeper, fd);
-	struct stat kept, there;
-	bool same;
+	bool same = root >= 0 && mount_is_at(root, dir);
 
-	same = root >= 0 && !fstat(root, &kept) && !stat(dir, &there) &&
-	       kept.st_dev == there.st_dev && kept.st_ino == there.st_ino;
 	if (root >= 0)
 		close(root);
 	return same;
@@ -213,6 +212,7 @@ static int use_kept(struct run *run, pid_t keeper)
 	if (!status && run->dir)
 		status = use_tmpfs(run, keeper, &manifest);
 	run->state = manifest.crossed ? "restored" : "kept";
+	run->differs = manifest.differs;
 	manifest_free(&manifest);
 	return status;
 }
@@ -236,7 +236,7 @@ static int make_new(struct run *run)
 		err = manifest_add(&manifest, ITEM_MEMFD, "memfd", run->name);
 	}
 	if (!status) {
-		err = err ?: keeper_keep(&manifest, items, true);
+		err = err ?: keeper_keep(&manifest, items, -1, true);
 		if (err)
 			status = fail(CTL_FAILED, "try again", "%s cannot be kept: %s",
 				      run->name, errno_text(err));
@@ -265,7 +265,8 @@ static int prepare(struct run *run)
 	int status = restore_what_has_come(run);
 	pid_t keeper;
 
-	if (status)
+	/* What differs is there nevertheless, and the program is told. */
+	if (status && status != CTL_DIFFERS)
 		return status;
 	if (run->dir) {
 		status = resolve_dir(run);
@@ -297,6 +298,10 @@ static int start(const struct run *run, char **argv)
 
 	setenv("PRESERVE_NAME", run->name, 1);
 	setenv("PRESERVE_STATE", run->state, 1);
+	if (run->differs)
+		setenv("PRESERVE_DIFFERS", "1", 1);
+	else
+		unsetenv("PRESERVE_DIFFERS");
 	if (run->dir)
 		setenv("PRESERVE_DIR", run->dir, 1);
 	if (run->fd >= 0) {

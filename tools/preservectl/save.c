@@ -32,13 +32,22 @@
 #include "target.h"
 #include "verify.h"
 
+/* Are checksums noted? */
+enum verify {
+	VERIFY_AS_BEFORE,	/* if they were the last time */
+	VERIFY_YES,
+	VERIFY_NO,
+};
+
 /**
  * struct saving - A save that is under way.
  * @name:     What the user has called it.
  * @targets:  What is to be saved.
  * @nr:       How many.
  * @manifest: The list of it.
+ * @verify:   What the user says of checksums.
  * @list_fd:  The list's memfd, -1 before there is one.
+ * @sums_fd:  The checksums' memfd, or negative.
  * @session:  The session, -1 before there is one.
  * @bytes:    What the next kernel will keep because of it.
  * @seconds:  How long preserving took.
@@ -54,7 +63,9 @@ struct saving {
 	struct target *targets;
 	unsigned int nr;
 	struct manifest manifest;
+	enum verify verify;
 	int list_fd;
+	int sums_fd;
 	int session;
 	uint64_t bytes;
 	double seconds;
@@ -90,7 +101,7 @@ static const struct {
 
 static int cannot_preserve(const struct saving *saving, unsigned int i, int err)
 {
-	const char *rest = saving->parts ? "the rest is saved" : "nothing is saved";
+	const char *rest = saving->parts ? "what else there is goes on" : "nothing is saved";
 	const struct target *target = &saving->targets[i];
 
 	for (unsigned int r = 0; r < ARRAY_SIZE(reasons); r++)
@@ -164,6 +175,9 @@ static int preserve_one(struct saving *saving, unsigned int i)
 	};
 	int err;
 
+	/* It could not be opened. */
+	if (target->fd < 0)
+		return CTL_FAILED;
 	progress_begin(&progress);
 	err = preserve_session_add_fd(saving->session, target->fd,
 				      saving->manifest.items[i].token);
@@ -197,9 +211,7 @@ static int make_list(struct saving *saving)
 			return fail(CTL_FAILED, NULL, "%s: %s", target->path, errno_text(err));
 	}
 	if (saving->manifest.verify)
-		manifest_now(saving->manifest.noted);
-	if (saving->manifest.verify && manifest_add(&saving->manifest, ITEM_SUMS, NULL, "sums"))
-		return fail(CTL_FAILED, NULL, "too much to save");
+		manifest_note(&saving->manifest);
 	saving->list_fd = manifest_write(&saving->manifest);
 	if (saving->list_fd < 0)
 		return fail(CTL_FAILED, NULL, "cannot write the list of what is saved: %s",
@@ -237,35 +249,46 @@ static int open_session(struct saving *saving)
 
 /* --- checksums --- */
 
-/* All that is preserved, read once. */
-static int read_targets(struct saving *saving, struct sums *sums)
+static int note_targets(struct saving *saving, FILE *stream)
 {
-	int err = 0;
+	int err = sums_print_head(stream);
 
 	for (unsigned int i = 0; !err && i < saving->nr; i++)
 		if (saving->targets[i].saved)
-			err = verify_read(sums, &saving->manifest.items[i],
+			err = verify_note(stream, &saving->manifest.items[i],
 					  saving->targets[i].fd);
+	return err;
+}
+
+/* Return: the memfd, or a negative errno. */
+static int write_sums(struct saving *saving)
+{
+	int fd = preserve_memfd_create(SUMS_FILE, 0), copy = fd < 0 ? fd : dup(fd), err;
+	FILE *stream = copy < 0 ? NULL : fdopen(copy, "w");
+
+	if (fd < 0)
+		return fd;
+	err = stream ? note_targets(saving, stream) : -errno;
+	if (stream ? fclose(stream) : copy >= 0 && close(copy))
+		err = err ? err : -errno;
+	if (!err)
+		return fd;
+	close(fd);
 	return err;
 }
 
 /* Names and sizes do not change any more; nor does content, if the programs have stopped. */
 static int note_sums(struct saving *saving)
 {
-	const struct item *item = manifest_sums(&saving->manifest);
-	struct sums sums = {};
-	int fd, err;
+	int err;
 
-	if (!item)
+	if (!saving->manifest.sums)
 		return CTL_DONE;
-	err = read_targets(saving, &sums);
-	fd = err ? err : sums_write(&sums);
-	sums_free(&sums);
-	err = fd < 0 ? fd : preserve_session_add_fd(saving->session, fd, item->token);
-	if (fd >= 0)
-		close(fd);
+	saving->sums_fd = write_sums(saving);
+	err = saving->sums_fd < 0 ? saving->sums_fd :
+	      preserve_session_add_fd(saving->session, saving->sums_fd, saving->manifest.sums);
 	if (err)
-		fail(0, saving->parts ? NULL : "save it without --verify",
+		fail(0, saving->parts ? NULL : "save it with --no-verify",
 		     "the checksums of %s cannot be noted: %s", saving->name, errno_text(err));
 	return err && !saving->parts ? CTL_FAILED : CTL_DONE;
 }
@@ -292,6 +315,7 @@ static int hand_to_keeper(struct saving *saving)
 {
 	struct keeper_load load = {
 		.name = saving->name, .manifest = saving->list_fd, .session = saving->session,
+		.sums = -1,
 	};
 	struct keeper_start start;
 	int err = keeper_start(&load, !saving->service, &start);
@@ -376,12 +400,9 @@ static int open_kept_item(struct saving *saving, pid_t keeper, const struct mani
 			  unsigned int i)
 {
 	const struct item *item = &kept->items[i];
-	int status;
+	int status = target_reopen(item, keeper, KEEPER_ITEM_FD + i,
+				   &saving->targets[saving->nr]);
 
-	/* They are noted anew. */
-	if (item->kind == ITEM_SUMS)
-		return CTL_DONE;
-	status = target_reopen(item, keeper, KEEPER_ITEM_FD + i, &saving->targets[saving->nr]);
 	if (status && item->kind == ITEM_FILE) {
 		warn("%s is not saved: %s", saving->name, item->path);
 		return CTL_DONE;
@@ -391,9 +412,11 @@ static int open_kept_item(struct saving *saving, pid_t keeper, const struct mani
 		target_close(&saving->targets[saving->nr]);
 		return CTL_DONE;
 	}
+	/* It stays on the list, and restore tells that it has not come. */
+	if (status && saving->parts)
+		status = target_absent(item, &saving->targets[saving->nr]);
 	saving->nr += !status;
-	saving->failed += status && saving->parts;
-	return saving->parts ? CTL_DONE : status;
+	return status;
 }
 
 /* What is kept: the same once more. */
@@ -413,7 +436,9 @@ static int open_kept(struct saving *saving)
 	saving->targets = calloc(kept.nr + 1, sizeof(*saving->targets));
 	if (!saving->targets)
 		status = fail(CTL_FAILED, NULL, "out of memory");
-	saving->manifest.verify |= kept.verify;
+	/* It stays as it is unless the user says otherwise. */
+	if (saving->verify == VERIFY_AS_BEFORE)
+		saving->manifest.verify = kept.verify;
 	for (unsigned int i = 0; !status && i < kept.nr; i++)
 		status = open_kept_item(saving, keeper, &kept, i);
 	manifest_free(&kept);
@@ -430,6 +455,8 @@ static void end(struct saving *saving)
 		close(saving->session);
 	if (saving->list_fd >= 0)
 		close(saving->list_fd);
+	if (saving->sums_fd >= 0)
+		close(saving->sums_fd);
 }
 
 static int save(struct saving *saving, char **words)
@@ -475,7 +502,7 @@ static int save_one_kept(const char *name, bool service, bool parts,
 			 struct json_object *results, struct saved *saved)
 {
 	struct saving saving = {
-		.name = name, .service = service, .parts = parts, .list_fd = -1, .session = -1,
+		.name = name, .service = service, .parts = parts, .list_fd = -1, .sums_fd = -1, .session = -1,
 		.results = results,
 	};
 	int status = save(&saving, NULL);
@@ -549,9 +576,10 @@ int cmd_save(int argc, char **argv)
 	static const struct option options[] = {
 		{ "all", no_argument, NULL, 'a' },
 		{ "verify", no_argument, NULL, 'v' },
+		{ "no-verify", no_argument, NULL, 'n' },
 		{},
 	};
-	struct saving saving = { .list_fd = -1, .session = -1 };
+	struct saving saving = { .list_fd = -1, .sums_fd = -1, .session = -1 };
 	const char *why, *next;
 	struct saved saved;
 	bool all = false;
@@ -561,16 +589,19 @@ int cmd_save(int argc, char **argv)
 		if (c == 'a')
 			all = true;
 		else if (c == 'v')
-			saving.manifest.verify = true;
+			saving.verify = VERIFY_YES;
+		else if (c == 'n')
+			saving.verify = VERIFY_NO;
 		else
 			return CTL_USAGE;
 	}
-	if (all ? optind < argc || saving.manifest.verify : optind == argc)
+	if (all ? optind < argc || saving.verify : optind == argc)
 		return ctl_usage("save");
 	why = kernel_why_not(&next);
 	saving.results = json_object_new_array();
 	saving.name = argv[optind];
 	saving.nr = argc - optind - 1;
+	saving.manifest.verify = saving.verify == VERIFY_YES;
 	if (why && (all || !manifest_check_name(saving.name))) {
 		status = fail(CTL_NO_SUPPORT, next, "%s", why);
 	} else if (all) {

@@ -14,12 +14,30 @@
 
 #include "ctl.h"
 
+void print_safely(FILE *stream, const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		putc((unsigned char)text[i] < ' ' || text[i] == 0x7f ? '?' : text[i], stream);
+}
+
 static void tell(const char *kind, const char *fmt, va_list args)
 {
+	char *text;
+
+	if (vasprintf(&text, fmt, args) < 0)
+		return;
 	fflush(stdout);
 	fprintf(stderr, "preservectl: %s", kind);
-	vfprintf(stderr, fmt, args);
+	print_safely(stderr, text, strlen(text));
 	fputc('\n', stderr);
+	free(text);
+}
+
+int worse_of(int a, int b)
+{
+	if (!a || (a == CTL_DIFFERS && b))
+		return b;
+	return a;
 }
 
 int fail(int status, const char *next, const char *fmt, ...)

@@ -7,6 +7,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 /**
  * fail() - tell the user what is wrong, and what to do next
@@ -53,5 +54,11 @@ int size_parse(const char *text, uint64_t *bytes);
  * Return: a text, good until the next call.
  */
 const char *errno_text(int err);
+
+/* Text that may have any bytes: what would move a terminal's cursor is shown as '?'. */
+void print_safely(FILE *stream, const char *text, size_t len);
+
+/* The exit status of both: what failed says more than what differs. */
+int worse_of(int a, int b);
 
 #endif /* SAY_H */

@@ -355,6 +355,8 @@ static int add_file(struct handed **files, unsigned int *nr, const char *line)
 	struct handed *list, file;
 	unsigned long long token, data;
 
+	if (!strcmp(line, "\tbusy\n"))
+		return -EBUSY;
 	if (sscanf(line, " %llu %llx %47s", &token, &data, file.handler) != 3)
 		return 0;
 	list = reallocarray(*files, *nr + 1, sizeof(*list));
@@ -382,6 +384,9 @@ int session_files(const char *name, struct handed **files, unsigned int *nr)
 			err = here ? add_file(files, nr, line) : 0;
 			continue;
 		}
+		/* Only one that has come can have the name of one that is to go. */
+		if (found)
+			break;
 		at = 0;
 		sscanf(line, "%*s %*u %n", &at);
 		unescape(own, sizeof(own), line + at);

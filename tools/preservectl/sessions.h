@@ -101,8 +101,10 @@ struct handed {
  * @files: filled in; free it with free()
  * @nr: how many
  *
+ * Of one that has come, if one that is to go is called so as well.
+ *
  * Return: 0, or a negative errno: -ENOENT if debugfs is not mounted, -ESRCH if there is no such
- * session.
+ * session, -EBUSY while a file of it is being preserved or retrieved.
  */
 int session_files(const char *name, struct handed **files, unsigned int *nr);
 

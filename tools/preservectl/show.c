@@ -31,6 +31,7 @@
  * @keeper:   The keeper of the session, or 0.
  * @kept:     The keeper of what is kept, or 0.
  * @manifest: Its list.
+ * @kept_items: The list of what is kept; empty if nothing is.
  */
 struct shown {
 	const char *name;
@@ -38,6 +39,7 @@ struct shown {
 	pid_t keeper;
 	pid_t kept;
 	struct manifest manifest;
+	struct manifest kept_items;
 };
 
 /* --- its list --- */
@@ -73,50 +75,35 @@ static int read_list(struct shown *shown)
 /* What is kept has descriptors, in the order of the list that its keeper has. */
 static int open_kept(const struct shown *shown, const struct item *item)
 {
-	struct manifest kept;
-	int fd = -ENOENT;
+	const struct manifest *kept = &shown->kept_items;
 
-	if (!shown->kept || item->kind == ITEM_FILE || keeper_manifest(shown->kept, &kept))
-		return -ENOENT;
-	for (unsigned int i = 0; i < kept.nr; i++)
-		if (kept.items[i].kind == item->kind && !strcmp(kept.items[i].label, item->label))
-			fd = borrow_fd(shown->kept, KEEPER_ITEM_FD + i);
-	manifest_free(&kept);
-	return fd;
+	for (unsigned int i = 0; item->kind != ITEM_FILE && i < kept->nr; i++)
+		if (kept->items[i].kind == item->kind && !strcmp(kept->items[i].label, item->label))
+			return borrow_fd(shown->kept, KEEPER_ITEM_FD + i);
+	return -ENOENT;
 }
 
-static int open_item(const struct shown *shown, const struct item *item)
+/* What is at an item's place: what is to be restored is not there yet. */
+static int open_place(const struct shown *shown, const struct item *item)
 {
-	int fd = open_kept(shown, item);
-
-	if (fd >= 0 || !item->path)
-		return fd;
-	/* What is to be restored is not there yet. */
-	if (shown->session && shown->session->state != SESSION_OUTGOING && !item->placed)
+	if (!item->path || (shown->session && shown->session->state != SESSION_OUTGOING &&
+			    !item->placed))
+		return -ENOENT;
+	if (item->kind == ITEM_MOUNT && !mount_can_cross_at(item->path))
 		return -ENOENT;
 	return open(item->path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 }
 
-/* Is what is open what is at its place? */
-static bool is_at(int fd, const char *path)
+static const char *where(const struct shown *shown, const struct item *item, int kept, int there)
 {
-	struct stat st, there;
-
-	return !fstat(fd, &st) && !stat(path, &there) && st.st_dev == there.st_dev &&
-	       st.st_ino == there.st_ino;
-}
-
-static const char *where(const struct item *item, int fd)
-{
-	if (item->kind == ITEM_SUMS)
-		return "checksums of the others";
-	if (fd < 0)
-		return "in its session";
-	if (item->kind == ITEM_MEMFD)
+	if (kept >= 0 && item->kind == ITEM_MEMFD)
 		return "in memory";
-	if (item->kind == ITEM_FILE)
+	if (kept >= 0)
+		return mount_is_at(kept, item->path) ? "mounted" : "not mounted there";
+	if (there >= 0)
 		return "there";
-	return is_at(fd, item->path) ? "mounted" : "not mounted there";
+	return shown->session && (item->kind == ITEM_MEMFD || !item->placed) ? "in its session" :
+									      "not there";
 }
 
 static void add_sizes(struct json_object *row, const struct item *item, int fd)
@@ -140,7 +127,7 @@ static void add_mount_options(struct json_object *row, const struct item *item, 
 {
 	struct mount_info mount;
 
-	if (item->kind != ITEM_MOUNT || fd < 0 || !is_at(fd, item->path) ||
+	if (item->kind != ITEM_MOUNT || fd < 0 || !mount_is_at(fd, item->path) ||
 	    mount_of(item->path, &mount))
 		return;
 	report_text(row, "fstype", mount.fstype);
@@ -151,13 +138,15 @@ static void add_mount_options(struct json_object *row, const struct item *item, 
 static struct json_object *item_row(const struct shown *shown, const struct item *item)
 {
 	struct json_object *row = json_object_new_object();
-	int fd = open_item(shown, item);
+	int kept = open_kept(shown, item);
+	int there = kept < 0 ? open_place(shown, item) : -1;
+	int fd = kept < 0 ? there : kept;
 
 	report_text(row, "label", item->label);
 	report_text(row, "kind", item_kind_text(item->kind));
 	report_text(row, "path", item->path);
 	report_number(row, "token", item->token);
-	report_text(row, "where", where(item, fd));
+	report_text(row, "where", where(shown, item, kept, there));
 	add_sizes(row, item, fd);
 	add_mount_options(row, item, fd);
 	if (fd >= 0)
@@ -196,7 +185,8 @@ static struct json_object *make_document(const struct shown *shown)
 	report_text(document, "kernel", manifest->kernel);
 	report_bool(document, "crossed", manifest->crossed);
 	report_bool(document, "verify", manifest->verify);
-	report_text(document, "noted", *manifest->noted ? manifest->noted : NULL);
+	report_text(document, "noted", manifest->sums ? manifest->noted : NULL);
+	report_bool(document, "differs", manifest->differs);
 	report_add(document, "holder", holder ? json_object_new_int(holder) : NULL);
 	for (unsigned int i = 0; i < manifest->nr; i++)
 		json_object_array_add(items, item_row(shown, &manifest->items[i]));
@@ -230,6 +220,8 @@ static void print(struct json_object *document)
 	print_line("by kernel", report_get_text(document, "kernel"));
 	print_line("held by", report_get_text(document, "holder"));
 	print_line("checksums", noted ? noted : "none: save --verify notes them");
+	if (json_object_get_boolean(json_object_object_get(document, "differs")))
+		print_line("", "something was not as noted when it was restored");
 	putchar('\n');
 	report_table(json_object_object_get(document, "items"), columns, ARRAY_SIZE(columns));
 }
@@ -246,12 +238,15 @@ static int show(struct shown *shown)
 	if (err)
 		return fail(CTL_FAILED, "preservectl restore it: what has no list goes to a place of its own",
 			    "cannot read the list of %s: %s", shown->name, errno_text(err));
+	if (shown->kept)
+		keeper_manifest(shown->kept, &shown->kept_items);
 	document = make_document(shown);
 	if (ctl.json)
 		report_json(document);
 	else
 		print(document);
 	json_object_put(document);
+	manifest_free(&shown->kept_items);
 	manifest_free(&shown->manifest);
 	return CTL_DONE;
 }

@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Checksums of what is saved, noted before a kexec and compared after it: of each file,
- * directory and link of a mount, and of memfds. They cross in a memfd of their own.
+ * Checksums of what is saved, noted before a kexec and compared after it: of each file of a
+ * mount, and of memfds. They cross in a memfd of their own.
  *
- * The text is a line SUMS_HEAD, and for each file, ended by a zero byte,
+ * Its text is a line SUMS_HEAD, and for each file a line that ends with a zero byte:
  *
- *	MODE UID GID SIZE SECONDS NANOSECONDS CONTENT ATTRIBUTES LABEL[/PATH]
+ *	DEPTH BAD MODE UID GID LINKS SIZE SECONDS NANOSECONDS CONTENT ATTRIBUTES NAME
  *
- * MODE octal, CONTENT and ATTRIBUTES hexadecimal: of its pages that have something else than
- * zeros in them, and of its extended attributes.
+ * An item's own line has depth 0, and its label for a name. What is in a directory follows it,
+ * one deeper, by the order of names, each with what is in it. BAD is an errno: the file could
+ * not be read. MODE is octal. CONTENT and ATTRIBUTES are hexadecimal: checksums of the pages
+ * that have something else than zeros in them, or of a link's target; and of extended
+ * attributes, of files and directories only.
+ *
+ * So neither noting nor comparing has more in memory than the names of one directory and of
+ * those above it.
  */
 #ifndef SUMS_H
 #define SUMS_H
@@ -16,97 +22,113 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <sys/types.h>
 
-#define SUMS_HEAD	"preserve sums 1\n"
+#define SUMS_HEAD	"preserve sums 2\n"
 
 /* The memfd's name. */
 #define SUMS_FILE	"preserve-sums"
 
+/* What is deeper is not read: the directory that it is in counts as BAD. */
+#define SUMS_DEPTH	256
+
 /**
  * struct sum - What is noted of one file.
- * @path:    Its item's label; of a file of a mount with its path behind it.
- * @content: Checksum of what is in it, or of a link's target.
- * @attributes: Checksum of its extended attributes.
- * @size:    Bytes; 0 of a directory.
- * @mtime:   When it was modified.
- * @nsec:    The same, nanoseconds.
+ * @depth:   How many directories it is in.
+ * @bad:     Why it could not be read: an errno, or 0.
  * @mode:    Type and permissions.
  * @uid:     Owner.
  * @gid:     Group.
+ * @links:   How many names it has; 0 of a directory, and of an item.
+ * @size:    Bytes; 0 of a directory.
+ * @mtime:   When it was modified, seconds.
+ * @nsec:    The same, nanoseconds.
+ * @content: Checksum of what is in it.
+ * @attributes: Checksum of its extended attributes.
+ * @name:    Its name, or the item's label.
  */
 struct sum {
-	char *path;
-	uint64_t content;
-	uint64_t attributes;
-	uint64_t size;
-	int64_t mtime;
-	uint32_t nsec;
+	uint32_t depth;
+	uint32_t bad;
 	uint32_t mode;
 	uint32_t uid;
 	uint32_t gid;
+	uint32_t links;
+	uint64_t size;
+	int64_t mtime;
+	uint32_t nsec;
+	uint64_t content;
+	uint64_t attributes;
+	char name[256];
 };
 
-/**
- * struct sums - All of a name.
- * @list:  In the order of their paths, when sums_sort() has been called.
- * @nr:    How many.
- * @bytes: How much content has been read.
- */
-struct sums {
-	struct sum *list;
-	size_t nr;
-	uint64_t bytes;
-};
+/* How many bytes have been read; grows while sums_read_item() runs, for another thread. */
+extern uint64_t sums_bytes;
 
 /**
- * sums_add() - read an item
- * @sums: what it joins
- * @label: the item's label
- * @fd: a mount's root, or a file; its position does not change
+ * sums_read_item() - read all of an item
+ * @label: its label
+ * @fd: a mount's root, or a file; its position stays as it is
+ * @see: called for the item, and for each file of a mount. Return: 0, or a negative errno to
+ *       end.
+ * @arg: for @see
  *
  * Mounts within the mount are left out. Takes as long as reading all of it; ends early if the
- * user interrupts (%-EINTR).
+ * user interrupts.
  *
- * Return: 0, or a negative errno.
+ * Return: 0, or a negative errno: of @see, -EINTR, -ENOMEM.
  */
-int sums_add(struct sums *sums, const char *label, int fd);
+int sums_read_item(const char *label, int fd, int (*see)(const struct sum *sum, void *arg),
+		   void *arg);
 
-void sums_sort(struct sums *sums);
-void sums_free(struct sums *sums);
-
-/* Writes the text. Return: 0, or a negative errno. */
-int sums_print(const struct sums *sums, FILE *stream);
-
-/* A memfd with the text. Return: its descriptor, or a negative errno. */
-int sums_write(const struct sums *sums);
+/* Writes a line, or the head. Return: 0, or a negative errno. */
+int sums_print(const struct sum *sum, FILE *stream);
+int sums_print_head(FILE *stream);
 
 /**
- * sums_parse() - a text, as if an enemy had written it
- * @sums: filled in, sorted; empty on failure; free it with sums_free()
- * @text: the text
- * @size: its length
- *
- * Return: 0, or a negative errno: -EBADMSG for what cannot be.
+ * struct sums_item - Where an item is in a text.
+ * @label: Its label.
+ * @at:    Where its line begins.
  */
-int sums_parse(struct sums *sums, const char *text, size_t size);
-
-/* The same with what is in a memfd. */
-int sums_read(struct sums *sums, int fd);
-
-/* What is different: "content", or "is missing", and so on; NULL if nothing is. */
-const char *sum_difference(const struct sum *noted, const struct sum *now);
+struct sums_item {
+	char label[64];
+	long at;
+};
 
 /**
- * sums_compare() - compare two lists, both sorted
- * @noted: what was noted
- * @now: what there is
- * @tell: called for each path that differs
+ * struct sums - A text that is read.
+ * @stream: It.
+ * @items:  Its items.
+ * @nr:     How many.
+ */
+struct sums {
+	FILE *stream;
+	struct sums_item *items;
+	unsigned int nr;
+};
+
+/**
+ * sums_open() - look through a text, as if an enemy had written it
+ * @sums: filled in; sums_close() it
+ * @stream: the text; sums_close() closes it
+ *
+ * Return: 0, or a negative errno: -EBADMSG for what cannot be. @stream is closed then.
+ */
+int sums_open(struct sums *sums, FILE *stream);
+void sums_close(struct sums *sums);
+
+/**
+ * sums_compare_item() - compare an item with what was noted of it
+ * @sums: what was noted
+ * @label: the item's label
+ * @fd: the item
+ * @tell: called for each file that differs, with its path in the item, "" for the item itself
  * @arg: for @tell
  *
- * Return: how many differ.
+ * Return: how many files there are now, or a negative errno: -ENODATA if nothing was noted of
+ * it.
  */
-size_t sums_compare(const struct sums *noted, const struct sums *now,
-		    void (*tell)(const char *path, const char *what, void *arg), void *arg);
+int64_t sums_compare_item(struct sums *sums, const char *label, int fd,
+			  void (*tell)(const char *path, const char *what, void *arg),
+			  void *arg);
 
 #endif /* SUMS_H */

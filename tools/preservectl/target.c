@@ -173,7 +173,6 @@ int target_reopen(const struct item *item, pid_t keeper, int fd, struct target *
 	if (!target->label)
 		return no_memory();
 	switch (item->kind) {
-	case ITEM_SUMS:
 	case ITEM_MEMFD:
 		status = open_memfd(target, item->label, keeper, fd);
 		break;
@@ -187,4 +186,13 @@ int target_reopen(const struct item *item, pid_t keeper, int fd, struct target *
 	if (status)
 		target_close(target);
 	return status;
+}
+
+int target_absent(const struct item *item, struct target *target)
+{
+	*target = (struct target){
+		.kind = item->kind, .label = strdup(item->label),
+		.path = strdup(item->path ? item->path : item->label), .fd = -1,
+	};
+	return target->label && target->path ? CTL_DONE : no_memory();
 }

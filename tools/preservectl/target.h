@@ -12,7 +12,7 @@
  * @kind:  What it is.
  * @label: What the user calls it, or NULL.
  * @path:  Where it is; of a memfd, what it is called.
- * @fd:    It.
+ * @fd:    It; -1 if it cannot be opened.
  * @saved: The kernel has taken it.
  */
 struct target {
@@ -44,6 +44,9 @@ int target_open(const char *word, struct target *target);
  * Return: the exit status.
  */
 int target_reopen(const struct item *item, pid_t keeper, int fd, struct target *target);
+
+/* One that cannot be opened now, so that it stays on the list. Return: the exit status. */
+int target_absent(const struct item *item, struct target *target);
 
 void target_close(struct target *target);
 

@@ -16,7 +16,7 @@
 
 #include "report.h"
 
-/* A path that is longer is cut off: it can only be of an enemy's making. */
+/* What has a longer path is left out. */
 #define MAX_PATH	65536
 
 /* --- bytes --- */
@@ -298,8 +298,10 @@ static int walk_entry(struct walk *walk, struct reader *r, const char *parent)
 		entry.link = get(r);
 	else
 		r->bad = true;
-	if (r->bad || strlen(parent) + len + 2 > MAX_PATH) {
-		r->bad = true;
+	if (r->bad)
+		return 0;
+	if (strlen(parent) + len + 2 > MAX_PATH) {
+		walk->tree->deep++;
 		return 0;
 	}
 	if (entry.link)

@@ -52,6 +52,7 @@ struct tree_entry {
  * @entry: Called for each name. Return: 0, or a negative errno to end.
  * @arg:   For it.
  * @bad:   Sections that are damaged.
+ * @deep:  Names that are left out, as their paths are too long.
  */
 struct tree {
 	const unsigned char *bytes;
@@ -59,6 +60,7 @@ struct tree {
 	int (*entry)(const struct tree_entry *entry, void *arg);
 	void *arg;
 	uint64_t bad;
+	uint64_t deep;
 };
 
 /* Is it an image that is understood? Return: NULL, or why not. */

@@ -20,73 +20,84 @@
 #include "progress.h"
 #include "report.h"
 #include "say.h"
+#include "sessions.h"
 
 /* More differences than these are counted, and not shown. */
 #define SHOWN	20
 #define ROWS	1000
 
-/* --- one item --- */
+/* --- what was noted --- */
 
-/* What is read just now, for the line that shows progress. */
-static const struct sums *reading;
+/* With a position of its own: others may read it as well. */
+static int open_sums(struct sums *sums, int fd)
+{
+	char path[32];
+	FILE *stream;
+
+	if (fd < 0)
+		return fd;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	stream = fopen(path, "re");
+	return stream ? sums_open(sums, stream) : -errno;
+}
+
+void verify_begin(struct verification *verification, const char *name, int fd)
+{
+	int err;
+
+	*verification = (struct verification){ .name = name, .rows = json_object_new_array() };
+	err = open_sums(&verification->noted, fd);
+	if (!err)
+		return;
+	verification->unread++;
+	fail(0, "journalctl -b -1 may say why", "the checksums of %s cannot be read: %s", name,
+	     errno_text(err));
+}
+
+void verify_end(struct verification *verification)
+{
+	json_object_put(verification->rows);
+	sums_close(&verification->noted);
+}
+
+static const char *item_text(const struct item *item)
+{
+	return item->path ? item->path : item->label;
+}
+
+/* --- one item --- */
 
 static uint64_t read_bytes(const struct progress *progress)
 {
-	return reading->bytes - progress->start;
+	return __atomic_load_n(&sums_bytes, __ATOMIC_RELAXED) - progress->start;
 }
 
-int verify_read(struct sums *sums, const struct item *item, int fd)
+static void begin_progress(const struct item *item, int fd)
 {
 	struct progress progress = {
-		.what = item->path ? item->path : item->label, .done = read_bytes,
-		.total = mount_bytes(fd), .start = sums->bytes,
+		.what = item_text(item), .done = read_bytes, .total = mount_bytes(fd),
+		.start = sums_bytes,
 	};
+
+	progress_begin(&progress);
+}
+
+static int note_sum(const struct sum *sum, void *stream)
+{
+	return sums_print(sum, stream);
+}
+
+int verify_note(FILE *stream, const struct item *item, int fd)
+{
 	int err;
 
-	reading = sums;
-	progress_begin(&progress);
-	err = sums_add(sums, item->label, fd);
+	begin_progress(item, fd);
+	err = sums_read_item(item->label, fd, note_sum, stream);
 	progress_end();
 	return err;
 }
 
-/* The first in a sorted list that is not before this path. */
-static size_t find_first(const struct sums *all, const char *path)
-{
-	size_t from = 0, to = all->nr;
-
-	while (from < to) {
-		size_t half = from + (to - from) / 2;
-
-		if (strcmp(all->list[half].path, path) < 0)
-			from = half + 1;
-		else
-			to = half;
-	}
-	return from;
-}
-
-/* What was noted of an item: its own line, and what is below it. The texts stay the list's. */
-static int noted_of(const struct sums *all, const char *label, struct sums *part)
-{
-	size_t len = strlen(label), first = find_first(all, label), end = first;
-
-	while (end < all->nr && !strncmp(all->list[end].path, label, len))
-		end++;
-	*part = (struct sums){ .list = calloc(end - first + 1, sizeof(*part->list)) };
-	if (!part->list)
-		return -ENOMEM;
-	for (size_t i = first; i < end; i++) {
-		const char *path = all->list[i].path;
-
-		/* Another label may begin like this one. */
-		if (!path[len] || path[len] == '/')
-			part->list[part->nr++] = all->list[i];
-	}
-	return 0;
-}
-
-/* Where a difference is, as the user knows it. */
+/* Where a difference is. */
 struct difference {
 	struct verification *verification;
 	const struct item *item;
@@ -96,15 +107,13 @@ static void tell(const char *path, const char *what, void *arg)
 {
 	const struct difference *difference = arg;
 	struct verification *verification = difference->verification;
-	const struct item *item = difference->item;
 	struct json_object *row;
 	char *whole;
 
-	if (asprintf(&whole, "%s%s", item->path ? item->path : item->label,
-		     path + strlen(item->label)) < 0)
-		whole = NULL;
+	if (asprintf(&whole, "%s%s", item_text(difference->item), path) < 0)
+		return;
 	if (verification->nr < SHOWN)
-		fail(0, NULL, "%s: %s: %s", verification->name, whole ? whole : path, what);
+		fail(0, NULL, "%s: %s %s", verification->name, whole, what);
 	if (verification->nr++ < ROWS) {
 		row = json_object_new_object();
 		report_text(row, "path", whole);
@@ -114,23 +123,24 @@ static void tell(const char *path, const char *what, void *arg)
 	free(whole);
 }
 
-int verify_item(struct verification *verification, const struct item *item, int fd)
+void verify_item(struct verification *verification, const struct item *item, int fd)
 {
 	struct difference difference = { verification, item };
-	struct sums noted, now = {};
-	int err = noted_of(&verification->noted, item->label, &noted);
+	int64_t files;
 
-	if (!err)
-		err = verify_read(&now, item, fd);
-	if (!err) {
-		sums_sort(&now);
-		sums_compare(&noted, &now, tell, &difference);
+	begin_progress(item, fd);
+	files = sums_compare_item(&verification->noted, item->label, fd, tell, &difference);
+	progress_end();
+	if (files == -ENODATA)
+		return;
+	verification->items++;
+	if (files >= 0) {
+		verification->files += files;
+		return;
 	}
-	verification->files += now.nr;
-	verification->bytes += now.bytes;
-	sums_free(&now);
-	free(noted.list);
-	return err;
+	verification->unread++;
+	fail(0, NULL, "%s: %s cannot be compared: %s", verification->name, item_text(item),
+	     errno_text(files));
 }
 
 /* --- the command --- */
@@ -145,92 +155,77 @@ static int open_item(pid_t keeper, unsigned int i, const struct item *item)
 	return fd < 0 ? -errno : fd;
 }
 
-/* Return: how many items could not be read. */
-static unsigned int verify_items(struct verification *verification,
-				 const struct manifest *manifest, pid_t keeper)
+static void verify_items(struct verification *verification, const struct manifest *manifest,
+			 pid_t keeper)
 {
-	unsigned int unread = 0;
-	int fd, err;
-
 	for (unsigned int i = 0; i < manifest->nr; i++) {
 		const struct item *item = &manifest->items[i];
+		int fd = open_item(keeper, i, item);
 
-		if (item->kind == ITEM_SUMS)
-			continue;
-		fd = open_item(keeper, i, item);
-		err = fd < 0 ? fd : verify_item(verification, item, fd);
-		if (fd >= 0)
+		if (fd >= 0) {
+			verify_item(verification, item, fd);
 			close(fd);
-		if (err)
-			fail(0, NULL, "%s: cannot read %s: %s", verification->name,
-			     item->path ? item->path : item->label, errno_text(err));
-		unread += !!err;
+			continue;
+		}
+		verification->unread++;
+		fail(0, NULL, "%s: cannot open %s: %s", verification->name, item_text(item),
+		     errno_text(fd));
 	}
-	return unread;
 }
 
-static void add_result(struct json_object *document, const struct verification *verification,
-		       unsigned int unread)
+static void add_result(struct json_object *document, const struct verification *verification)
 {
 	struct json_object *row = json_object_new_object();
 
 	report_text(row, "name", verification->name);
 	report_number(row, "files", verification->files);
-	report_number(row, "bytes", verification->bytes);
 	report_number(row, "differences", verification->nr);
-	report_number(row, "unread", unread);
+	report_number(row, "unread", verification->unread);
 	report_add(row, "differ", json_object_get(verification->rows));
 	json_object_array_add(document, row);
 }
 
-static int compare(struct verification *verification, const struct manifest *manifest,
-		   pid_t keeper, struct json_object *document)
+static int tell_result(const struct verification *verification, const char *noted,
+		       uint64_t bytes)
 {
-	unsigned int unread = verify_items(verification, manifest, keeper);
 	char size[SIZE_TEXT];
 
-	add_result(document, verification, unread);
-	if (verification->nr > SHOWN)
-		note("and %llu more", (unsigned long long)verification->nr - SHOWN);
-	if (unread)
-		return CTL_FAILED;
 	if (verification->nr)
 		return fail(CTL_DIFFERS, "if its programs have run since it was restored, they may have changed it",
-			    "%s: %llu of %llu files differ from what was noted at %s",
-			    verification->name, (unsigned long long)verification->nr,
-			    (unsigned long long)verification->files, manifest->noted);
+			    "%s: %llu %s from what was noted at %s", verification->name,
+			    (unsigned long long)verification->nr,
+			    verification->nr == 1 ? "difference" : "differences", noted);
+	if (verification->unread)
+		return CTL_DIFFERS;
 	note("%s: %llu files, %s, as noted at %s", verification->name,
-	     (unsigned long long)verification->files,
-	     size_text(verification->bytes, size), manifest->noted);
+	     (unsigned long long)verification->files, size_text(bytes, size), noted);
 	return CTL_DONE;
 }
 
 static int verify_keeper(const char *name, pid_t keeper, struct json_object *document)
 {
-	struct verification verification = { .name = name };
-	const struct item *item;
+	struct verification verification = {};
+	uint64_t before = sums_bytes;
 	struct manifest manifest;
 	int err = keeper_manifest(keeper, &manifest), fd, status;
 
 	if (err)
 		return fail(CTL_FAILED, "preservectl list", "cannot read the list of %s: %s",
 			    name, errno_text(err));
-	item = manifest_sums(&manifest);
-	if (!item) {
+	if (!manifest.sums) {
 		manifest_free(&manifest);
 		return fail(CTL_FAILED, "preservectl save --verify notes them before the next kexec",
 			    "no checksums of %s were noted", name);
 	}
-	fd = borrow_fd(keeper, KEEPER_ITEM_FD + (item - manifest.items));
-	err = fd < 0 ? fd : sums_read(&verification.noted, fd);
+	fd = borrow_fd(keeper, KEEPER_SUMS_FD);
+	verify_begin(&verification, name, fd);
 	if (fd >= 0)
 		close(fd);
-	verification.rows = json_object_new_array();
-	status = err ? fail(CTL_FAILED, NULL, "the checksums of %s cannot be read: %s", name,
-			    errno_text(err)) :
-		       compare(&verification, &manifest, keeper, document);
-	json_object_put(verification.rows);
-	sums_free(&verification.noted);
+	if (!verification.unread)
+		verify_items(&verification, &manifest, keeper);
+	add_result(document, &verification);
+	status = tell_result(&verification, manifest.noted, sums_bytes - before);
+	verify_end(&verification);
 	manifest_free(&manifest);
 	return status;
 }
@@ -243,30 +238,41 @@ static int verify_name(const struct keepers *keepers, const char *name,
 	if (keeper)
 		return verify_keeper(name, keeper->pid, document);
 	if (keepers_find(keepers, name, true))
-		return fail(CTL_FAILED, "preservectl kexec, restore it, then verify it",
-			    "%s is saved, and has not been restored", name);
+		return fail(CTL_FAILED, "preservectl list shows its state; restore compares by itself",
+			    "%s has not been restored", name);
 	return fail(CTL_FAILED, "preservectl list shows what there is",
 		    "nothing that is called %s has been restored", name);
 }
 
-/* All that have checksums. */
-static int verify_all(const struct keepers *keepers, struct json_object *document)
+/* Has a keeper checksums? If its list cannot be read, that is to be told. */
+static bool has_sums(const struct keeper *keeper)
 {
 	struct manifest manifest;
-	int status = CTL_DONE, one;
 	bool has;
+
+	if (keeper->session)
+		return false;
+	if (keeper_manifest(keeper->pid, &manifest))
+		return true;
+	has = manifest.sums;
+	manifest_free(&manifest);
+	return has;
+}
+
+static int verify_all(const struct keepers *keepers, struct json_object *document)
+{
+	unsigned int nr = 0;
+	int status = CTL_DONE;
 
 	for (unsigned int i = 0; i < keepers->nr; i++) {
 		const struct keeper *keeper = &keepers->list[i];
 
-		if (keeper->session || keeper_manifest(keeper->pid, &manifest))
+		if (!has_sums(keeper))
 			continue;
-		has = manifest_sums(&manifest);
-		manifest_free(&manifest);
-		one = has ? verify_keeper(keeper->name, keeper->pid, document) : CTL_DONE;
-		status = status ? status : one;
+		nr++;
+		status = worse_of(status, verify_keeper(keeper->name, keeper->pid, document));
 	}
-	if (!json_object_array_length(document) && !status)
+	if (!nr)
 		note("nothing has checksums: preservectl save --verify notes them");
 	return status;
 }
@@ -281,7 +287,7 @@ int cmd_verify(int argc, char **argv)
 	struct keepers keepers;
 	const char *why, *next;
 	bool all = false;
-	int c, err, one, status = CTL_DONE;
+	int c, err, status = CTL_DONE;
 
 	while ((c = ctl_getopt(argc, argv, options)) != -1) {
 		if (c != 'a')
@@ -290,6 +296,9 @@ int cmd_verify(int argc, char **argv)
 	}
 	if (all ? optind < argc : optind == argc)
 		return ctl_usage("verify");
+	for (int i = optind; i < argc; i++)
+		if (manifest_check_name(argv[i]))
+			return fail(CTL_USAGE, "preservectl list", "nothing can be called that");
 	why = kernel_why_not(&next);
 	if (why)
 		return fail(CTL_NO_SUPPORT, next, "%s", why);
@@ -300,10 +309,8 @@ int cmd_verify(int argc, char **argv)
 	document = json_object_new_array();
 	if (all)
 		status = verify_all(&keepers, document);
-	for (int i = optind; i < argc; i++) {
-		one = verify_name(&keepers, argv[i], document);
-		status = status ? status : one;
-	}
+	for (int i = optind; i < argc; i++)
+		status = worse_of(status, verify_name(&keepers, argv[i], document));
 	if (ctl.json)
 		report_json(document);
 	json_object_put(document);

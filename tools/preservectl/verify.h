@@ -17,7 +17,8 @@
  * @rows:  Gets a row for each difference; as many as a person may read.
  * @nr:    How many differences.
  * @files: How many files were compared.
- * @bytes: How much was read.
+ * @items: How many items were.
+ * @unread: How many items could not be, or the whole.
  */
 struct verification {
 	const char *name;
@@ -25,18 +26,30 @@ struct verification {
 	struct json_object *rows;
 	uint64_t nr;
 	uint64_t files;
-	uint64_t bytes;
+	unsigned int items;
+	unsigned int unread;
 };
 
 /**
- * verify_read() - checksums of an item, with progress
- * @sums: what they join
+ * verify_begin() - get what was noted
+ * @verification: filled in; verify_end() it
+ * @name: what the user has called it
+ * @fd: the memfd with the checksums, which the caller closes; or a negative errno
+ *
+ * If it cannot be read that is told the user, and counts as unread.
+ */
+void verify_begin(struct verification *verification, const char *name, int fd);
+void verify_end(struct verification *verification);
+
+/**
+ * verify_note() - note checksums of an item, with progress
+ * @stream: where
  * @item: the item
  * @fd: it
  *
  * Return: 0, or a negative errno.
  */
-int verify_read(struct sums *sums, const struct item *item, int fd);
+int verify_note(FILE *stream, const struct item *item, int fd);
 
 /**
  * verify_item() - compare an item
@@ -44,10 +57,9 @@ int verify_read(struct sums *sums, const struct item *item, int fd);
  * @item: the item
  * @fd: it
  *
- * Differences are told the user. Takes as long as reading all of it.
- *
- * Return: 0, or a negative errno: it cannot be read.
+ * Differences are told the user, and what cannot be read. An item of which nothing was noted is
+ * passed over. Takes as long as reading all of it.
  */
-int verify_item(struct verification *verification, const struct item *item, int fd);
+void verify_item(struct verification *verification, const struct item *item, int fd);
 
 #endif /* VERIFY_H */

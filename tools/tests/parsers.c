@@ -11,11 +11,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <preserve.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <preserve-radix/internal.h>
+#include <xxhash.h>
 #include <zlib.h>
 
 #include "../preservectl/conf.h"
@@ -141,35 +144,48 @@ static void tell(const char *path, const char *what, void *arg)
 	size_t len = strlen(told);
 
 	(void)arg;
-	snprintf(told + len, sizeof(told) - len, "%s: %s; ", path, what);
+	snprintf(told + len, sizeof(told) - len, "%s %s; ", path, what);
 }
 
-static void sum_directory(const char *dir, struct sums *sums)
+static int note_sum(const struct sum *sum, void *stream)
+{
+	return sums_print(sum, stream);
+}
+
+/* The text of what is noted of a directory, as two items: one has no other's files. */
+static char *note_directory(const char *dir, size_t *size)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY);
+	FILE *stream;
+	char *text;
+
+	stream = open_memstream(&text, size);
+	check(!sums_print_head(stream) && !sums_read_item("d-1", fd, note_sum, stream) &&
+	      !sums_read_item("d", fd, note_sum, stream) && !fclose(stream));
+	close(fd);
+	return text;
+}
+
+static int open_text(struct sums *sums, const char *text, size_t size)
+{
+	return sums_open(sums, fmemopen((void *)text, size, "r"));
+}
+
+/* What differs from what was noted of a directory. */
+static const char *differs(const char *dir, struct sums *noted)
 {
 	int fd = open(dir, O_RDONLY | O_DIRECTORY);
 
-	*sums = (struct sums){};
-	check(fd >= 0 && !sums_add(sums, "d", fd));
-	close(fd);
-	sums_sort(sums);
-}
-
-/* What differs between two looks at a directory. */
-static const char *differs(const char *dir, const struct sums *noted)
-{
-	struct sums now;
-
 	*told = '\0';
-	sum_directory(dir, &now);
-	sums_compare(noted, &now, tell, NULL);
-	sums_free(&now);
+	check(sums_compare_item(noted, "d", fd, tell, NULL) > 0);
+	close(fd);
 	return told;
 }
 
 static void put_file(const char *dir, const char *name, const char *text, off_t at)
 {
 	static const struct timespec times[2] = { { .tv_sec = 1 }, { .tv_sec = 2 } };
-	char path[256];
+	char path[256], *slash;
 	int fd;
 
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
@@ -177,52 +193,214 @@ static void put_file(const char *dir, const char *name, const char *text, off_t 
 	check(fd >= 0 && pwrite(fd, text, strlen(text), at) == (ssize_t)strlen(text) &&
 	      !futimens(fd, times));
 	close(fd);
-	check(!utimensat(AT_FDCWD, dir, times, 0));
+	slash = strrchr(path, '/');
+	*slash = '\0';
+	check(!utimensat(AT_FDCWD, path, times, 0) && !utimensat(AT_FDCWD, dir, times, 0));
+}
+
+static void __attribute__((format(printf, 1, 2))) shell(const char *fmt, ...)
+{
+	char command[1024];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(command, sizeof(command), fmt, args);
+	va_end(args);
+	check(!system(command));
+}
+
+static void bad_checksums(void)
+{
+	static const struct {
+		const char *text;
+		size_t size;
+	} bad[] = {
+#define BAD(text)	{ text, sizeof(text) - 1 }
+		BAD("p"), BAD("preserve sums 1\n"), BAD("preserve sums 2"),
+		BAD(SUMS_HEAD "0 0 100644 0 0 1 1 1 1 1 1 a"),
+		BAD(SUMS_HEAD "\0"),
+		BAD(SUMS_HEAD "0 0 100644 0 0 1 1 1 1 1 1 \0"),
+		BAD(SUMS_HEAD "0 0 100644 0 0 1 1 1 1 1 1\0"),
+		BAD(SUMS_HEAD "0 0 100644 0 0 1 1 1 1 1 1a\0"),
+		BAD(SUMS_HEAD "1 0 100644 0 0 1 1 1 1 1 1 a\0"),
+		BAD(SUMS_HEAD "0 0 40755 0 0 1 1 1 1 1 1 a\0" "2 0 100644 0 0 1 1 1 1 1 1 a\0"),
+		BAD(SUMS_HEAD "x 0 100644 0 0 1 1 1 1 1 1 a\0"),
+	};
+	static const char good[] = SUMS_HEAD "0 0 100644 0 0 1 1 1 1 1 1  a\n\xff";
+	char long_name[4096];
+	struct sums sums;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++)
+		check(open_text(&sums, bad[i].text, bad[i].size) == -EBADMSG && !sums.nr);
+	check(!open_text(&sums, good, sizeof(good)) && sums.nr == 1 &&
+	      !strcmp(sums.items[0].label, " a\n\xff"));
+	sums_close(&sums);
+	snprintf(long_name, sizeof(long_name), SUMS_HEAD "0 0 1 0 0 1 1 1 1 1 1 %02000d", 0);
+	check(open_text(&sums, long_name, strlen(long_name) + 1) == -EBADMSG);
+}
+
+/* Each change alone shows, and nothing else. */
+static void changes_show(const char *dir, struct sums *noted)
+{
+	check(!*differs(dir, noted));
+	put_file(dir, "a", "hellO", 0);
+	check(!strcmp(differs(dir, noted), "/a has other content; "));
+	put_file(dir, "a", "hello", 0);
+	check(!*differs(dir, noted));
+	/* Zeros in pages or as a hole are the same; a byte elsewhere is not. */
+	shell("cp --sparse=never -p '%s/sparse' %s-x && mv %s-x '%s/sparse'", dir, dir, dir, dir);
+	put_file(dir, "sparse", "x", 1 << 20);
+	check(!*differs(dir, noted));
+	shell("chmod 600 '%s/sparse'", dir);
+	check(!strcmp(differs(dir, noted), "/sparse has another mode; "));
+	shell("chmod 644 '%s/sparse'; ln -snf b '%s/link'", dir, dir);
+	put_file(dir, "a", "hello", 0);
+	check(strstr(differs(dir, noted), "/link has other content; "));
+	shell("ln -snf a '%s/link'; touch -hd @2 '%s/link'; mkdir '%s/m' '%s/m/n'", dir, dir, dir,
+	      dir);
+	put_file(dir, "a", "hello", 0);
+	check(!strcmp(differs(dir, noted), "/m is new; "));
+	shell("rm -r '%s/m'; mv '%s/sub' %s-sub", dir, dir, dir);
+	put_file(dir, "a", "hello", 0);
+	check(!strcmp(differs(dir, noted), "/sub is missing; "));
+	shell("mv %s-sub '%s/sub'; rm '%s/sub/b c'", dir, dir, dir);
+	put_file(dir, "sub/b d", "", 0);
+	check(!strcmp(differs(dir, noted), "/sub/b c is missing; /sub/b d is new; "));
+	shell("rm '%s/sub/b d'", dir);
+	put_file(dir, "sub/b c", "there", 5000);
+	check(!*differs(dir, noted));
+	shell("ln '%s/a' '%s/a2'", dir, dir);
+	put_file(dir, "a", "hello", 0);
+	check(!strcmp(differs(dir, noted), "/a has another number of names; /a2 is new; "));
+	shell("rm '%s/a2'", dir);
+	put_file(dir, "a", "hello", 0);
+	check(!*differs(dir, noted));
+}
+
+/* A directory that is too deep is noted as such; so what is in it does not matter. */
+static void deep_directory(const char *dir)
+{
+	struct sums noted;
+	size_t size;
+	char *text;
+
+	shell("cd '%s'; for i in $(seq 300); do mkdir d; cd d; done; touch x", dir);
+	text = note_directory(dir, &size);
+	check(!open_text(&noted, text, size) && !*differs(dir, &noted));
+	sums_close(&noted);
+	free(text);
 }
 
 static void checksums(void)
 {
-	static const char * const bad[] = {
-		"", "preserve sums 2\n", SUMS_HEAD "100644 0 0 1 1 1 1 1 a", SUMS_HEAD "\0",
-		SUMS_HEAD "100644 0 0 1 1 1 1 1 \0", SUMS_HEAD "100644 0 0 1 1 1 1\0",
-		SUMS_HEAD "x 0 0 1 1 1 1 1 a\0",
-	};
-	static const size_t sizes[] = { 0, 16, 38, 17, 39, 36, 35 };
-	char dir[] = "/tmp/parsers-XXXXXX", command[128], *text;
-	struct sums noted, back;
+	char dir[] = "/tmp/parsers-XXXXXX", *text;
+	struct sums noted;
 	size_t size;
-	FILE *stream;
 
-	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++)
-		check(sums_parse(&back, bad[i], sizes[i]) == -EBADMSG && !back.nr);
+	bad_checksums();
 	check(mkdtemp(dir));
-	put_file(dir, "a", "hello", 0);
+	shell("mkdir '%s/sub'; ln -s a '%s/link'; touch -hd @2 '%s/link'", dir, dir, dir);
 	put_file(dir, "sparse", "x", 1 << 20);
-	snprintf(command, sizeof(command), "mkdir %s/sub; ln -s a %s/link", dir, dir);
-	check(!system(command));
 	put_file(dir, "sub/b c", "there", 5000);
+	put_file(dir, "z\n\xff", "there", 0);
 	put_file(dir, "a", "hello", 0);
-	sum_directory(dir, &noted);
-	check(noted.nr == 6 && noted.bytes < 1 << 19);
-	stream = open_memstream(&text, &size);
-	check(!sums_print(&noted, stream) && !fclose(stream));
-	check(!sums_parse(&back, text, size) && back.nr == 6 && !*differs(dir, &back));
+	sums_bytes = 0;
+	text = note_directory(dir, &size);
+	check(sums_bytes && sums_bytes < 1 << 19);
+	check(!open_text(&noted, text, size) && noted.nr == 2);
+	changes_show(dir, &noted);
+	check(sums_compare_item(&noted, "e", 0, tell, NULL) == -ENODATA);
+	sums_close(&noted);
 	free(text);
-	put_file(dir, "a", "hellO", 0);
-	check(!strcmp(differs(dir, &back), "d/a: other content; "));
-	put_file(dir, "a", "hello", 0);
-	check(!*differs(dir, &back));
-	snprintf(command, sizeof(command), "chmod 600 %s/sparse", dir);
-	check(!system(command) && !strcmp(differs(dir, &back), "d/sparse: another type or mode; "));
-	put_file(dir, "n", "", 0);
-	check(!strncmp(differs(dir, &back), "d/n: is new; ", 13));
-	sums_free(&noted);
-	sums_free(&back);
-	snprintf(command, sizeof(command), "rm -rf %s", dir);
-	check(!system(command));
+	deep_directory(dir);
+	shell("rm -rf '%s'", dir);
 }
 
 /* --- what kernels hand over: more is in fuzz.c --- */
+
+/* Memory of three pages: an inner page, a leaf and a bitmap. */
+static unsigned char memory[3 * RECORD_SIZE];
+
+static int read_memory(uint64_t address, void *to, size_t size, void *arg)
+{
+	(void)arg;
+	if (address > sizeof(memory) || size > sizeof(memory) - address)
+		return -EFAULT;
+	memcpy(to, memory + address, size);
+	return 0;
+}
+
+static char runs[256];
+
+static int add_run(uint64_t index, uint64_t pfn, uint64_t nr, unsigned int order, void *arg)
+{
+	size_t len = strlen(runs);
+
+	(void)arg;
+	snprintf(runs + len, sizeof(runs) - len, "%llu+%llu=%llu/%u ", (unsigned long long)index,
+		 (unsigned long long)nr, (unsigned long long)pfn, order);
+	return 0;
+}
+
+static void make_map(struct prmap_root_ser *root)
+{
+	const struct prmap_head head = {
+		.magic = PRMAP_PAGE_MAGIC, .version = PRMAP_VERSION, .kind = PRMAP_FILE, .nr = 2,
+	};
+	struct prmap_inner *inner = (void *)memory;
+	struct prmap_leaf *leaf = (void *)(memory + RECORD_SIZE);
+	unsigned char *bits = memory + 2 * RECORD_SIZE;
+
+	memset(memory, 0, sizeof(memory));
+	leaf->head = head;
+	/* Index 8, two folios of order 2; frame 400. */
+	leaf->word[0] = 8 << 12 | 2 << 7;
+	leaf->word[1] = 400ULL << 24 | 1 << 8;
+	bits[0] = 0x0e;
+	bits[RECORD_SIZE - 1] = 0x80;
+	inner->head = head;
+	inner->head.level = 1;
+	inner->entry[0] = (struct prmap_entry){ .key = 8, .child = RECORD_SIZE, .type = PRMAP_RUNS };
+	inner->entry[1] = (struct prmap_entry){
+		.key = PRMAP_BITS, .child = 2 * RECORD_SIZE, .type = PRMAP_BITMAP, .delta = 1000,
+	};
+	inner->entry[0].sum = XXH64(leaf, 16 + 16, RECORD_SIZE);
+	inner->entry[1].sum = XXH64(bits, RECORD_SIZE, 2 * RECORD_SIZE);
+	*root = (struct prmap_root_ser){
+		.magic = PRMAP_MAGIC, .version = PRMAP_VERSION, .kind = PRMAP_FILE, .height = 2,
+		.nr_pages = 3, .page_size = RECORD_SIZE,
+		.top_sum = XXH64(inner, 16 + 2 * sizeof(struct prmap_entry), 0),
+	};
+	root->sum = XXH64(root, offsetof(struct prmap_root_ser, sum), 0);
+}
+
+static int walk(const struct prmap_root_ser *root)
+{
+	struct map_reader reader = { .read = read_memory, .run = add_run };
+
+	*runs = '\0';
+	return map_walk(&reader, root);
+}
+
+static void maps(void)
+{
+	struct prmap_root_ser root;
+
+	make_map(&root);
+	check(!walk(&root));
+	check(!strcmp(runs, "8+8=400/2 32769+3=33769/0 65535+1=66535/0 "));
+	memory[2 * RECORD_SIZE] ^= 1;
+	check(walk(&root) == -EBADMSG);
+	memory[2 * RECORD_SIZE] ^= 1;
+	/* One page less than there are. */
+	root.nr_pages = 2;
+	root.sum = XXH64(&root, offsetof(struct prmap_root_ser, sum), 0);
+	check(walk(&root) == -EBADMSG);
+	make_map(&root);
+	root.height = 1;
+	root.sum = XXH64(&root, offsetof(struct prmap_root_ser, sum), 0);
+	check(walk(&root) == -EBADMSG);
+}
 
 static void handed_over(void)
 {
@@ -235,6 +413,7 @@ static void handed_over(void)
 	record.size = sizeof(record);
 	check(!strcmp(record_check(&record), "its checksum is wrong"));
 	check(tree_check(&tree));
+	maps();
 }
 
 /* --- images --- */
