@@ -5,7 +5,7 @@
  * /proc/pagetypeinfo.
  *
  * Sizes are in bytes. Documented in
- * Documentation/admin-guide/mm/preserve.rst.
+ * Documentation/admin-guide/mm/preserve-interface.rst.
  */
 #include <linux/kobject.h>
 #include <linux/kstrtox.h>

@@ -5,7 +5,9 @@
  * new QEMU goes on with both: the guest finds every word of its memory as it has left it, and
  * counts on where it was. Then once more.
  *
- *	tmpfs_qemu kvm|tcg tmpfs|hugetlbfs
+ *	tmpfs_qemu kvm|tcg tmpfs|hugetlbfs [preservectl]
+ *
+ * With "preservectl" as an operator does it, by that command.
  */
 
 #include <fcntl.h>
@@ -15,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "command.h"
 #include "preserve.h"
 #include "qemu.h"
 #include "stage.h"
@@ -31,6 +34,7 @@ enum { TOKEN_MEMORY = 1, TOKEN_STATE };
 
 static const char *accel = "kvm";
 static bool huge;
+static bool by_command;
 
 /* What the guest says in each kernel. */
 static const char *said_in(unsigned int stage)
@@ -47,6 +51,15 @@ static void mounts_make(void)
 	require(!mount("memory", MEMORY, huge ? "hugetlbfs" : "tmpfs", 0,
 		       huge ? "pagesize=2M" : "preserve,size=96m") &&
 		!mount("state", STATE, "tmpfs", 0, "size=8m"), "mount");
+}
+
+/* The second time they are kept, and the kexec saves them. */
+static void __noreturn mounts_save(void)
+{
+	if (!command_keeper(SESSION))
+		command_gives(COMMAND_DONE, "saved " SESSION ": 2 items",
+			      "save " SESSION " " MEMORY " " STATE);
+	command_kexec("--quiet");
 }
 
 /* The descriptors stay open until the kexec. */
@@ -68,8 +81,13 @@ static void mount_get(int session, int token, const char *dir)
 
 static void mounts_retrieve(void)
 {
-	int session = stage_session_retrieve(SESSION);
+	int session;
 
+	if (by_command) {
+		command_gives(COMMAND_DONE, "restored " SESSION ": 2 items", "restore " SESSION);
+		return;
+	}
+	session = stage_session_retrieve(SESSION);
 	mount_get(session, TOKEN_MEMORY, MEMORY);
 	mount_get(session, TOKEN_STATE, STATE);
 	stage_session_finish(session);
@@ -86,6 +104,8 @@ static void run_and_save(struct qemu *qemu)
 	check(rounds.nr >= ROUNDS && !rounds.wrong,
 	      "the guest runs: rounds %u to %u, %u words wrong", rounds.first, rounds.last,
 	      rounds.wrong);
+	if (by_command)
+		mounts_save();
 	mounts_preserve();
 }
 
@@ -132,6 +152,8 @@ static void end(void)
 	struct qemu qemu = go_on();
 
 	qemu_end(&qemu);
+	if (by_command)
+		command_gives(COMMAND_DONE, NULL, "drop --free " SESSION);
 	check(!umount(MEMORY) && !umount(STATE), "unmounted");
 }
 
@@ -142,5 +164,6 @@ int main(int argc, char **argv)
 	if (argc > 1)
 		accel = argv[1];
 	huge = argc > 2 && !strcmp(argv[2], "hugetlbfs");
+	by_command = argc > 3;
 	return stage_run(stages, STAGE_COUNT(stages));
 }

@@ -3,11 +3,12 @@
  * The services of make check-system that have much memory: a memfd that they are given, or
  * make. A word of each page says which page it is.
  *
- *	system-memory run           its memfd is descriptor 3, from preservectl run
- *	system-memory store [plain] it is in systemd's descriptor store, from an earlier start
- *	                            or kernel; with "plain" it is made without MFD_PRESERVE
+ *	system-memory run         its memfd is descriptor 3, from preservectl run
+ *	system-memory store MIB   it is in systemd's descriptor store, from an earlier start or
+ *	                          kernel, and has that size
+ *	system-memory plain MIB   the same, made without MFD_PRESERVE
  *
- * Writes what it has found to /run/system-memory or /run/system-store, and waits.
+ * Writes what it has found to /run/system-memory, -store or -plain, and waits.
  */
 
 #include <stdbool.h>
@@ -23,7 +24,6 @@
 #include <unistd.h>
 
 #define FD		3
-#define STORE_SIZE	(1024UL << 20)
 #define PAGE		4096UL
 #define SEED		0x9e3779b97f4a7c15ULL
 
@@ -114,32 +114,35 @@ static int serve_run(void)
 	return 0;
 }
 
-static int serve_store(bool plain)
+static int serve_store(const char *word, size_t size)
 {
 	const char *given = getenv("LISTEN_FDS");
 	bool come = given && atoi(given) > 0;
-	int fd = come ? FD : memfd_create("system-store", MFD_CLOEXEC |
-					  (plain ? 0 : MFD_PRESERVE));
+	int fd = come ? FD : memfd_create(word, MFD_CLOEXEC |
+					  (strcmp(word, "plain") ? MFD_PRESERVE : 0));
+	char path[32], text[64];
 	uint64_t *mem;
 
-	if (fd < 0 || (!come && ftruncate(fd, STORE_SIZE)))
+	if (fd < 0 || (!come && ftruncate(fd, size)))
 		return 1;
-	mem = map(fd, STORE_SIZE);
+	mem = map(fd, size);
 	if (!mem)
 		return 1;
 	if (!come) {
-		fill(mem, STORE_SIZE);
-		if (!notify("FDSTORE=1\nFDNAME=system-store", fd))
+		fill(mem, size);
+		snprintf(text, sizeof(text), "FDSTORE=1\nFDNAME=system-%s", word);
+		if (!notify(text, fd))
 			return 1;
 	}
-	report("/run/system-store", come ? "" : "new ", check(mem, STORE_SIZE));
+	snprintf(path, sizeof(path), "/run/system-%s", word);
+	report(path, come ? "" : "new ", check(mem, size));
 	return 0;
 }
 
 int main(int argc, char **argv)
 {
-	int err = argc > 1 && !strcmp(argv[1], "run") ? serve_run() :
-		  argc > 1 && !strcmp(argv[1], "store") ? serve_store(argc > 2) : 1;
+	int err = argc == 2 && !strcmp(argv[1], "run") ? serve_run() :
+		  argc == 3 ? serve_store(argv[1], (size_t)atoi(argv[2]) << 20) : 1;
 
 	if (err)
 		return err;
