@@ -15,7 +15,7 @@ help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | \
 		while IFS='	' read -r t d; do printf '  make %-14s %s\n' "$$t" "$$d"; done
 
-demo: kernel ## SQLite in a memfd and memcached on a tmpfs survive a real kexec
+demo: kernel ## SQLite, memcached and an operator's commands survive a real kexec
 	@$S/demo
 
 check: deps ## all tests; KERNEL=normal|stock|debug|... or TEST=NAME for a part

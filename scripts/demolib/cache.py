@@ -18,12 +18,16 @@ def _write_items(rows, path):
     return len(items)
 
 
+def items():
+    """Path of the items, and how many there are."""
+    return packages.written("packages.items", "", _write_items)
+
+
 class Act:
     """What the act plays with, and how."""
 
     def __init__(self):
-        self._path, self._items = packages.written("packages.items", "",
-                                                   _write_items)
+        self._path, self._items = items()
 
     def announcement(self):
         return (f"{self._items:,} packages, {self._path.stat().st_size >> 20} MiB "
