@@ -389,23 +389,48 @@ void checks_run(struct checks *checks, const struct plan *plan)
 	check_kexec(checks);
 }
 
-void checks_print(const struct checks *checks)
+static bool is_good(struct json_object *row)
+{
+	return !strcmp(report_get_text(row, "result"), results[CHECK_GOOD]);
+}
+
+/* What is to be shown of them; to be put. */
+static struct json_object *choose_rows(const struct checks *checks, bool all)
+{
+	struct json_object *rows = json_object_new_array();
+
+	for (size_t i = 0; i < json_object_array_length(checks->rows); i++) {
+		struct json_object *row = json_object_array_get_idx(checks->rows, i);
+
+		if (all || !is_good(row))
+			json_object_array_add(rows, json_object_get(row));
+	}
+	return rows;
+}
+
+void checks_print(const struct checks *checks, bool all)
 {
 	static const struct report_column columns[] = {
 		{ "CHECK", "check", false, false },
 		{ "RESULT", "result", false, false },
 		{ "DETAIL", "detail", false, false },
 	};
+	struct json_object *rows = choose_rows(checks, all);
+	size_t nr = json_object_array_length(rows);
 
-	report_table(checks->rows, columns, 3);
-	for (size_t i = 0; i < json_object_array_length(checks->rows); i++) {
-		struct json_object *row = json_object_array_get_idx(checks->rows, i);
+	if (nr)
+		report_table(rows, columns, 3);
+	if (!all)
+		printf("%zu checks are good\n", json_object_array_length(checks->rows) - nr);
+	for (size_t i = 0; i < nr; i++) {
+		struct json_object *row = json_object_array_get_idx(rows, i);
 		const char *next = report_get_text(row, "next");
 
 		if (next)
 			printf("%s: %s\n  next: %s\n", report_get_text(row, "check"),
 			       report_get_text(row, "detail"), next);
 	}
+	json_object_put(rows);
 	fflush(stdout);
 }
 

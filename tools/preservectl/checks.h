@@ -48,7 +48,8 @@ void checks_run(struct checks *checks, const struct plan *plan);
 void checks_add(struct checks *checks, const char *name, enum check_result result,
 		const char *next, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
-void checks_print(const struct checks *checks);
+/* As a table. Without @all those that are good are counted only. */
+void checks_print(const struct checks *checks, bool all);
 
 void checks_free(struct checks *checks);
 

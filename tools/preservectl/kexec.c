@@ -407,7 +407,7 @@ static int load_and_enter(const struct request *request, const struct plan *plan
 	return undo ? undo : status;
 }
 
-static void print(const struct plan *plan, const struct checks *checks)
+static void print(const struct plan *plan, const struct checks *checks, bool dry_run)
 {
 	struct json_object *document;
 
@@ -416,7 +416,7 @@ static void print(const struct plan *plan, const struct checks *checks)
 		note("initrd        %s", plan->initrd ? plan->initrd : "none");
 		note("command line  %s\n", plan->cmdline);
 		if (!ctl.quiet || checks->bad)
-			checks_print(checks);
+			checks_print(checks, dry_run);
 		return;
 	}
 	document = json_object_new_object();
@@ -438,7 +438,7 @@ static int go(const struct request *request, const struct plan *plan)
 	checks_run(&checks, plan);
 	if (request->dry_run && !geteuid())
 		try_load(&checks, plan);
-	print(plan, &checks);
+	print(plan, &checks, request->dry_run);
 	if (checks.bad && !request->force)
 		status = fail(CTL_REFUSED, request->dry_run ? NULL :
 			      "remove the reasons; or --force, and what they name is lost",

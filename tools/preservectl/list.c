@@ -44,6 +44,7 @@ static void add_items(struct json_object *row, pid_t keeper)
 		for (unsigned int i = 0; i < manifest.nr; i++) {
 			const struct item *item = &manifest.items[i];
 			struct json_object *entry = json_object_new_object();
+
 			report_text(entry, "label", item->label);
 			report_text(entry, "kind", item_kind_text(item->kind));
 			report_text(entry, "path", item->path);

@@ -254,6 +254,16 @@ static void compare(struct comparison *comparison, const struct sum *now)
 	}
 }
 
+/* Is the next line of what was before this, and is not there? */
+static bool is_before(const struct comparison *comparison, const struct sum *now)
+{
+	const struct sum *noted = &comparison->noted;
+
+	if (!comparison->has || noted->depth < now->depth)
+		return false;
+	return noted->depth > now->depth || strcmp(noted->name, now->name) < 0;
+}
+
 static int see_now(const struct sum *now, void *arg)
 {
 	struct comparison *comparison = arg;
@@ -262,10 +272,7 @@ static int see_now(const struct sum *now, void *arg)
 	if (comparison->skip && now->depth >= comparison->skip)
 		return 0;
 	comparison->skip = 0;
-	/* What was before it, and is not there. */
-	while (comparison->has && (comparison->noted.depth > now->depth ||
-	       (comparison->noted.depth == now->depth &&
-		strcmp(comparison->noted.name, now->name) < 0)))
+	while (is_before(comparison, now))
 		tell_missing(comparison);
 	enter_path(comparison, now->depth, now->name);
 	if (!comparison->err && comparison->has && comparison->noted.depth == now->depth &&

@@ -307,7 +307,7 @@ static const char *why_not_got(int err)
 	case -EIO:
 		return "it is damaged, or was given up by the last kernel: see the kernel log";
 	case -ENOENT:
-		return "it could not be saved, or was given up: journalctl -b -1 or the kernel log says why";
+		return "it could not be saved, or was given up: journalctl -b -1 says why";
 	case -EPROTO:
 	case -EINVAL:
 		return "this kernel does not know its format, or lacks an option that it has";
@@ -400,6 +400,7 @@ static bool restore_item(struct restoring *restoring, unsigned int i, bool outer
 {
 	const struct item *item = &restoring->manifest.items[i];
 	const char *path = item->path ? item->path : item->label;
+	double start = now();
 	int fd = preserve_session_get_fd(restoring->session, item->token);
 	int err = fd < 0 ? fd : outer_failed ? -ENXIO : place(restoring, item, fd);
 	bool lost = fd < 0 && is_final(fd);
@@ -418,6 +419,7 @@ static bool restore_item(struct restoring *restoring, unsigned int i, bool outer
 		restoring->manifest.items[i].placed = true;
 	}
 	add_result(restoring, item, err, lost);
+	restoring->seconds += now() - start;
 	return !err || lost;
 }
 
@@ -478,7 +480,6 @@ static int restore_items(struct restoring *restorings, unsigned int nr)
 {
 	unsigned int all = 0, at = 0;
 	struct entry *entries;
-	double start = now();
 
 	for (unsigned int i = 0; i < nr; i++)
 		all += restorings[i].ready ? restorings[i].manifest.nr : 0;
@@ -491,8 +492,6 @@ static int restore_items(struct restoring *restorings, unsigned int nr)
 	qsort(entries, all, sizeof(*entries), by_path);
 	restore_entries(entries, all);
 	free(entries);
-	for (unsigned int i = 0; i < nr; i++)
-		restorings[i].seconds = now() - start;
 	return 0;
 }
 

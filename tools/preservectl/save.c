@@ -502,8 +502,8 @@ static int save_one_kept(const char *name, bool service, bool parts,
 			 struct json_object *results, struct saved *saved)
 {
 	struct saving saving = {
-		.name = name, .service = service, .parts = parts, .list_fd = -1, .sums_fd = -1, .session = -1,
-		.results = results,
+		.name = name, .service = service, .parts = parts, .list_fd = -1, .sums_fd = -1,
+		.session = -1, .results = results,
 	};
 	int status = save(&saving, NULL);
 

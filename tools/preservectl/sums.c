@@ -24,7 +24,7 @@
 #include "ctl.h"
 
 #define PAGE		4096
-#define STEP		(1UL << 20)
+#define STEP		((size_t)1048576)
 
 uint64_t sums_bytes;
 
@@ -366,18 +366,19 @@ int sums_read_item(const char *label, int fd, int (*see)(const struct sum *sum, 
 		   void *arg)
 {
 	struct walk walk = { .see = see, .arg = arg };
-	int alone = -1, err = 0;
 	struct stat st;
+	int alone, err;
 
-	if (fstat(fd, &st) || (alone = open_alone(fd, &st)) < 0)
-		err = -errno;
+	if (fstat(fd, &st))
+		return -errno;
+	alone = open_alone(fd, &st);
+	if (alone < 0)
+		return -errno;
 	walk.dev = st.st_dev;
-	if (!err)
-		err = see_opened(&walk, alone, label, 0);
+	err = see_opened(&walk, alone, label, 0);
 	if (!err && ctl_interrupted())
 		err = -EINTR;
-	if (alone >= 0)
-		close(alone);
+	close(alone);
 	tdestroy(walk.inodes, free);
 	return err;
 }

@@ -223,7 +223,7 @@ static void bad_checksums(void)
 		BAD(SUMS_HEAD "0 0 100644 0 0 1 1 1 1 1 1\0"),
 		BAD(SUMS_HEAD "0 0 100644 0 0 1 1 1 1 1 1a\0"),
 		BAD(SUMS_HEAD "1 0 100644 0 0 1 1 1 1 1 1 a\0"),
-		BAD(SUMS_HEAD "0 0 40755 0 0 1 1 1 1 1 1 a\0" "2 0 100644 0 0 1 1 1 1 1 1 a\0"),
+		BAD(SUMS_HEAD "0 0 40755 0 0 1 1 1 1 1 1 a\0002 0 100644 0 0 1 1 1 1 1 1 a\0"),
 		BAD(SUMS_HEAD "x 0 100644 0 0 1 1 1 1 1 1 a\0"),
 	};
 	static const char good[] = SUMS_HEAD "0 0 100644 0 0 1 1 1 1 1 1  a\n\xff";
@@ -360,7 +360,9 @@ static void make_map(struct prmap_root_ser *root)
 	bits[RECORD_SIZE - 1] = 0x80;
 	inner->head = head;
 	inner->head.level = 1;
-	inner->entry[0] = (struct prmap_entry){ .key = 8, .child = RECORD_SIZE, .type = PRMAP_RUNS };
+	inner->entry[0] = (struct prmap_entry){
+		.key = 8, .child = RECORD_SIZE, .type = PRMAP_RUNS,
+	};
 	inner->entry[1] = (struct prmap_entry){
 		.key = PRMAP_BITS, .child = 2 * RECORD_SIZE, .type = PRMAP_BITMAP, .delta = 1000,
 	};
