@@ -2,13 +2,13 @@
 #
 # Every target does its own set-up: packages, kernel source, tree, kernels.
 # Variables: LINUX_SRC=DIR builds from a Linux 7.3 tree of your own. ARCH=arm64 makes kernels
-# and runs tests for that architecture.
+# and runs tests for that architecture. KCONFIG=FILE is the configuration for make deb.
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 S := scripts
 export BUILD ?= $(CURDIR)/build
-export LINUX_SRC KERNEL TEST PATCHES
+export LINUX_SRC KERNEL TEST PATCHES KCONFIG
 unexport DIR
 
 help: ## this list
@@ -39,7 +39,7 @@ check-arm64: ## thirteen VM tests on an emulated arm64 machine; TEST=NAME for an
 	@ARCH=arm64 $S/check $(if $(TEST),vm,arm64)
 
 check-system: ## Debian 12 and sid with systemd keep their memory over two kexecs; as root
-	@$S/deps system
+	@$S/deps system deb
 	@$S/check-system
 
 check-style: deps ## checkpatch --strict, sparse, layers, kernel-doc, codespell
@@ -56,6 +56,10 @@ stock: deps ## the same source and configuration without our code: build/stock/b
 
 older: deps ## Linux 7.2 without our code, to update from and go back to: build/older/bzImage
 	@$S/build-kernel older
+
+deb: deps ## Debian packages of kernel, library and command: build/deb; KCONFIG=/boot/config-...
+	@$S/deps deb
+	@$S/deb
 
 tree: deps ## the kernel tree with our files and hooks: build/linux
 	@$S/tree
@@ -84,4 +88,4 @@ deps:
 
 .PHONY: help demo check check-long check-native check-configs check-series check-arm64 \
 	check-system check-style kernel kernel-debug stock older \
-	tree bench bench-compare series docs clean distclean deps
+	deb tree bench bench-compare series docs clean distclean deps
