@@ -154,23 +154,47 @@ static void before(void)
 	stage_next();
 }
 
-/* At shutdown it is too late to refuse: what cannot be saved costs itself. */
-static void one_is_in_the_way(void)
+/* A session of the test's own has a mount: it cannot be saved by another. */
+static int hold(const char *dir)
 {
-	int device = preserve_device_open(), root = open("/srv/huge", O_RDONLY | O_DIRECTORY);
+	int device = preserve_device_open(), root = open(dir, O_RDONLY | O_DIRECTORY);
 	int session = preserve_session_create(device, "other");
 
 	require(device >= 0 && root >= 0 && session >= 0, "a session of our own");
-	fill("/srv/huge/file");
 	require(!preserve_session_add_fd(session, root, 1), "preserve");
 	close(device);
+	close(root);
+	return session;
+}
+
+/* At shutdown it is too late to refuse: what cannot be saved costs itself. */
+static void one_is_in_the_way(void)
+{
+	int session;
+
+	fill("/srv/huge/file");
+	session = hold("/srv/huge");
 	command_gives(COMMAND_FAILED, "nothing is saved", "save two");
 	command_gives(COMMAND_FAILED, "nothing is saved", "save --all");
 	command_gives(COMMAND_PARTLY, "cannot save /srv/huge: ", "agent save");
 	has_said("what else there is goes on");
 	has_said("saved 1 of 2 items of two");
+	command_gives(COMMAND_DONE, "/srv/huge (not saved)", "list");
 	close(session);
-	close(root);
+}
+
+/* What was saved in part is saved again when the reason is gone. */
+static void the_way_is_free(void)
+{
+	int session = hold("/srv/a b");
+
+	command_gives(COMMAND_PARTLY, "saved 1 of 2 items of two", "agent save");
+	command_gives(COMMAND_DONE, "not saved", "show two");
+	command_gives(COMMAND_PARTLY, "saved 1 of 2 items of two", "agent save");
+	close(session);
+	command_gives(COMMAND_DONE, "saved two: 2 items", "agent save");
+	command_gives(COMMAND_DONE, NULL, "list");
+	check(!strstr(command_said(), "not saved"), "all of it is saved");
 }
 
 static void after(void)
@@ -216,6 +240,7 @@ static void at_last(void)
 	check(access("/srv/huge/file", F_OK), "and that one is new");
 	command_gives(COMMAND_DONE, NULL, "agent restore");
 	check(!pool_counter("incoming"), "nothing is set aside");
+	the_way_is_free();
 }
 
 static const stage_fn stages[] = { before, after, at_last };

@@ -246,6 +246,10 @@ static void check_keeper(struct checks *checks, const struct keeper *keeper)
 			   "preservectl drop it, and save it again; or --force, if that unit outlives the shutdown",
 			   "%s is held by process %d in %s, which systemd stops before the kexec",
 			   keeper->name, keeper->pid, unit);
+	else if (keeper_is_partly(keeper))
+		checks_add(checks, "sessions", CHECK_WARN,
+			   "preservectl list names what is missing; kexec saves all of it again, and goes only if it can",
+			   "%s is saved in part", keeper->name);
 	else if (keeper->session)
 		checks_add(checks, "sessions", CHECK_GOOD, NULL, "%s crosses", keeper->name);
 	else

@@ -429,6 +429,19 @@ int keeper_manifest(pid_t pid, struct manifest *manifest)
 	return err;
 }
 
+bool keeper_is_partly(const struct keeper *keeper)
+{
+	struct manifest manifest;
+	bool partly = false;
+
+	if (!keeper->session || keeper_manifest(keeper->pid, &manifest))
+		return false;
+	for (unsigned int i = 0; i < manifest.nr; i++)
+		partly |= manifest.items[i].missing;
+	manifest_free(&manifest);
+	return partly;
+}
+
 static bool has_path(pid_t pid, const char *path)
 {
 	struct manifest manifest;

@@ -140,6 +140,9 @@ bool keeper_of_path(const char *path, const char *name, char *other);
 /* What a keeper has. Return: 0, or a negative errno. */
 int keeper_manifest(pid_t pid, struct manifest *manifest);
 
+/* Has it a session in which a part of what is kept could not be saved? */
+bool keeper_is_partly(const struct keeper *keeper);
+
 /* Ends a keeper, and waits until what it held is let go. Return: 0, or a negative errno. */
 int keeper_stop(pid_t pid);
 

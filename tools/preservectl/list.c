@@ -48,11 +48,13 @@ static void add_items(struct json_object *row, pid_t keeper)
 			report_text(entry, "label", item->label);
 			report_text(entry, "kind", item_kind_text(item->kind));
 			report_text(entry, "path", item->path);
+			report_bool(entry, "missing", item->missing);
 			json_object_array_add(items, entry);
 			if (len < sizeof(text))
-				len += snprintf(text + len, sizeof(text) - len, "%s%s",
+				len += snprintf(text + len, sizeof(text) - len, "%s%s%s",
 						i ? ", " : "",
-						item->path ? item->path : item->label);
+						item->path ? item->path : item->label,
+						item->missing ? " (not saved)" : "");
 		}
 		report_text(row, "saved", manifest.saved);
 		manifest_free(&manifest);

@@ -3,6 +3,7 @@
  * preservectl: the command line.
  */
 
+#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -289,10 +290,20 @@ static void raise_limit(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* What is opened must not become one of the three that messages go to. */
+static void open_standard(void)
+{
+	for (int fd = 0; fd < 3; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			open("/dev/null", O_RDWR);
+}
+
 int main(int argc, char **argv)
 {
 	const struct command *command;
 	int status, at;
+
+	open_standard();
 
 	/* Keepers run this very program. */
 	if (argc > 1 && !strcmp(argv[1], KEEPER_COMMAND))

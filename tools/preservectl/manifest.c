@@ -185,6 +185,8 @@ static struct json_object *to_json(const struct manifest *manifest)
 		report_text(entry, "label", item->label);
 		if (item->placed)
 			report_bool(entry, "placed", true);
+		if (item->missing)
+			report_bool(entry, "missing", true);
 		/* Any bytes, as they are: not report_text(). */
 		report_add(entry, "path", item->path ? json_object_new_string(item->path) :
 						       NULL);
@@ -305,6 +307,7 @@ static int parse_item(struct manifest *manifest, struct json_object *entry)
 		return err == -ENOMEM ? err : -EBADMSG;
 	item = &manifest->items[manifest->nr - 1];
 	item->token = json_object_get_uint64(token);
+	item->missing = json_object_get_boolean(json_object_object_get(entry, "missing"));
 	item->placed = json_object_get_boolean(json_object_object_get(entry, "placed"));
 	if (item->token == MANIFEST_TOKEN || item->token == UINT64_MAX)
 		return -EBADMSG;

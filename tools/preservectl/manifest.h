@@ -51,6 +51,8 @@ enum item_kind {
  * @kind:  What it is.
  * @label: What the user calls it: letters, digits, '.', '_', '-'.
  * @path:  Where it is to be again; NULL for %ITEM_MEMFD.
+ * @missing: It could not be saved: said by the list that a keeper has, not by the one that
+ *         crosses.
  * @placed: It has been put there, and may have changed since: an item of a session that is
  *         partly restored, or is no more.
  */
@@ -59,6 +61,7 @@ struct item {
 	enum item_kind kind;
 	char label[ITEM_LABEL_SIZE];
 	char *path;
+	bool missing;
 	bool placed;
 };
 

@@ -30,7 +30,15 @@ static int stream_error(FILE *stream)
 
 int sums_print_head(FILE *stream)
 {
+	errno = 0;
 	fputs(SUMS_HEAD, stream);
+	return stream_error(stream);
+}
+
+int sums_print_end(FILE *stream)
+{
+	errno = 0;
+	fwrite(SUMS_END, 1, sizeof(SUMS_END), stream);
 	return stream_error(stream);
 }
 
@@ -68,8 +76,11 @@ static int read_sum(FILE *stream, struct sum *sum)
 	char line[LINE_SIZE];
 	int len = read_line(stream, line), at = 0;
 
+	/* A text that is cut off has no end. */
 	if (len <= 0)
-		return len;
+		return len ? len : -EBADMSG;
+	if (!strcmp(line, SUMS_END))
+		return getc_unlocked(stream) == EOF ? 0 : -EBADMSG;
 	if (sscanf(line, "%u %u %o %u %u %u %" SCNu64 " %" SCNd64 " %u %" SCNx64 " %" SCNx64 "%n",
 		   &sum->depth, &sum->bad, &sum->mode, &sum->uid, &sum->gid, &sum->links,
 		   &sum->size, &sum->mtime, &sum->nsec, &sum->content, &sum->attributes,
@@ -212,6 +223,9 @@ static void tell_missing(struct comparison *comparison)
 static const char *difference(const struct sum *noted, const struct sum *now, char *text,
 			      size_t size)
 {
+	/* Another mount hides it, then or now. */
+	if (noted->bad == EXDEV || now->bad == EXDEV)
+		return NULL;
 	if ((noted->mode ^ now->mode) & S_IFMT)
 		return "is of another type";
 	if (now->bad && !noted->bad) {

@@ -257,7 +257,7 @@ static int note_targets(struct saving *saving, FILE *stream)
 		if (saving->targets[i].saved)
 			err = verify_note(stream, &saving->manifest.items[i],
 					  saving->targets[i].fd);
-	return err;
+	return err ? err : sums_print_end(stream);
 }
 
 /* Return: the memfd, or a negative errno. */
@@ -311,15 +311,29 @@ static int preserve_all(struct saving *saving)
 	return status;
 }
 
+/* The list that crosses cannot change any more; the keeper's says what is not saved. */
+static int write_keepers_list(struct saving *saving)
+{
+	for (unsigned int i = 0; i < saving->nr; i++)
+		saving->manifest.items[i].missing = !saving->targets[i].saved;
+	return manifest_write(&saving->manifest);
+}
+
 static int hand_to_keeper(struct saving *saving)
 {
 	struct keeper_load load = {
-		.name = saving->name, .manifest = saving->list_fd, .session = saving->session,
-		.sums = -1,
+		.name = saving->name, .session = saving->session, .sums = -1,
+		.manifest = saving->failed ? write_keepers_list(saving) : saving->list_fd,
 	};
 	struct keeper_start start;
-	int err = keeper_start(&load, !saving->service, &start);
+	int err;
 
+	/* Rather a list that says too much than nothing saved. */
+	if (load.manifest < 0)
+		load.manifest = saving->list_fd;
+	err = keeper_start(&load, !saving->service, &start);
+	if (load.manifest != saving->list_fd)
+		close(load.manifest);
 	if (err)
 		return fail(CTL_FAILED, "try again; journalctl says more if systemd refuses",
 			    "no process can be started that holds %s until the kexec: %s; nothing is saved",
@@ -512,13 +526,27 @@ static int save_one_kept(const char *name, bool service, bool parts,
 	return status;
 }
 
+/* What is saved in part is saved again: the reason may be gone. */
 static bool is_wanted(const struct keepers *keepers, const struct keeper *keeper,
 		      const struct conf *only)
 {
 	const struct conf_section *section = only ? conf_find(only, keeper->name) : NULL;
+	const struct keeper *saved = keepers_find(keepers, keeper->name, true);
 
-	return !keeper->session && !keepers_find(keepers, keeper->name, true) &&
-	       (!only || (section && section->units.nr));
+	if (keeper->session || (only && !(section && section->units.nr)))
+		return false;
+	return !saved || keeper_is_partly(saved);
+}
+
+/* The part goes back before. Return: the exit status. */
+static int drop_part(const struct keepers *keepers, const char *name)
+{
+	const struct keeper *saved = keepers_find(keepers, name, true);
+	int err = saved ? keeper_stop(saved->pid) : 0;
+
+	return err ? fail(CTL_FAILED, "preservectl drop it, and save it again",
+			  "%s is saved in part, and what holds it does not end: %s", name,
+			  errno_text(err)) : CTL_DONE;
 }
 
 static int save_all_kept(bool service, bool all, const struct conf *only,
@@ -542,8 +570,8 @@ static int save_all_kept(bool service, bool all, const struct conf *only,
 		if (all && ctl_interrupted())
 			failed++;
 		else if (is_wanted(&keepers, keeper, only))
-			failed += !!save_one_kept(keeper->name, service, !all, results,
-						  saved);
+			failed += drop_part(&keepers, keeper->name) ||
+				  save_one_kept(keeper->name, service, !all, results, saved);
 	}
 	free(keepers.list);
 	if (all && ctl_interrupted())

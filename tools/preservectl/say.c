@@ -16,8 +16,14 @@
 
 void print_safely(FILE *stream, const char *text, size_t len)
 {
-	for (size_t i = 0; i < len; i++)
-		putc((unsigned char)text[i] < ' ' || text[i] == 0x7f ? '?' : text[i], stream);
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = text[i], next = i + 1 < len ? text[i + 1] : 0;
+		/* In UTF-8 these have two bytes. */
+		bool control = c == 0xc2 && next >= 0x80 && next < 0xa0;
+
+		putc(c < ' ' || c == 0x7f || control ? '?' : c, stream);
+		i += control;
+	}
 }
 
 static void tell(const char *kind, const char *fmt, va_list args)

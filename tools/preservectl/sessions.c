@@ -100,7 +100,8 @@ static int parse_line(struct sessions *sessions, const char *line)
 	char state[16];
 	int at = 0;
 
-	if (sscanf(line, "%15s %llu %n", state, &files, &at) != 2 || !at)
+	/* One space: a name may begin with another. */
+	if (sscanf(line, "%15s %llu%n", state, &files, &at) != 2 || line[at] != ' ')
 		return 0;
 	/* One that is finished, and still open, is none any more. */
 	if (!files && !strcmp(state, states[SESSION_RETRIEVED]))
@@ -113,7 +114,7 @@ static int parse_line(struct sessions *sessions, const char *line)
 	for (unsigned int i = 0; i < SESSION_HELD; i++)
 		if (!strcmp(states[i], state))
 			session->state = i;
-	unescape(session->name, sizeof(session->name), line + at);
+	unescape(session->name, sizeof(session->name), line + at + 1);
 	return 0;
 }
 
@@ -388,8 +389,8 @@ int session_files(const char *name, struct handed **files, unsigned int *nr)
 		if (found)
 			break;
 		at = 0;
-		sscanf(line, "%*s %*u %n", &at);
-		unescape(own, sizeof(own), line + at);
+		sscanf(line, "%*s %*u%n", &at);
+		unescape(own, sizeof(own), at ? line + at + 1 : line);
 		here = !strcmp(own, name);
 		found |= here;
 	}

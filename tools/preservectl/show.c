@@ -96,6 +96,8 @@ static int open_place(const struct shown *shown, const struct item *item)
 
 static const char *where(const struct shown *shown, const struct item *item, int kept, int there)
 {
+	if (item->missing)
+		return "not saved";
 	if (kept >= 0 && item->kind == ITEM_MEMFD)
 		return "in memory";
 	if (kept >= 0)
@@ -275,7 +277,9 @@ static int find(const char *name)
 	if (shown.session || shown.kept)
 		status = show(&shown);
 	else
-		status = fail(CTL_FAILED, "preservectl list", "nothing is called %s", name);
+		status = fail(CTL_FAILED, sessions.listed ? "preservectl list" :
+			      "mount -t debugfs none /sys/kernel/debug, which lists what has come",
+			      "nothing is called %s", name);
 	free(keepers.list);
 	sessions_free(&sessions);
 	return status;
@@ -295,6 +299,8 @@ int cmd_show(int argc, char **argv)
 	why = kernel_why_not(&next);
 	if (why)
 		return fail(CTL_NO_SUPPORT, next, "%s", why);
+	if (geteuid())
+		return fail(CTL_FAILED, "become root", "what is kept shows to root only");
 	/* It may have a session for a moment. */
 	return lock_take(LOCK_STATE) ?: find(argv[optind]);
 }

@@ -267,8 +267,13 @@ static int see_name(struct walk *walk, int dir, const char *name, unsigned int d
 	struct sum sum;
 	int fd, err;
 
-	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) || st.st_dev != walk->dev)
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW))
 		return 0;
+	if (st.st_dev != walk->dev) {
+		sum = make_sum(name, depth, &st);
+		sum.bad = EXDEV;
+		return walk->see(&sum, walk->arg);
+	}
 	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
 		return see_other(walk, dir, name, &st, depth);
 	fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOATIME | O_CLOEXEC);
@@ -344,7 +349,7 @@ static int see_directory(struct walk *walk, int fd, struct sum *sum)
 /* --- an item --- */
 
 /*
- * A mount without those that are in it: what they hide belongs to it. A file with a position of
+ * A mount without those that are in it, if that can be had: what they hide belongs to it. A file with a position of
  * its own: the descriptor may be a running program's.
  */
 static int open_alone(int fd, const struct stat *st)

@@ -3,13 +3,13 @@
  * Checksums of what is saved, noted before a kexec and compared after it: of each file of a
  * mount, and of memfds. They cross in a memfd of their own.
  *
- * Its text is a line SUMS_HEAD, and for each file a line that ends with a zero byte:
+ * Its text is a line SUMS_HEAD, for each file a line that ends with a zero byte, and SUMS_END:
  *
  *	DEPTH BAD MODE UID GID LINKS SIZE SECONDS NANOSECONDS CONTENT ATTRIBUTES NAME
  *
  * An item's own line has depth 0, and its label for a name. What is in a directory follows it,
  * one deeper, by the order of names, each with what is in it. BAD is an errno: the file could
- * not be read. MODE is octal. CONTENT and ATTRIBUTES are hexadecimal: checksums of the pages
+ * not be read; EXDEV says that another mount hides it. MODE is octal. CONTENT and ATTRIBUTES are hexadecimal: checksums of the pages
  * that have something else than zeros in them, or of a link's target; and of extended
  * attributes, of files and directories only.
  *
@@ -24,6 +24,7 @@
 #include <stdio.h>
 
 #define SUMS_HEAD	"preserve sums 2\n"
+#define SUMS_END	"end"		/* and a zero byte */
 
 /* The memfd's name. */
 #define SUMS_FILE	"preserve-sums"
@@ -80,9 +81,10 @@ extern uint64_t sums_bytes;
 int sums_read_item(const char *label, int fd, int (*see)(const struct sum *sum, void *arg),
 		   void *arg);
 
-/* Writes a line, or the head. Return: 0, or a negative errno. */
-int sums_print(const struct sum *sum, FILE *stream);
+/* Writes the head, a line, or the end. Return: 0, or a negative errno. */
 int sums_print_head(FILE *stream);
+int sums_print(const struct sum *sum, FILE *stream);
+int sums_print_end(FILE *stream);
 
 /**
  * struct sums_item - Where an item is in a text.

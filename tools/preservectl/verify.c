@@ -302,6 +302,8 @@ int cmd_verify(int argc, char **argv)
 	why = kernel_why_not(&next);
 	if (why)
 		return fail(CTL_NO_SUPPORT, next, "%s", why);
+	if (geteuid())
+		return fail(CTL_FAILED, "become root", "what is kept shows to root only");
 	err = keepers_read(&keepers);
 	if (err)
 		return fail(CTL_FAILED, NULL, "cannot look for what is kept: %s",

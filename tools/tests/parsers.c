@@ -161,7 +161,8 @@ static char *note_directory(const char *dir, size_t *size)
 
 	stream = open_memstream(&text, size);
 	check(!sums_print_head(stream) && !sums_read_item("d-1", fd, note_sum, stream) &&
-	      !sums_read_item("d", fd, note_sum, stream) && !fclose(stream));
+	      !sums_read_item("d", fd, note_sum, stream) && !sums_print_end(stream) &&
+	      !fclose(stream));
 	close(fd);
 	return text;
 }
@@ -225,8 +226,10 @@ static void bad_checksums(void)
 		BAD(SUMS_HEAD "1 0 100644 0 0 1 1 1 1 1 1 a\0"),
 		BAD(SUMS_HEAD "0 0 40755 0 0 1 1 1 1 1 1 a\0002 0 100644 0 0 1 1 1 1 1 1 a\0"),
 		BAD(SUMS_HEAD "x 0 100644 0 0 1 1 1 1 1 1 a\0"),
+		BAD(SUMS_HEAD), BAD(SUMS_HEAD "0 0 100644 0 0 1 1 1 1 1 1 a\0"),
+		BAD(SUMS_HEAD "end\0" "0 0 100644 0 0 1 1 1 1 1 1 a\0"),
 	};
-	static const char good[] = SUMS_HEAD "0 0 100644 0 0 1 1 1 1 1 1  a\n\xff";
+	static const char good[] = SUMS_HEAD "0 0 100644 0 0 1 1 1 1 1 1  a\n\xff\0end";
 	char long_name[4096];
 	struct sums sums;
 
