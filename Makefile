@@ -78,7 +78,7 @@ docs: deps ## kernel-doc and pages to build/docs, a warning is an error
 	@$S/docs
 
 clean: ## removes what was built; the kernel source and the compiler cache stay
-	rm -rf $(BUILD)
+	rm -rf "$(BUILD)"
 
 distclean: clean ## removes the cache of this user too: source, downloads, objects
 	rm -rf "$${PRESERVE_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/preserve}"

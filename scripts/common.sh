@@ -43,6 +43,12 @@ as_root()
 	fi
 }
 
+# The number of commits, which orders versions; 1 where git does not know it.
+commits()
+{
+	git -C "$TOP" rev-list --count HEAD 2>/dev/null || echo 1
+}
+
 # step NAME COMMAND...: runs the command with its output in a log file and a
 # line that shows that it is alive: rewritten on a terminal, one in 30 s if not.
 # $hint is the next step when it fails.

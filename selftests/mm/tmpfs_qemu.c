@@ -56,7 +56,9 @@ static void mounts_make(void)
 /* The second time they are kept, and the kexec saves them. */
 static void __noreturn mounts_save(void)
 {
-	if (!command_keeper(SESSION))
+	if (stage_number())
+		check(command_keeper(SESSION), "they are kept");
+	else
 		command_gives(COMMAND_DONE, "saved " SESSION ": 2 items",
 			      "save " SESSION " " MEMORY " " STATE);
 	command_kexec("--quiet");

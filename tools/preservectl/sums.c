@@ -349,8 +349,8 @@ static int see_directory(struct walk *walk, int fd, struct sum *sum)
 /* --- an item --- */
 
 /*
- * A mount without those that are in it, if that can be had: what they hide belongs to it. A file with a position of
- * its own: the descriptor may be a running program's.
+ * A mount without those that are in it, if that can be had: what they hide belongs to it. A file
+ * with a position of its own: the descriptor may be a running program's.
  */
 static int open_alone(int fd, const struct stat *st)
 {

@@ -9,9 +9,9 @@
  *
  * An item's own line has depth 0, and its label for a name. What is in a directory follows it,
  * one deeper, by the order of names, each with what is in it. BAD is an errno: the file could
- * not be read; EXDEV says that another mount hides it. MODE is octal. CONTENT and ATTRIBUTES are hexadecimal: checksums of the pages
- * that have something else than zeros in them, or of a link's target; and of extended
- * attributes, of files and directories only.
+ * not be read; EXDEV says that another mount hides it. MODE is octal. CONTENT and ATTRIBUTES are
+ * hexadecimal: checksums of the pages that have something else than zeros in them, or of a
+ * link's target; and of extended attributes, of files and directories only.
  *
  * So neither noting nor comparing has more in memory than the names of one directory and of
  * those above it.

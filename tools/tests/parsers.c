@@ -227,7 +227,7 @@ static void bad_checksums(void)
 		BAD(SUMS_HEAD "0 0 40755 0 0 1 1 1 1 1 1 a\0002 0 100644 0 0 1 1 1 1 1 1 a\0"),
 		BAD(SUMS_HEAD "x 0 100644 0 0 1 1 1 1 1 1 a\0"),
 		BAD(SUMS_HEAD), BAD(SUMS_HEAD "0 0 100644 0 0 1 1 1 1 1 1 a\0"),
-		BAD(SUMS_HEAD "end\0" "0 0 100644 0 0 1 1 1 1 1 1 a\0"),
+		BAD(SUMS_HEAD "end\0000 0 100644 0 0 1 1 1 1 1 1 a\0"),
 	};
 	static const char good[] = SUMS_HEAD "0 0 100644 0 0 1 1 1 1 1 1  a\n\xff\0end";
 	char long_name[4096];
