@@ -190,11 +190,21 @@ static void the_way_is_free(void)
 
 	command_gives(COMMAND_PARTLY, "saved 1 of 2 items of two", "agent save");
 	command_gives(COMMAND_DONE, "not saved", "show two");
-	command_gives(COMMAND_PARTLY, "saved 1 of 2 items of two", "agent save");
+	command_gives(COMMAND_FAILED, "/srv/a b still cannot be saved", "agent save");
+	command_gives(COMMAND_FAILED, "/srv/a b still cannot be saved", "save --all");
+	command_gives(COMMAND_DONE, "/srv/a b (not saved)", "list");
 	close(session);
-	command_gives(COMMAND_DONE, "saved two: 2 items", "agent save");
+	command_gives(COMMAND_DONE, "saved 1 more item of two", "agent save");
 	command_gives(COMMAND_DONE, NULL, "list");
 	check(!strstr(command_said(), "not saved"), "all of it is saved");
+}
+
+static void then(void)
+{
+	configure();
+	command_gives(COMMAND_DONE, "restored two: 2 items", "agent restore");
+	check(is_full("/srv/a b/file"), "it has come");
+	command_gives(COMMAND_DONE, NULL, "agent restore");
 }
 
 static void after(void)
@@ -241,9 +251,10 @@ static void at_last(void)
 	command_gives(COMMAND_DONE, NULL, "agent restore");
 	check(!pool_counter("incoming"), "nothing is set aside");
 	the_way_is_free();
+	stage_next();
 }
 
-static const stage_fn stages[] = { before, after, at_last };
+static const stage_fn stages[] = { before, after, at_last, then };
 
 int main(void)
 {

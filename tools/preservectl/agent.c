@@ -298,7 +298,7 @@ static int agent_restore(const struct conf *conf, bool service)
 	status = sessions_are_listed() ? restore_everything(service) :
 					 restore_sections(conf, service);
 	one = keep_sections(conf, service);
-	return status ? status : one;
+	return worse_of(status, one);
 }
 
 /* --- save --- */

@@ -248,7 +248,7 @@ static void check_keeper(struct checks *checks, const struct keeper *keeper)
 			   keeper->name, keeper->pid, unit);
 	else if (keeper_is_partly(keeper))
 		checks_add(checks, "sessions", CHECK_WARN,
-			   "preservectl list names what is missing; kexec saves all of it again, and goes only if it can",
+			   "preservectl list names what is missing; kexec saves that, and goes only if it can",
 			   "%s is saved in part", keeper->name);
 	else if (keeper->session)
 		checks_add(checks, "sessions", CHECK_GOOD, NULL, "%s crosses", keeper->name);

@@ -27,8 +27,9 @@
  *	conf.c      /etc/preserve.d
  *	spawn.c     other programs: systemctl
  *	checks.c    whether the next kernel takes everything over
- *	save.c restore.c verify.c run.c list.c show.c dump.c status.c pool.c kexec.c agent.c
- *	            the commands
+ *	part.c      what was saved in part
+ *	save.c drop.c restore.c verify.c run.c list.c show.c dump.c status.c pool.c kexec.c
+ *	agent.c     the commands
  *	main.c      the command line
  *
  * Nothing here keeps state in files: what is saved is in sessions of the kernel, and the

@@ -72,6 +72,21 @@ static void add_holder(struct json_object *row, pid_t pid, const char *comm)
 	report_add(row, "pid", pid ? json_object_new_int(pid) : NULL);
 }
 
+/* The list is one of the files, and so are the checksums. */
+static void add_files(struct json_object *row, const struct session *session,
+		      const struct keeper *keeper)
+{
+	uint64_t own = session_saved_name(session) ? 1 : 0;
+	struct manifest manifest;
+
+	if (keeper && !keeper_manifest(keeper->pid, &manifest)) {
+		own += manifest.sums && session->files > manifest.nr + 1;
+		manifest_free(&manifest);
+	}
+	report_add(row, "files", session->state == SESSION_HELD ? NULL :
+		   json_object_new_uint64(session->files > own ? session->files - own : 0));
+}
+
 static struct json_object *session_row(const struct session *session,
 				       const struct keepers *keepers)
 {
@@ -83,11 +98,9 @@ static struct json_object *session_row(const struct session *session,
 	report_text(row, "session", session->name);
 	report_text(row, "state", name ? saved_state(session) :
 					 session_state_text(session->state));
-	/* The list itself is one of the files. */
-	report_add(row, "files", session->state == SESSION_HELD ? NULL :
-		   json_object_new_uint64(session->files - (name && session->files)));
 	add_holder(row, session->holder, session->comm);
 	add_items(row, keeper ? keeper->pid : 0);
+	add_files(row, session, keeper);
 	return row;
 }
 

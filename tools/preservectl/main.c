@@ -117,7 +117,7 @@ static const struct command commands[] = {
 static const char status_help[] =
 	"Exit status: 0 done, 1 failed, 2 wrong usage, 3 refused because something would be\n"
 	"lost, 4 this kernel cannot do it, 5 a part is done and the rest can be tried again,\n"
-	"6 done, but something is not what was noted of it.\n";
+	"6 done, but something is not what was noted of it, or could not be compared.\n";
 
 static const struct command *find(const char *name)
 {

@@ -317,16 +317,23 @@ static int parse_item(struct manifest *manifest, struct json_object *entry)
 	return 0;
 }
 
-static void parse_sums(struct manifest *manifest, struct json_object *document)
+/* After the items: it has a token of its own. */
+static int parse_sums(struct manifest *manifest, struct json_object *document)
 {
 	struct json_object *token = json_object_object_get(document, "sums");
 	const char *text = get_string(document, "noted");
 
 	manifest->differs = json_object_get_boolean(json_object_object_get(document, "differs"));
 	if (!json_object_is_type(token, json_type_int))
-		return;
+		return 0;
 	manifest->sums = json_object_get_uint64(token);
+	if (manifest->sums == MANIFEST_TOKEN || manifest->sums == UINT64_MAX)
+		return -EBADMSG;
+	for (unsigned int i = 0; i < manifest->nr; i++)
+		if (manifest->items[i].token == manifest->sums)
+			return -EBADMSG;
 	snprintf(manifest->noted, sizeof(manifest->noted), "%.31s", text ? text : "");
+	return 0;
 }
 
 static int parse_document(struct manifest *manifest, struct json_object *document)
@@ -354,10 +361,9 @@ static int parse_document(struct manifest *manifest, struct json_object *documen
 	snprintf(manifest->kernel, sizeof(manifest->kernel), "%.64s", text ? text : "");
 	manifest->crossed = json_object_get_boolean(json_object_object_get(document, "crossed"));
 	manifest->verify = json_object_get_boolean(json_object_object_get(document, "verify"));
-	parse_sums(manifest, document);
 	for (size_t i = 0; !err && i < json_object_array_length(items); i++)
 		err = parse_item(manifest, json_object_array_get_idx(items, i));
-	return err;
+	return err ? err : parse_sums(manifest, document);
 }
 
 int manifest_parse(struct manifest *manifest, const char *text)

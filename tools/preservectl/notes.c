@@ -228,6 +228,8 @@ static const char *difference(const struct sum *noted, const struct sum *now, ch
 		return NULL;
 	if ((noted->mode ^ now->mode) & S_IFMT)
 		return "is of another type";
+	if (noted->bad && noted->bad != ENAMETOOLONG)
+		return "could not be read when it was noted";
 	if (now->bad && !noted->bad) {
 		snprintf(text, size, "cannot be read: %s", strerror(now->bad));
 		return text;

@@ -196,7 +196,19 @@ static int get_session(struct restoring *restoring)
 /* --- the list --- */
 
 static bool is_final(int err);
-static void get_sums(struct restoring *restoring);
+static int get_sums(struct restoring *restoring);
+
+/* Closes it, if it has checksums. */
+static bool is_sums(int fd)
+{
+	char head[sizeof(SUMS_HEAD) - 1];
+
+	if (fd < 0 || pread(fd, head, sizeof(head), 0) != sizeof(head) ||
+	    memcmp(head, SUMS_HEAD, sizeof(head)))
+		return false;
+	close(fd);
+	return true;
+}
 
 /* Without a list each file goes to a place of its own, so that a person can sort them. */
 static int list_by_tokens(struct restoring *restoring)
@@ -211,8 +223,8 @@ static int list_by_tokens(struct restoring *restoring)
 	for (uint64_t token = 1; !err && token <= MANIFEST_MAX_ITEMS &&
 	     restoring->manifest.nr + 1 < restoring->files; token++) {
 		fd = preserve_session_get_fd(restoring->session, token);
-		/* One that could not be saved has left its token. */
-		if (fd == -ENOENT)
+		/* One that could not be saved has left its token; checksums are no item. */
+		if (fd == -ENOENT || is_sums(fd))
 			continue;
 		snprintf(path, sizeof(path), LOST_DIR "/%s/%llu", restoring->name,
 			 (unsigned long long)token);
@@ -279,8 +291,7 @@ static int get_list(struct restoring *restoring)
 	for (unsigned int i = 0; i < restoring->manifest.nr; i++)
 		restoring->fds[i] = -1;
 	get_placed(restoring);
-	get_sums(restoring);
-	return CTL_DONE;
+	return get_sums(restoring);
 }
 
 /* --- items --- */
@@ -379,13 +390,19 @@ struct entry {
 };
 
 /* The checksums, if some were noted. */
-static void get_sums(struct restoring *restoring)
+static int get_sums(struct restoring *restoring)
 {
+	int fd;
+
 	if (!restoring->manifest.sums)
-		return;
-	restoring->sums_fd = preserve_session_get_fd(restoring->session,
-						     restoring->manifest.sums);
-	verify_begin(&restoring->verification, restoring->name, restoring->sums_fd);
+		return CTL_DONE;
+	fd = preserve_session_get_fd(restoring->session, restoring->manifest.sums);
+	if (fd < 0 && !is_final(fd))
+		return fail(CTL_PARTLY, "remove the reason, and restore it again",
+			    "cannot get the checksums of %s: %s", restoring->name, errno_text(fd));
+	restoring->sums_fd = fd;
+	verify_begin(&restoring->verification, restoring->name, fd);
+	return CTL_DONE;
 }
 
 /* What an earlier try has placed may have changed since. */
@@ -402,8 +419,13 @@ static bool restore_item(struct restoring *restoring, unsigned int i, bool outer
 	const char *path = item->path ? item->path : item->label;
 	double start = now();
 	int fd = preserve_session_get_fd(restoring->session, item->token);
-	int err = fd < 0 ? fd : outer_failed ? -ENXIO : place(restoring, item, fd);
 	bool lost = fd < 0 && is_final(fd);
+	int err;
+
+	/* Before any program can change it. */
+	if (fd >= 0 && !outer_failed)
+		verify(restoring, item, fd);
+	err = fd < 0 ? fd : outer_failed ? -ENXIO : place(restoring, item, fd);
 
 	if (err) {
 		fail(0, fd < 0 ? why_not_got(err) : why_not_placed(err),
@@ -412,7 +434,6 @@ static bool restore_item(struct restoring *restoring, unsigned int i, bool outer
 			close(fd);
 		restoring->lost += lost;
 	} else {
-		verify(restoring, item, fd);
 		restoring->fds[i] = fd;
 		restoring->placed++;
 		/* For the next try, if there has to be one. */
@@ -624,12 +645,17 @@ static void tell_differences(const struct restoring *restoring)
 	const struct verification *verification = &restoring->verification;
 	const char *noted = restoring->manifest.noted;
 
+	if (verification->nr > VERIFY_SHOWN)
+		note("and %llu more", (unsigned long long)verification->nr - VERIFY_SHOWN);
 	if (verification->nr)
 		fail(0, "keep a copy before its programs run; the kernel log may say more",
 		     "%s: %llu %s from what was noted at %s", restoring->name,
 		     (unsigned long long)verification->nr,
 		     verification->nr == 1 ? "difference" : "differences", noted);
-	else if (!restoring->manifest.differs && verification->items)
+	else if (restoring->manifest.differs)
+		fail(0, NULL, "%s: something differed when an earlier try restored it",
+		     restoring->name);
+	else if (verification->items && !verification->unread)
 		note("%s is as it was noted at %s", restoring->name, noted);
 }
 
@@ -701,15 +727,15 @@ static int complete(struct restoring *restoring, bool tried, struct json_object 
 	bool finished = restoring->ready && tried &&
 			restoring->placed + restoring->lost == restoring->manifest.nr;
 
-	restoring->manifest.differs |= restoring->verification.nr ||
-				       restoring->verification.unread;
+	restoring->manifest.differs |= restoring->verification.nr;
 	finished = finished && finish(restoring);
 	if (!finished)
 		keep_session(restoring);
 	tell(restoring, finished, document);
 	if (!finished || restoring->lost)
 		return CTL_PARTLY;
-	return restoring->manifest.differs ? CTL_DIFFERS : CTL_DONE;
+	return restoring->manifest.differs || restoring->verification.unread ? CTL_DIFFERS :
+									       CTL_DONE;
 }
 
 static int restore_many(struct restoring *restorings, unsigned int nr,

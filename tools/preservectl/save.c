@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * preservectl save, preservectl drop: what crosses the next kexec.
+ * preservectl save: what crosses the next kexec.
  *
  * Everything is preserved in one session that this process holds until all has worked; then
  * a keeper gets it. Whatever ends this process before that closes the session, and the kernel
@@ -25,6 +25,7 @@
 #include "kernel.h"
 #include "lock.h"
 #include "mounts.h"
+#include "part.h"
 #include "progress.h"
 #include "report.h"
 #include "saved.h"
@@ -288,9 +289,10 @@ static int note_sums(struct saving *saving)
 	err = saving->sums_fd < 0 ? saving->sums_fd :
 	      preserve_session_add_fd(saving->session, saving->sums_fd, saving->manifest.sums);
 	if (err)
-		fail(0, saving->parts ? NULL : "save it with --no-verify",
-		     "the checksums of %s cannot be noted: %s", saving->name, errno_text(err));
-	return err && !saving->parts ? CTL_FAILED : CTL_DONE;
+		return fail(CTL_FAILED, saving->parts ? NULL : "save it with --no-verify",
+			    "the checksums of %s cannot be noted: %s", saving->name,
+			    errno_text(err));
+	return CTL_DONE;
 }
 
 static int preserve_all(struct saving *saving)
@@ -303,8 +305,6 @@ static int preserve_all(struct saving *saving)
 		status = count(saving, i, preserve_one(saving, i));
 	if (!status && !saving->done)
 		status = CTL_FAILED;
-	if (!status)
-		status = note_sums(saving);
 	saving->seconds = (now_ns() - start) / 1e9;
 	after = kernel_pool_number("preserved");
 	saving->bytes = after > before ? after - before : 0;
@@ -473,7 +473,8 @@ static void end(struct saving *saving)
 		close(saving->sums_fd);
 }
 
-static int save(struct saving *saving, char **words)
+/* In a session that this process holds. Nothing may be left, which is no error. */
+static int save_items(struct saving *saving, char **words)
 {
 	int status = check_name(saving->name);
 
@@ -481,17 +482,27 @@ static int save(struct saving *saving, char **words)
 		status = check_kept(saving->name) ?: open_targets(saving, words);
 	else if (!status)
 		status = open_kept(saving);
+	if (status)
+		return status;
+	if (!saving->nr) {
+		warn("nothing is left of %s that could be saved", saving->name);
+		return CTL_DONE;
+	}
+	snprintf(saving->manifest.name, sizeof(saving->manifest.name), "%s", saving->name);
+	return preserve_all(saving);
+}
+
+static int save(struct saving *saving, char **words)
+{
+	int status = save_items(saving, words);
+
 	if (!status && saving->nr) {
-		snprintf(saving->manifest.name, sizeof(saving->manifest.name), "%s",
-			 saving->name);
-		status = preserve_all(saving) ?: hand_to_keeper(saving);
+		status = note_sums(saving) ?: hand_to_keeper(saving);
 		if (!status)
 			tell(saving);
-	} else if (!status) {
-		warn("nothing is left of %s that could be saved", saving->name);
 	}
 	end(saving);
-	return status ? status : saving->failed ? CTL_PARTLY : CTL_DONE;
+	return status;
 }
 
 /* --- all that is kept --- */
@@ -512,74 +523,107 @@ int saved_take_back(struct saved *saved)
 	return status;
 }
 
-static int save_one_kept(const char *name, bool service, bool parts,
-			 struct json_object *results, struct saved *saved)
+static void save_one_kept(struct saving *saving, struct saved *saved)
 {
-	struct saving saving = {
-		.name = name, .service = service, .parts = parts, .list_fd = -1, .sums_fd = -1,
-		.session = -1, .results = results,
-	};
-	int status = save(&saving, NULL);
-
-	if (saving.keeper)
-		saved->keepers[saved->nr++] = saving.keeper;
-	return status;
+	saving->failed += !!save(saving, NULL);
+	if (saving->keeper)
+		saved->keepers[saved->nr++] = saving->keeper;
 }
 
-/* What is saved in part is saved again: the reason may be gone. */
+/*
+ * At once, with what takes long left for later: whatever ends this process then, the keeper has
+ * it.
+ */
+static void save_part(struct saving *saving, struct saved *saved)
+{
+	int status = save_items(saving, NULL);
+
+	if (!status && saving->nr)
+		status = hand_to_keeper(saving);
+	saving->failed += !!status;
+	if (!saving->keeper)
+		return;
+	tell(saving);
+	saved->keepers[saved->nr++] = saving->keeper;
+}
+
+/* Those that are in a keeper's hands get their checksums. */
+static void note_later(struct saving *saving)
+{
+	if (saving->keeper)
+		saving->failed += !!note_sums(saving);
+	end(saving);
+}
+
+/* What is saved in part is completed: the reason may be gone. */
 static bool is_wanted(const struct keepers *keepers, const struct keeper *keeper,
 		      const struct conf *only)
 {
 	const struct conf_section *section = only ? conf_find(only, keeper->name) : NULL;
 	const struct keeper *saved = keepers_find(keepers, keeper->name, true);
 
-	if (keeper->session || (only && !(section && section->units.nr)))
+	if (keeper->session)
 		return false;
-	return !saved || keeper_is_partly(saved);
+	if (saved)
+		return keeper_is_partly(saved);
+	return !only || (section && section->units.nr);
 }
 
-/* The part goes back before. Return: the exit status. */
-static int drop_part(const struct keepers *keepers, const char *name)
+/* Return: something of it is not saved. */
+static bool save_kept_name(const struct keepers *keepers, const struct keeper *keeper,
+			   struct saving *saving, struct saved *saved)
 {
-	const struct keeper *saved = keepers_find(keepers, name, true);
-	int err = saved ? keeper_stop(saved->pid) : 0;
+	const struct keeper *part = keepers_find(keepers, keeper->name, true);
 
-	return err ? fail(CTL_FAILED, "preservectl drop it, and save it again",
-			  "%s is saved in part, and what holds it does not end: %s", name,
-			  errno_text(err)) : CTL_DONE;
+	if (part)
+		return part_complete(part, keeper->pid, saving->service);
+	if (saving->parts)
+		save_part(saving, saved);
+	else
+		save_one_kept(saving, saved);
+	return saving->failed;
 }
 
 static int save_all_kept(bool service, bool all, const struct conf *only,
 			 struct json_object *results, struct saved *saved)
 {
-	unsigned int failed = 0;
+	struct saving *savings = NULL;
 	struct keepers keepers;
-	int err = keepers_read(&keepers);
+	int failed = 0, err = keepers_read(&keepers);
 
 	*saved = (struct saved){};
 	if (!err) {
 		saved->keepers = calloc(keepers.nr + 1, sizeof(*saved->keepers));
-		err = saved->keepers ? 0 : -ENOMEM;
+		savings = calloc(keepers.nr + 1, sizeof(*savings));
+		err = saved->keepers && savings ? 0 : -ENOMEM;
 	}
 	if (err)
 		return fail(CTL_FAILED, NULL, "cannot look for what is kept: %s",
 			    errno_text(err));
-	for (unsigned int i = 0; i < keepers.nr && !(all && failed); i++) {
-		const struct keeper *keeper = &keepers.list[i];
-
-		if (all && ctl_interrupted())
+	for (unsigned int i = 0; i < keepers.nr; i++) {
+		savings[i] = (struct saving){
+			.name = keepers.list[i].name, .service = service, .parts = !all,
+			.list_fd = -1, .sums_fd = -1, .session = -1, .results = results,
+		};
+		if (all && (failed || ctl_interrupted()))
 			failed++;
-		else if (is_wanted(&keepers, keeper, only))
-			failed += drop_part(&keepers, keeper->name) ||
-				  save_one_kept(keeper->name, service, !all, results, saved);
+		else if (is_wanted(&keepers, &keepers.list[i], only))
+			failed += save_kept_name(&keepers, &keepers.list[i], &savings[i], saved);
 	}
+	for (unsigned int i = 0; !all && i < keepers.nr; i++) {
+		unsigned int before = savings[i].failed;
+
+		note_later(&savings[i]);
+		failed += savings[i].failed > before;
+	}
+	free(savings);
 	free(keepers.list);
 	if (all && ctl_interrupted())
 		failed++;
 	if (!failed)
 		return CTL_DONE;
-	if (!all && saved->nr)
-		return CTL_PARTLY;
+	if (!all)
+		return saved->nr ? CTL_PARTLY : CTL_FAILED;
 	saved_take_back(saved);
 	return CTL_FAILED;
 }
@@ -647,106 +691,4 @@ int cmd_save(int argc, char **argv)
 		report_json(json_object_array_get_idx(saving.results, 0));
 	json_object_put(saving.results);
 	return status;
-}
-
-/* --- drop --- */
-
-/* What has come is freed: the kernel does that when the session is finished. */
-static int free_incoming(const struct session *session, const char *name)
-{
-	pid_t keeper = keeper_find(name, true);
-	int fd = session->state == SESSION_INCOMING ? device_retrieve(session->name) :
-						      session_borrow(session);
-	int err = fd < 0 ? fd : preserve_session_finish(fd);
-
-	if (fd >= 0)
-		session_let_go(fd);
-	if (err)
-		return fail(CTL_FAILED, NULL, "cannot end %s: %s", name, errno_text(err));
-	if (keeper > 0)
-		keeper_stop(keeper);
-	note("freed what has come of %s", name);
-	return CTL_DONE;
-}
-
-static int __attribute__((format(printf, 2, 0)))
-stop_keeper(pid_t keeper, const char *done, const char *name)
-{
-	int err = keeper < 0 ? keeper : keeper_stop(keeper);
-
-	if (err)
-		return fail(CTL_FAILED, "try again", "what holds %s does not end: %s", name,
-			    errno_text(err));
-	note(done, name);
-	return CTL_DONE;
-}
-
-static int drop_kept(pid_t keeper, const char *name, bool free_it)
-{
-	if (!free_it)
-		return fail(CTL_REFUSED, "preservectl drop --free it, and what no program and no mount has is gone",
-			    "%s is kept for the next kexec", name);
-	return stop_keeper(keeper, "let go of %s", name);
-}
-
-static int drop_session(const struct session *session, const char *name, bool free_it)
-{
-	pid_t keeper = keeper_find(name, true);
-	int status;
-
-	if (session->state == SESSION_INCOMING || session->state == SESSION_RETRIEVED)
-		return free_it ? free_incoming(session, name) :
-		       fail(CTL_REFUSED, "preservectl restore it; or preservectl drop --free it, and it is lost",
-			    "%s has come from the last kernel, and is not restored", name);
-	if (!keeper)
-		return fail(CTL_FAILED, "end that process", "%s is held by process %d (%s), which is no keeper",
-			    name, session->holder, session->comm);
-	status = stop_keeper(keeper,
-			     "%s does not cross the next kexec any more; it is as it was", name);
-	keeper = free_it && !status ? keeper_find(name, false) : 0;
-	return keeper ? drop_kept(keeper, name, true) : status;
-}
-
-static int drop(const char *name, bool free_it)
-{
-	const struct session *session;
-	struct sessions sessions;
-	int status, err;
-	pid_t keeper;
-
-	err = sessions_read(&sessions, true);
-	if (err)
-		return fail(CTL_FAILED, err == -EACCES ? "become root" : NULL,
-			    "cannot look for sessions: %s", errno_text(err));
-	session = sessions_find_saved(&sessions, name);
-	keeper = session ? 0 : keeper_find(name, false);
-	if (session)
-		status = drop_session(session, name, free_it);
-	else if (keeper)
-		status = drop_kept(keeper, name, free_it);
-	else
-		status = fail(CTL_FAILED, "preservectl list", "nothing is called %s", name);
-	sessions_free(&sessions);
-	return status;
-}
-
-int cmd_drop(int argc, char **argv)
-{
-	static const struct option options[] = {
-		{ "free", no_argument, NULL, 'f' },
-		{},
-	};
-	bool free_it = false;
-	int c;
-
-	while ((c = ctl_getopt(argc, argv, options)) != -1) {
-		if (c != 'f')
-			return CTL_USAGE;
-		free_it = true;
-	}
-	if (argc - optind != 1)
-		return ctl_usage("drop");
-	if (manifest_check_name(argv[optind]))
-		return fail(CTL_USAGE, "preservectl list", "nothing can be called that");
-	return lock_take(LOCK_STATE) ?: drop(argv[optind], free_it);
 }

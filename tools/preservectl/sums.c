@@ -33,7 +33,8 @@ uint64_t sums_bytes;
  * @see:   Is shown each file.
  * @arg:   For it.
  * @dev:   The mount's device.
- * @inodes: What is in files with several names is read once: a tree of struct known.
+ * @inodes: What is in files with several names is read once: a tree of struct known, of
+ *         those of which there are more names to come.
  */
 struct walk {
 	int (*see)(const struct sum *sum, void *arg);
@@ -42,9 +43,10 @@ struct walk {
 	void *inodes;
 };
 
-/* A file with several names. */
+/* A file with several names, and how many of them have been seen. */
 struct known {
 	ino_t ino;
+	uint32_t seen;
 	uint64_t content;
 	uint64_t attributes;
 	uint32_t bad;
@@ -160,13 +162,22 @@ static int sum_attributes(int fd, struct sum *sum)
 	return err;
 }
 
-/* What cannot be read is noted as such. */
-static void sum_file(int fd, struct sum *sum)
+/* Is it about this process, and not about the file? */
+static bool is_ours(int err)
+{
+	return err == -ENOMEM || err == -EMFILE || err == -ENFILE || err == -EINTR;
+}
+
+/* What cannot be read is noted as such. Return: 0, or a negative errno that ends the walk. */
+static int sum_file(int fd, struct sum *sum)
 {
 	int err = S_ISREG(sum->mode) ? sum_content(fd, sum) : 0;
 
 	err = err ? err : sum_attributes(fd, sum);
+	if (is_ours(err))
+		return err;
 	sum->bad = -err;
+	return 0;
 }
 
 static struct sum make_sum(const char *name, unsigned int depth, const struct stat *st)
@@ -193,14 +204,19 @@ static int by_inode(const void *a, const void *b)
 
 static bool is_known(struct walk *walk, ino_t ino, struct sum *sum)
 {
-	struct known wanted = { .ino = ino }, **found;
+	struct known wanted = { .ino = ino }, **found, *known;
 
 	found = tfind(&wanted, &walk->inodes, by_inode);
 	if (!found)
 		return false;
-	sum->content = (*found)->content;
-	sum->attributes = (*found)->attributes;
-	sum->bad = (*found)->bad;
+	known = *found;
+	sum->content = known->content;
+	sum->attributes = known->attributes;
+	sum->bad = known->bad;
+	if (++known->seen < sum->links)
+		return true;
+	tdelete(&wanted, &walk->inodes, by_inode);
+	free(known);
 	return true;
 }
 
@@ -211,20 +227,22 @@ static void remember(struct walk *walk, ino_t ino, const struct sum *sum)
 
 	if (!known)
 		return;
-	*known = (struct known){ ino, sum->content, sum->attributes, sum->bad };
+	*known = (struct known){ ino, 1, sum->content, sum->attributes, sum->bad };
 	if (!tsearch(known, &walk->inodes, by_inode))
 		free(known);
 }
 
-static void sum_named_file(struct walk *walk, int fd, ino_t ino, struct sum *sum)
+static int sum_named_file(struct walk *walk, int fd, ino_t ino, struct sum *sum)
 {
 	bool several = S_ISREG(sum->mode) && sum->links > 1;
+	int err;
 
 	if (several && is_known(walk, ino, sum))
-		return;
-	sum_file(fd, sum);
-	if (several)
+		return 0;
+	err = sum_file(fd, sum);
+	if (several && !err)
 		remember(walk, ino, sum);
+	return err;
 }
 
 /* --- a tree --- */
@@ -252,38 +270,43 @@ static int see_opened(struct walk *walk, int fd, const char *name, unsigned int 
 {
 	struct stat st;
 	struct sum sum;
+	int err;
 
 	if (fstat(fd, &st))
 		return -errno;
 	sum = make_sum(name, depth, &st);
-	sum_named_file(walk, fd, st.st_ino, &sum);
+	err = sum_named_file(walk, fd, st.st_ino, &sum);
+	if (err)
+		return err;
 	return S_ISDIR(st.st_mode) ? see_directory(walk, fd, &sum) : walk->see(&sum, walk->arg);
+}
+
+static int see_bad(struct walk *walk, const char *name, unsigned int depth, const struct stat *st,
+		   int bad)
+{
+	struct sum sum = make_sum(name, depth, st);
+
+	if (is_ours(-bad))
+		return -bad;
+	sum.bad = bad;
+	return walk->see(&sum, walk->arg);
 }
 
 /* Files may come and go meanwhile, and become others. */
 static int see_name(struct walk *walk, int dir, const char *name, unsigned int depth)
 {
-	struct stat st;
-	struct sum sum;
+	struct stat st = {};
 	int fd, err;
 
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW))
-		return 0;
-	if (st.st_dev != walk->dev) {
-		sum = make_sum(name, depth, &st);
-		sum.bad = EXDEV;
-		return walk->see(&sum, walk->arg);
-	}
+		return errno == ENOENT ? 0 : see_bad(walk, name, depth, &st, errno);
+	if (st.st_dev != walk->dev)
+		return see_bad(walk, name, depth, &st, EXDEV);
 	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
 		return see_other(walk, dir, name, &st, depth);
 	fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOATIME | O_CLOEXEC);
-	if (fd < 0 && errno == ENOENT)
-		return 0;
-	if (fd < 0) {
-		sum = make_sum(name, depth, &st);
-		sum.bad = errno;
-		return walk->see(&sum, walk->arg);
-	}
+	if (fd < 0)
+		return errno == ENOENT ? 0 : see_bad(walk, name, depth, &st, errno);
 	err = see_opened(walk, fd, name, depth);
 	close(fd);
 	return err;
@@ -336,7 +359,7 @@ static int see_directory(struct walk *walk, int fd, struct sum *sum)
 		listing.nr = scandirat(fd, ".", &listing.names, is_entry, by_name);
 	if (listing.nr < 0 && !sum->bad)
 		sum->bad = errno;
-	err = sum->bad == ENOMEM ? -ENOMEM : walk->see(sum, walk->arg);
+	err = is_ours(-(int)sum->bad) ? -(int)sum->bad : walk->see(sum, walk->arg);
 	if (!err)
 		return see_listing(walk, fd, sum->depth, &listing);
 	while (listing.nr > 0)
@@ -354,12 +377,16 @@ static int see_directory(struct walk *walk, int fd, struct sum *sum)
  */
 static int open_alone(int fd, const struct stat *st)
 {
+	struct mount_attr quiet = { .attr_clr = MOUNT_ATTR__ATIME, .attr_set = MOUNT_ATTR_NOATIME };
 	int mount = -1, alone;
 	char path[32];
 
 	if (S_ISDIR(st->st_mode))
 		mount = syscall(SYS_open_tree, fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE |
 				OPEN_TREE_CLOEXEC);
+	/* Nor do times of access change. */
+	if (mount >= 0)
+		syscall(SYS_mount_setattr, mount, "", AT_EMPTY_PATH, &quiet, sizeof(quiet));
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", mount < 0 ? fd : mount);
 	alone = open(path, O_RDONLY | O_NONBLOCK | O_NOATIME | O_CLOEXEC);
 	if (mount >= 0)

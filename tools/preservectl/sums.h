@@ -14,7 +14,7 @@
  * link's target; and of extended attributes, of files and directories only.
  *
  * So neither noting nor comparing has more in memory than the names of one directory and of
- * those above it.
+ * those above it, and files of which more names are to come.
  */
 #ifndef SUMS_H
 #define SUMS_H

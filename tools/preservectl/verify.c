@@ -22,8 +22,7 @@
 #include "say.h"
 #include "sessions.h"
 
-/* More differences than these are counted, and not shown. */
-#define SHOWN	20
+/* In a result for programs. */
 #define ROWS	1000
 
 /* --- what was noted --- */
@@ -82,18 +81,31 @@ static void begin_progress(const struct item *item, int fd)
 	progress_begin(&progress);
 }
 
-static int note_sum(const struct sum *sum, void *stream)
+/* Where lines go, and how many say that a file cannot be read. */
+struct noting {
+	FILE *stream;
+	uint64_t bad;
+};
+
+static int note_sum(const struct sum *sum, void *arg)
 {
-	return sums_print(sum, stream);
+	struct noting *noting = arg;
+
+	noting->bad += sum->bad && sum->bad != EXDEV;
+	return sums_print(sum, noting->stream);
 }
 
 int verify_note(FILE *stream, const struct item *item, int fd)
 {
+	struct noting noting = { .stream = stream };
 	int err;
 
 	begin_progress(item, fd);
-	err = sums_read_item(item->label, fd, note_sum, stream);
+	err = sums_read_item(item->label, fd, note_sum, &noting);
 	progress_end();
+	if (noting.bad)
+		warn("%s: %llu files cannot be read, or are too deep, and are not compared later",
+		     item_text(item), (unsigned long long)noting.bad);
 	return err;
 }
 
@@ -112,7 +124,7 @@ static void tell(const char *path, const char *what, void *arg)
 
 	if (asprintf(&whole, "%s%s", item_text(difference->item), path) < 0)
 		return;
-	if (verification->nr < SHOWN)
+	if (verification->nr < VERIFY_SHOWN)
 		fail(0, NULL, "%s: %s %s", verification->name, whole, what);
 	if (verification->nr++ < ROWS) {
 		row = json_object_new_object();
@@ -190,13 +202,15 @@ static int tell_result(const struct verification *verification, const char *note
 {
 	char size[SIZE_TEXT];
 
+	if (verification->nr > VERIFY_SHOWN)
+		note("and %llu more", (unsigned long long)verification->nr - VERIFY_SHOWN);
 	if (verification->nr)
 		return fail(CTL_DIFFERS, "if its programs have run since it was restored, they may have changed it",
 			    "%s: %llu %s from what was noted at %s", verification->name,
 			    (unsigned long long)verification->nr,
 			    verification->nr == 1 ? "difference" : "differences", noted);
 	if (verification->unread)
-		return CTL_DIFFERS;
+		return CTL_FAILED;
 	note("%s: %llu files, %s, as noted at %s", verification->name,
 	     (unsigned long long)verification->files, size_text(bytes, size), noted);
 	return CTL_DONE;

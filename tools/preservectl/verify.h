@@ -10,6 +10,9 @@
 #include "manifest.h"
 #include "sums.h"
 
+/* More differences than these are counted, and not shown. */
+#define VERIFY_SHOWN	20
+
 /**
  * struct verification - What is compared, and the result.
  * @name:  What the user has called it.

@@ -210,6 +210,13 @@ static void __attribute__((format(printf, 1, 2))) shell(const char *fmt, ...)
 	check(!system(command));
 }
 
+/* A text with a name of that length in it. Return: how long it is. */
+static size_t long_text(char text[1024], int length)
+{
+	return snprintf(text, 1024, "%s%c1 0 1 0 0 1 1 1 1 1 1 %0*d%cend",
+			SUMS_HEAD "0 0 40755 0 0 1 1 1 1 1 1 a", 0, length, 1, 0) + 1;
+}
+
 static void bad_checksums(void)
 {
 	static const struct {
@@ -217,20 +224,23 @@ static void bad_checksums(void)
 		size_t size;
 	} bad[] = {
 #define BAD(text)	{ text, sizeof(text) - 1 }
-		BAD("p"), BAD("preserve sums 1\n"), BAD("preserve sums 2"),
+#define LINE(text)	BAD(SUMS_HEAD text "\0end\0")
+		BAD("p"), BAD("preserve sums 1\nend\0"), BAD("preserve sums 2"), BAD(SUMS_HEAD),
 		BAD(SUMS_HEAD "0 0 100644 0 0 1 1 1 1 1 1 a"),
-		BAD(SUMS_HEAD "\0"),
-		BAD(SUMS_HEAD "0 0 100644 0 0 1 1 1 1 1 1 \0"),
-		BAD(SUMS_HEAD "0 0 100644 0 0 1 1 1 1 1 1\0"),
-		BAD(SUMS_HEAD "0 0 100644 0 0 1 1 1 1 1 1a\0"),
-		BAD(SUMS_HEAD "1 0 100644 0 0 1 1 1 1 1 1 a\0"),
-		BAD(SUMS_HEAD "0 0 40755 0 0 1 1 1 1 1 1 a\0002 0 100644 0 0 1 1 1 1 1 1 a\0"),
-		BAD(SUMS_HEAD "x 0 100644 0 0 1 1 1 1 1 1 a\0"),
-		BAD(SUMS_HEAD), BAD(SUMS_HEAD "0 0 100644 0 0 1 1 1 1 1 1 a\0"),
-		BAD(SUMS_HEAD "end\0000 0 100644 0 0 1 1 1 1 1 1 a\0"),
+		BAD(SUMS_HEAD "0 0 100644 0 0 1 1 1 1 1 1 a\0"),
+		BAD(SUMS_HEAD "end"), BAD(SUMS_HEAD "end\0end\0"),
+		LINE(""),
+		LINE("0 0 100644 0 0 1 1 1 1 1 1 "),
+		LINE("0 0 100644 0 0 1 1 1 1 1 1"),
+		LINE("0 0 100644 0 0 1 1 1 1 1 1a"),
+		LINE("1 0 100644 0 0 1 1 1 1 1 1 a"),
+		LINE("0 0 40755 0 0 1 1 1 1 1 1 a\0002 0 100644 0 0 1 1 1 1 1 1 a"),
+		LINE("x 0 100644 0 0 1 1 1 1 1 1 a"),
+		/* A label is not longer than 63. */
+		LINE("0 0 100644 0 0 1 1 1 1 1 1 1234567890123456789012345678901234567890123456789012345678901234"),
 	};
 	static const char good[] = SUMS_HEAD "0 0 100644 0 0 1 1 1 1 1 1  a\n\xff\0end";
-	char long_name[4096];
+	char long_name[1024];
 	struct sums sums;
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++)
@@ -238,8 +248,9 @@ static void bad_checksums(void)
 	check(!open_text(&sums, good, sizeof(good)) && sums.nr == 1 &&
 	      !strcmp(sums.items[0].label, " a\n\xff"));
 	sums_close(&sums);
-	snprintf(long_name, sizeof(long_name), SUMS_HEAD "0 0 1 0 0 1 1 1 1 1 1 %02000d", 0);
-	check(open_text(&sums, long_name, strlen(long_name) + 1) == -EBADMSG);
+	check(!open_text(&sums, long_name, long_text(long_name, 255)));
+	sums_close(&sums);
+	check(open_text(&sums, long_name, long_text(long_name, 256)) == -EBADMSG);
 }
 
 /* Each change alone shows, and nothing else. */
@@ -280,6 +291,17 @@ static void changes_show(const char *dir, struct sums *noted)
 	check(!*differs(dir, noted));
 }
 
+/* What differs from what was noted of the other item, which has the same in it. */
+static const char *other_differs(const char *dir, struct sums *noted)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY);
+
+	*told = '\0';
+	check(sums_compare_item(noted, "d-1", fd, tell, NULL) > 0);
+	close(fd);
+	return told;
+}
+
 /* A directory that is too deep is noted as such; so what is in it does not matter. */
 static void deep_directory(const char *dir)
 {
@@ -290,6 +312,15 @@ static void deep_directory(const char *dir)
 	shell("cd '%s'; for i in $(seq 300); do mkdir d; cd d; done; touch x", dir);
 	text = note_directory(dir, &size);
 	check(!open_text(&noted, text, size) && !*differs(dir, &noted));
+	check(!*other_differs(dir, &noted));
+	shell("cd '%s'; for i in $(seq 300); do cd d; done; rm x", dir);
+	check(!*differs(dir, &noted));
+	shell("cd '%s'; for i in $(seq 200); do cd d; done; touch x", dir);
+	check(strstr(differs(dir, &noted), "/x is new; "));
+	/* The first item ends where the second one begins. */
+	shell("cd '%s'; rm -r d", dir);
+	check(strstr(other_differs(dir, &noted), "/d is missing; "));
+	check(!strstr(told, "; /a") && !strstr(told, "; /sub"));
 	sums_close(&noted);
 	free(text);
 }
