@@ -210,11 +210,11 @@ static void __attribute__((format(printf, 1, 2))) shell(const char *fmt, ...)
 	check(!system(command));
 }
 
-/* A text with a name of that length in it. Return: how long it is. */
-static size_t long_text(char text[1024], int length)
+/* A text with a label and a name of these lengths. Return: how long it is. */
+static size_t long_text(char text[1024], int label, int name)
 {
-	return snprintf(text, 1024, "%s%c1 0 1 0 0 1 1 1 1 1 1 %0*d%cend",
-			SUMS_HEAD "0 0 40755 0 0 1 1 1 1 1 1 a", 0, length, 1, 0) + 1;
+	return snprintf(text, 1024, "%s0 0 40755 0 0 1 1 1 1 1 1 %0*d%c1 0 1 0 0 1 1 1 1 1 1 %0*d%cend",
+			SUMS_HEAD, label, 1, 0, name, 1, 0) + 1;
 }
 
 static void bad_checksums(void)
@@ -236,8 +236,6 @@ static void bad_checksums(void)
 		LINE("1 0 100644 0 0 1 1 1 1 1 1 a"),
 		LINE("0 0 40755 0 0 1 1 1 1 1 1 a\0002 0 100644 0 0 1 1 1 1 1 1 a"),
 		LINE("x 0 100644 0 0 1 1 1 1 1 1 a"),
-		/* A label is not longer than 63. */
-		LINE("0 0 100644 0 0 1 1 1 1 1 1 1234567890123456789012345678901234567890123456789012345678901234"),
 	};
 	static const char good[] = SUMS_HEAD "0 0 100644 0 0 1 1 1 1 1 1  a\n\xff\0end";
 	char long_name[1024];
@@ -248,9 +246,10 @@ static void bad_checksums(void)
 	check(!open_text(&sums, good, sizeof(good)) && sums.nr == 1 &&
 	      !strcmp(sums.items[0].label, " a\n\xff"));
 	sums_close(&sums);
-	check(!open_text(&sums, long_name, long_text(long_name, 255)));
+	check(!open_text(&sums, long_name, long_text(long_name, 63, 255)));
 	sums_close(&sums);
-	check(open_text(&sums, long_name, long_text(long_name, 256)) == -EBADMSG);
+	check(open_text(&sums, long_name, long_text(long_name, 63, 256)) == -EBADMSG);
+	check(open_text(&sums, long_name, long_text(long_name, 64, 255)) == -EBADMSG);
 }
 
 /* Each change alone shows, and nothing else. */
