@@ -194,7 +194,7 @@ static void the_way_is_free(void)
 	command_gives(COMMAND_FAILED, "/srv/a b still cannot be saved", "save --all");
 	command_gives(COMMAND_DONE, "/srv/a b (not saved)", "list");
 	close(session);
-	command_gives(COMMAND_DONE, "saved 1 more item of two", "agent save");
+	command_gives(COMMAND_DONE, "saved 1 more item of two", "save --all");
 	command_gives(COMMAND_DONE, NULL, "list");
 	check(!strstr(command_said(), "not saved"), "all of it is saved");
 }

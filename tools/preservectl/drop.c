@@ -32,24 +32,34 @@ static int free_incoming(const struct session *session, const char *name)
 	return CTL_DONE;
 }
 
-static int __attribute__((format(printf, 2, 0)))
-stop_keeper(pid_t keeper, const char *done, const char *name)
-{
-	int err = keeper < 0 ? keeper : keeper_stop(keeper);
-
-	if (err)
-		return fail(CTL_FAILED, "try again", "what holds %s does not end: %s", name,
-			    errno_text(err));
-	note(done, name);
-	return CTL_DONE;
-}
-
 static int drop_kept(pid_t keeper, const char *name, bool free_it)
 {
+	int err;
+
 	if (!free_it)
 		return fail(CTL_REFUSED, "preservectl drop --free it, and what no program and no mount has is gone",
 			    "%s is kept for the next kexec", name);
-	return stop_keeper(keeper, "let go of %s", name);
+	err = keeper < 0 ? keeper : keeper_stop(keeper);
+	if (err)
+		return fail(CTL_FAILED, "try again", "what holds %s does not end: %s", name,
+			    errno_text(err));
+	note("let go of %s", name);
+	return CTL_DONE;
+}
+
+/* There may be two of a session: one that was to take the other's place. */
+static int stop_keepers(const char *name)
+{
+	int err = 0;
+	pid_t keeper;
+
+	while (!err && (keeper = keeper_find(name, true)))
+		err = keeper < 0 ? keeper : keeper_stop(keeper);
+	if (err)
+		return fail(CTL_FAILED, "try again", "what holds %s does not end: %s", name,
+			    errno_text(err));
+	note("%s does not cross the next kexec any more; it is as it was", name);
+	return CTL_DONE;
 }
 
 static int drop_session(const struct session *session, const char *name, bool free_it)
@@ -64,8 +74,7 @@ static int drop_session(const struct session *session, const char *name, bool fr
 	if (!keeper)
 		return fail(CTL_FAILED, "end that process", "%s is held by process %d (%s), which is no keeper",
 			    name, session->holder, session->comm);
-	status = stop_keeper(keeper,
-			     "%s does not cross the next kexec any more; it is as it was", name);
+	status = stop_keepers(name);
 	keeper = free_it && !status ? keeper_find(name, false) : 0;
 	return keeper ? drop_kept(keeper, name, true) : status;
 }

@@ -78,9 +78,12 @@ static void add_files(struct json_object *row, const struct session *session,
 {
 	uint64_t own = session_saved_name(session) ? 1 : 0;
 	struct manifest manifest;
+	uint64_t items = 0;
 
 	if (keeper && !keeper_manifest(keeper->pid, &manifest)) {
-		own += manifest.sums && session->files > manifest.nr + 1;
+		for (unsigned int i = 0; i < manifest.nr; i++)
+			items += !manifest.items[i].missing;
+		own += manifest.sums && session->files > items + 1;
 		manifest_free(&manifest);
 	}
 	report_add(row, "files", session->state == SESSION_HELD ? NULL :

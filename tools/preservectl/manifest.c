@@ -176,6 +176,8 @@ static struct json_object *to_json(const struct manifest *manifest)
 	}
 	if (manifest->differs)
 		report_bool(document, "differs", true);
+	if (manifest->unread)
+		report_bool(document, "unread", true);
 	for (unsigned int i = 0; i < manifest->nr; i++) {
 		const struct item *item = &manifest->items[i];
 		struct json_object *entry = json_object_new_object();
@@ -323,6 +325,7 @@ static int parse_sums(struct manifest *manifest, struct json_object *document)
 	struct json_object *token = json_object_object_get(document, "sums");
 	const char *text = get_string(document, "noted");
 
+	manifest->unread = json_object_get_boolean(json_object_object_get(document, "unread"));
 	manifest->differs = json_object_get_boolean(json_object_object_get(document, "differs"));
 	if (!json_object_is_type(token, json_type_int))
 		return 0;

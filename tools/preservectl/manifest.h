@@ -75,6 +75,7 @@ struct item {
  * @noted:  When they were, as text; empty if there are none.
  * @sums:   The token of what was noted; 0 if there is none.
  * @differs: A part of it was not as noted when it was restored.
+ * @unread: A part of it could not be compared then.
  * @items:  What it has; no two have one token or one label.
  * @nr:     How many.
  */
@@ -87,6 +88,7 @@ struct manifest {
 	char noted[MANIFEST_TIME];
 	uint64_t sums;
 	bool differs;
+	bool unread;
 	struct item *items;
 	unsigned int nr;
 };

@@ -5,6 +5,8 @@
 
 #include "part.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -26,15 +28,41 @@ static int save_item(int session, const struct manifest *kept, pid_t keeper, str
 	struct target target;
 	int status = reopen(kept, keeper, item, &target), err;
 
+	if (status && item->kind == ITEM_FILE) {
+		warn("%s is not saved: its program may have removed it", item->path);
+		item->missing = false;
+		return CTL_DONE;
+	}
 	if (status)
 		return status;
 	err = preserve_session_add_fd(session, target.fd, item->token);
+	/* An earlier try has saved it, and was ended before it could say so. */
+	if (err == -EEXIST)
+		err = 0;
 	if (err)
 		status = fail(CTL_FAILED, "the kernel log may say why",
 			      "%s still cannot be saved: %s", target.path, errno_text(err));
 	item->missing = err;
 	target_close(&target);
 	return status;
+}
+
+/* All that have the session but the one that is to stay: an earlier try may have left one. */
+static int stop_others(const char *name, pid_t stays)
+{
+	struct keepers keepers;
+	int err = keepers_read(&keepers), one;
+
+	for (unsigned int i = 0; i < keepers.nr; i++) {
+		const struct keeper *keeper = &keepers.list[i];
+
+		if (!keeper->session || keeper->pid == stays || strcmp(keeper->name, name))
+			continue;
+		one = keeper_stop(keeper->pid);
+		err = err ? err : one;
+	}
+	free(keepers.list);
+	return err;
 }
 
 /* The list that crosses has them all; the keeper's is to say what is missing still. */
@@ -51,7 +79,7 @@ static int replace_keeper(const struct keeper *part, const struct manifest *mani
 	if (load.manifest >= 0)
 		close(load.manifest);
 	err = err ? err : keeper_commit(&start);
-	return err ? err : keeper_stop(part->pid);
+	return err ? err : stop_others(part->name, start.pid);
 }
 
 static int complete(const struct keeper *part, struct manifest *manifest, int session,
@@ -67,13 +95,15 @@ static int complete(const struct keeper *part, struct manifest *manifest, int se
 		done += !one;
 		status = worse_of(status, one);
 	}
+	if (done && manifest->sums)
+		warn("%s: no checksums are noted of what was missing", part->name);
 	err = done ? replace_keeper(part, manifest, session, service) : 0;
 	if (done)
 		note("saved %u more %s of %s", done, done == 1 ? "item" : "items", part->name);
 	if (err)
 		warn("the list of %s still says that they are missing: %s", part->name,
 		     errno_text(err));
-	return status;
+	return status && done ? CTL_PARTLY : status;
 }
 
 int part_complete(const struct keeper *part, pid_t kept, bool service)

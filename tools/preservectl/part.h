@@ -16,7 +16,7 @@
  * What is saved stays so, whatever happens. What cannot be saved this time either is told the
  * user.
  *
- * Return: 0 if all is saved now, otherwise an exit status.
+ * Return: the exit status: %CTL_PARTLY if something was saved, and something is missing still.
  */
 int part_complete(const struct keeper *part, pid_t kept, bool service);
 

@@ -261,6 +261,7 @@ static void get_placed(struct restoring *restoring)
 			if (earlier.items[e].token == restoring->manifest.items[i].token)
 				restoring->manifest.items[i].placed = earlier.items[e].placed;
 	restoring->manifest.differs = earlier.differs;
+	restoring->manifest.unread = earlier.unread;
 	manifest_free(&earlier);
 }
 
@@ -640,7 +641,7 @@ static bool finish(struct restoring *restoring)
 }
 
 /* Also what an earlier try has found. */
-static void tell_differences(const struct restoring *restoring)
+static void tell_differences(const struct restoring *restoring, bool finished)
 {
 	const struct verification *verification = &restoring->verification;
 	const char *noted = restoring->manifest.noted;
@@ -655,8 +656,10 @@ static void tell_differences(const struct restoring *restoring)
 	else if (restoring->manifest.differs)
 		fail(0, NULL, "%s: something differed when an earlier try restored it",
 		     restoring->name);
-	else if (verification->items && !verification->unread)
+	else if (finished && verification->items && !restoring->manifest.unread)
 		note("%s is as it was noted at %s", restoring->name, noted);
+	if (finished && verification->passed)
+		note("%u of its items were not noted", verification->passed);
 }
 
 static void tell(const struct restoring *restoring, bool finished, struct json_object *document)
@@ -673,7 +676,7 @@ static void tell(const struct restoring *restoring, bool finished, struct json_o
 	else
 		note("restored %s: %u %s, in %.0f ms", restoring->name, restoring->placed,
 		     restoring->placed == 1 ? "item" : "items", restoring->seconds * 1000);
-	tell_differences(restoring);
+	tell_differences(restoring, finished);
 	report_text(entry, "name", restoring->name);
 	report_text(entry, "saved", restoring->manifest.saved);
 	report_text(entry, "kernel", restoring->manifest.kernel);
@@ -728,14 +731,14 @@ static int complete(struct restoring *restoring, bool tried, struct json_object 
 			restoring->placed + restoring->lost == restoring->manifest.nr;
 
 	restoring->manifest.differs |= restoring->verification.nr;
+	restoring->manifest.unread |= restoring->verification.unread;
 	finished = finished && finish(restoring);
 	if (!finished)
 		keep_session(restoring);
 	tell(restoring, finished, document);
 	if (!finished || restoring->lost)
 		return CTL_PARTLY;
-	return restoring->manifest.differs || restoring->verification.unread ? CTL_DIFFERS :
-									       CTL_DONE;
+	return restoring->manifest.differs || restoring->manifest.unread ? CTL_DIFFERS : CTL_DONE;
 }
 
 static int restore_many(struct restoring *restorings, unsigned int nr,

@@ -547,12 +547,13 @@ static void save_part(struct saving *saving, struct saved *saved)
 	saved->keepers[saved->nr++] = saving->keeper;
 }
 
-/* Those that are in a keeper's hands get their checksums. */
-static void note_later(struct saving *saving)
+/* What is in a keeper's hands gets its checksums. Return: they cannot be noted. */
+static bool note_later(struct saving *saving)
 {
-	if (saving->keeper)
-		saving->failed += !!note_sums(saving);
+	bool failed = saving->keeper && note_sums(saving);
+
 	end(saving);
+	return failed;
 }
 
 /* What is saved in part is completed: the reason may be gone. */
@@ -569,27 +570,64 @@ static bool is_wanted(const struct keepers *keepers, const struct keeper *keeper
 	return !only || (section && section->units.nr);
 }
 
-/* Return: something of it is not saved. */
-static bool save_kept_name(const struct keepers *keepers, const struct keeper *keeper,
-			   struct saving *saving, struct saved *saved)
-{
-	const struct keeper *part = keepers_find(keepers, keeper->name, true);
+/**
+ * struct round - Saving all that is kept.
+ * @all:    All or nothing.
+ * @failed: Names of which something is not saved.
+ * @parts:  Names of which something is saved that cannot be taken back: parts.
+ */
+struct round {
+	bool all;
+	unsigned int failed;
+	unsigned int parts;
+};
 
-	if (part)
-		return part_complete(part, keeper->pid, saving->service);
+static void save_kept_name(struct round *round, struct saving *saving, struct saved *saved)
+{
 	if (saving->parts)
 		save_part(saving, saved);
 	else
 		save_one_kept(saving, saved);
-	return saving->failed;
+	round->failed += !!saving->failed;
+}
+
+static void complete_name(struct round *round, const struct keepers *keepers,
+			  const struct keeper *keeper, bool service)
+{
+	int status = part_complete(keepers_find(keepers, keeper->name, true), keeper->pid, service);
+
+	round->failed += !!status;
+	round->parts += !status || status == CTL_PARTLY;
+}
+
+/* Those that are saved in part come last: what is added to them is not taken back. */
+static void save_names(struct round *round, const struct keepers *keepers,
+		       const struct conf *only, struct saving *savings, struct saved *saved)
+{
+	for (int parts = 0; parts < 2; parts++) {
+		for (unsigned int i = 0; i < keepers->nr; i++) {
+			const struct keeper *keeper = &keepers->list[i];
+
+			if (!is_wanted(keepers, keeper, only) ||
+			    parts != !!keepers_find(keepers, keeper->name, true))
+				continue;
+			if (round->all && (round->failed || ctl_interrupted()))
+				round->failed++;
+			else if (parts)
+				complete_name(round, keepers, keeper, savings[i].service);
+			else
+				save_kept_name(round, &savings[i], saved);
+		}
+	}
 }
 
 static int save_all_kept(bool service, bool all, const struct conf *only,
 			 struct json_object *results, struct saved *saved)
 {
+	struct round round = { .all = all };
 	struct saving *savings = NULL;
 	struct keepers keepers;
-	int failed = 0, err = keepers_read(&keepers);
+	int err = keepers_read(&keepers);
 
 	*saved = (struct saved){};
 	if (!err) {
@@ -600,32 +638,25 @@ static int save_all_kept(bool service, bool all, const struct conf *only,
 	if (err)
 		return fail(CTL_FAILED, NULL, "cannot look for what is kept: %s",
 			    errno_text(err));
-	for (unsigned int i = 0; i < keepers.nr; i++) {
+	for (unsigned int i = 0; i < keepers.nr; i++)
 		savings[i] = (struct saving){
 			.name = keepers.list[i].name, .service = service, .parts = !all,
 			.list_fd = -1, .sums_fd = -1, .session = -1, .results = results,
 		};
-		if (all && (failed || ctl_interrupted()))
-			failed++;
-		else if (is_wanted(&keepers, &keepers.list[i], only))
-			failed += save_kept_name(&keepers, &keepers.list[i], &savings[i], saved);
-	}
-	for (unsigned int i = 0; !all && i < keepers.nr; i++) {
-		unsigned int before = savings[i].failed;
-
-		note_later(&savings[i]);
-		failed += savings[i].failed > before;
-	}
+	save_names(&round, &keepers, only, savings, saved);
+	for (unsigned int i = 0; !all && i < keepers.nr; i++)
+		round.failed += note_later(&savings[i]);
 	free(savings);
 	free(keepers.list);
 	if (all && ctl_interrupted())
-		failed++;
-	if (!failed)
+		round.failed++;
+	if (!round.failed)
 		return CTL_DONE;
-	if (!all)
-		return saved->nr ? CTL_PARTLY : CTL_FAILED;
-	saved_take_back(saved);
-	return CTL_FAILED;
+	if (all)
+		saved_take_back(saved);
+	if (all && round.parts)
+		warn("what was saved in part is saved now; preservectl drop takes that back");
+	return saved->nr || round.parts ? CTL_PARTLY : CTL_FAILED;
 }
 
 int save_kept(bool service, bool all, const struct conf *only, struct saved *saved)

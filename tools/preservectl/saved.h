@@ -23,8 +23,9 @@ struct saved {
 /**
  * save_kept() - save what is kept and not saved, name by name
  * @service: the caller is a service of ours, in which keepers may stay
- * @all: all or nothing: if one fails, those that were saved by this call are taken back.
- *       Otherwise what can be saved is: other names, and the other items of a name.
+ * @all: all or nothing: if one fails, those that were saved by this call are taken back, but
+ *       for what completes a part. Otherwise what can be saved is: other names, and the other
+ *       items of a name.
  * @only: those names alone that have units to stop there; NULL for all
  * @saved: filled in
  *

@@ -143,8 +143,10 @@ void verify_item(struct verification *verification, const struct item *item, int
 	begin_progress(item, fd);
 	files = sums_compare_item(&verification->noted, item->label, fd, tell, &difference);
 	progress_end();
-	if (files == -ENODATA)
+	if (files == -ENODATA) {
+		verification->passed++;
 		return;
+	}
 	verification->items++;
 	if (files >= 0) {
 		verification->files += files;
@@ -210,7 +212,9 @@ static int tell_result(const struct verification *verification, const char *note
 			    (unsigned long long)verification->nr,
 			    verification->nr == 1 ? "difference" : "differences", noted);
 	if (verification->unread)
-		return CTL_FAILED;
+		return CTL_DIFFERS;
+	if (verification->passed)
+		note("%s: %u items were not noted", verification->name, verification->passed);
 	note("%s: %llu files, %s, as noted at %s", verification->name,
 	     (unsigned long long)verification->files, size_text(bytes, size), noted);
 	return CTL_DONE;

@@ -21,6 +21,7 @@
  * @nr:    How many differences.
  * @files: How many files were compared.
  * @items: How many items were.
+ * @passed: Of how many nothing was noted.
  * @unread: How many items could not be, or the whole.
  */
 struct verification {
@@ -30,6 +31,7 @@ struct verification {
 	uint64_t nr;
 	uint64_t files;
 	unsigned int items;
+	unsigned int passed;
 	unsigned int unread;
 };
 
