@@ -189,7 +189,7 @@ static void save(int memfd)
 			require(good(trees[i]) && can_change(trees[i]), "%s is as before, %u",
 				trees[i], nr);
 		require(!ftruncate(memfd, SIZE + nr), "the memfd is as before");
-		if (!(nr % 50))
+		if (!(nr % 10))
 			ksft_print_msg("%u\n", nr);
 	}
 	check(!status, "killed %u times, it is done in the end: %d", nr - 1, status);
@@ -267,7 +267,7 @@ static void after(void)
 			"both are there, %u: %s", nr, command_said());
 		if (strstr(command_said(), "it    kept"))
 			can_be_saved(nr);
-		if (!(nr % 50))
+		if (!(nr % 10))
 			ksft_print_msg("%u\n", nr);
 	}
 	check(!status && nr > 10, "killed %u times, it is done in the end: %d", nr - 1, status);
