@@ -64,7 +64,6 @@ void shmem_lu_evict(struct inode *inode);
 long shmem_lu_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 int shmem_lu_memfd_create(struct file *file);
 void shmem_lu_show_fdinfo(struct seq_file *m, struct file *file);
-void __shmem_lu_clear(struct address_space *mapping, pgoff_t start, pgoff_t end);
 bool shmem_lu_incomplete(const struct address_space *mapping);
 bool shmem_lu_may_label(const struct inode *inode);
 bool shmem_lu_may_setattr(const struct inode *inode, const struct iattr *attr);
@@ -323,11 +322,6 @@ static inline int shmem_lu_acct(struct inode *inode, long nr)
 	return 0;
 }
 
-static inline void __shmem_lu_clear(struct address_space *mapping,
-				    pgoff_t start, pgoff_t end)
-{
-}
-
 static inline bool shmem_lu_incomplete(const struct address_space *mapping)
 {
 	return false;
@@ -452,7 +446,7 @@ static inline void shmem_lu_clear(struct address_space *mapping, pgoff_t start,
 				  pgoff_t end)
 {
 	if (preserve_mapping(mapping))
-		__shmem_lu_clear(mapping, start, end);
+		preserve_clear(mapping, start, end, false);
 }
 
 /**

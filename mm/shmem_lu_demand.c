@@ -21,64 +21,6 @@
 #include "internal.h"
 #include "shmem_lu.h"
 
-static int folio_charge(struct folio *folio, gfp_t gfp)
-{
-	int err = mem_cgroup_charge(folio, NULL, gfp);
-
-	/*
-	 * The OOM killer does not act for a large folio, and it cannot be a smaller one:
-	 * so that a fault does not try for ever, the limit is passed once.
-	 */
-	if (err && folio_order(folio) > PAGE_ALLOC_COSTLY_ORDER &&
-	    !(gfp & (__GFP_NORETRY | __GFP_RETRY_MAYFAIL)))
-		err = mem_cgroup_charge(folio, NULL, gfp | __GFP_NOFAIL);
-	return err;
-}
-
-/* Makes a charged folio what it is in the page cache, but for its place there. */
-static void folio_prepare(struct folio *folio, struct address_space *mapping,
-			  pgoff_t index)
-{
-	__folio_set_locked(folio);
-	__folio_set_swapbacked(folio);
-	/* What finds it in the page cache must not take it for a hole. */
-	folio_mark_uptodate(folio);
-	folio->mapping = mapping;
-	folio->index = index;
-	folio_ref_add(folio, folio_nr_pages(folio));
-}
-
-static void folio_undo(struct folio *folio)
-{
-	folio_ref_sub(folio, folio_nr_pages(folio));
-	folio->mapping = NULL;
-	folio_clear_uptodate(folio);
-	__folio_clear_swapbacked(folio);
-	folio_unlock(folio);
-	mem_cgroup_uncharge(folio);
-}
-
-/*
- * Stores one folio; the small ones go from slot to slot, in place of down from the
- * root again. False if @xas tells of an error. Context: xa_lock held.
- */
-static bool folio_store(struct xa_state *xas, struct folio *folio, bool is_first)
-{
-	void *there;
-
-	if (is_first || folio_test_large(folio)) {
-		xas_set_order(xas, folio->index, folio_order(folio));
-		there = xas_find_conflict(xas);
-	} else {
-		there = xas_next(xas);
-	}
-	if (there)
-		xas_set_err(xas, -EEXIST);
-	else
-		xas_store(xas, folio);
-	return !xas_error(xas);
-}
-
 /* A folio that is in the page cache, locked and counted, goes on like any other. */
 static void folio_finish(struct folio *folio)
 {
@@ -106,29 +48,6 @@ static void batch_count(const struct folio_batch *batch, unsigned int nr)
 	}
 }
 
-/*
- * Puts the first @nr folios into the page cache, as many as it can, with few holds of
- * its lock: workers of other CPUs want it. Returns how many, or the error if none.
- */
-static int batch_store(struct address_space *mapping, struct folio_batch *batch,
-		       unsigned int nr, gfp_t gfp)
-{
-	const unsigned long nr_pages = folio_nr_pages(batch->folios[0]);
-	XA_STATE(xas, &mapping->i_pages, 0);
-	unsigned int i = 0, old;
-
-	do {
-		old = i;
-		xas_lock_irq(&xas);
-		while (i < nr && folio_store(&xas, batch->folios[i], i == old))
-			i++;
-		mapping->nrpages += (i - old) * nr_pages;
-		preserve_file_restored(preserve_file_of(mapping), (i - old) * nr_pages);
-		xas_unlock_irq(&xas);
-	} while (xas_nomem(&xas, gfp & GFP_RECLAIM_MASK));
-	return i ? i : xas_error(&xas);
-}
-
 /**
  * shmem_lu_insert - Put folios into a file, see struct preserve_file_ops.
  * @mapping: The file's.
@@ -143,23 +62,11 @@ int shmem_lu_insert(struct address_space *mapping, struct folio_batch *batch,
 		    pgoff_t index, gfp_t gfp)
 {
 	const unsigned int order = folio_order(batch->folios[0]);
-	unsigned int i, nr;
-	int err = 0, done;
+	unsigned int i;
+	int done;
 
-	for (nr = 0; nr < folio_batch_count(batch); nr++) {
-		err = folio_charge(batch->folios[nr], gfp);
-		if (err)
-			break;
-	}
-	if (!nr)
-		return err;
-	for (i = 0; i < nr; i++)
-		folio_prepare(batch->folios[i], mapping,
-			      index + ((pgoff_t)i << order));
 	folio_throttle_swaprate(batch->folios[0], gfp);
-	done = batch_store(mapping, batch, nr, gfp);
-	for (i = max(done, 0); i < nr; i++)
-		folio_undo(batch->folios[i]);
+	done = preserve_insert(mapping, batch, index, gfp, true);
 	if (done <= 0)
 		return done;
 	/* They are locked: none is taken away that is not counted yet. */
@@ -233,7 +140,8 @@ int shmem_lu_insert_all(struct address_space *mapping, struct folio_batch *batch
 	if (err)
 		return err;
 	for (i = 0; i < folio_batch_count(batch); i++)
-		folio_prepare(batch->folios[i], mapping, batch->folios[i]->index);
+		preserve_insert_prepare(batch->folios[i], mapping,
+					batch->folios[i]->index, true);
 	batch_store_all(mapping, batch);
 	for (i = 0; i < folio_batch_count(batch); i++) {
 		nr += folio_nr_pages(batch->folios[i]);
@@ -445,33 +353,4 @@ loff_t __shmem_lu_seek(struct address_space *mapping, loff_t start, loff_t end,
 		return mapping_seek_hole_data(mapping, start, end, whence);
 	return whence == SEEK_DATA ? seek_data(mapping, start, end) :
 				     seek_hole(mapping, start, end);
-}
-
-static void folio_clear(struct address_space *mapping, struct folio *folio)
-{
-	folio_lock(folio);
-	if (folio->mapping == mapping && !folio_test_uptodate(folio)) {
-		folio_zero_range(folio, 0, folio_size(folio));
-		flush_dcache_folio(folio);
-		folio_mark_uptodate(folio);
-	}
-	folio_unlock(folio);
-}
-
-void __shmem_lu_clear(struct address_space *mapping, pgoff_t start, pgoff_t end)
-{
-	struct folio_batch fbatch;
-	unsigned int i;
-
-	/* A large folio may begin before the range. */
-	start = round_down(start, pageblock_nr_pages);
-	folio_batch_init(&fbatch);
-	while (start < end &&
-	       filemap_get_folios(mapping, &start, end - 1, &fbatch)) {
-		for (i = 0; i < folio_batch_count(&fbatch); i++)
-			if (!folio_test_uptodate(fbatch.folios[i]))
-				folio_clear(mapping, fbatch.folios[i]);
-		folio_batch_release(&fbatch);
-		cond_resched();
-	}
 }

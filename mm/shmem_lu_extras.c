@@ -104,26 +104,9 @@ int shmem_lu_labels_note(struct inode *inode, struct preserve_tree_writer *w, u3
  */
 int shmem_lu_policies_note(struct inode *inode, struct preserve_tree_writer *w, u32 *nr)
 {
-	struct preserve_policy part;
-	u64 index = 0;
-	size_t len;
-	int more;
-
 	if (!S_ISREG(inode->i_mode))
 		return 0;
-	while ((more = preserve_policy_next(&SHMEM_I(inode)->policy, index, &part)) > 0) {
-		len = w->len;
-		preserve_tree_put_extra(w, PRESERVE_EXTRA_POLICY, part.text, &part,
-					offsetof(struct preserve_policy, text));
-		if (w->err) {
-			w->len = len;
-			return w->err;
-		}
-		index = part.end;
-		++*nr;
-		cond_resched();
-	}
-	return more;
+	return preserve_tree_policies_note(&SHMEM_I(inode)->policy, w, nr);
 }
 
 /**
@@ -249,24 +232,6 @@ static int acl_load(struct inode *inode, const char *name,
 }
 #endif
 
-static int policy_load(struct inode *inode, const char *text,
-		       const struct preserve_tree_extra *extra)
-{
-	struct preserve_policy part = {};
-
-	if (!S_ISREG(inode->i_mode) ||
-	    extra->value_len != offsetof(struct preserve_policy, text) ||
-	    extra->name_len >= sizeof(part.text))
-		return -EUCLEAN;
-	memcpy(&part, extra->value, extra->value_len);
-	strscpy(part.text, text, sizeof(part.text));
-	if (part.end <= part.start ||
-	    part.end > (MAX_LFS_FILESIZE >> PAGE_SHIFT) + 1)
-		return -EUCLEAN;
-	preserve_policy_load(&SHMEM_I(inode)->policy, &part);
-	return 0;
-}
-
 /**
  * shmem_lu_extra_load - Give an inode one of its extras.
  * @inode: The inode, new, no other task knows it.
@@ -290,7 +255,8 @@ int shmem_lu_extra_load(struct inode *inode, const struct preserve_tree_extra *e
 	case PRESERVE_EXTRA_ACL:
 		return acl_load(inode, name, extra);
 	case PRESERVE_EXTRA_POLICY:
-		return policy_load(inode, name, extra);
+		return S_ISREG(inode->i_mode) ?
+		       preserve_tree_policy_load(&SHMEM_I(inode)->policy, extra) : -EUCLEAN;
 	default:
 		return extra->kind & PRESERVE_EXTRA_SKIP ? 0 : -EOPNOTSUPP;
 	}

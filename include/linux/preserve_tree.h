@@ -29,6 +29,7 @@ struct preserve_tree_option;
 struct preserve_tree_reader;
 struct preserve_tree_ser;
 struct preserve_tree_writer;
+struct shared_policy;
 struct super_block;
 
 /**
@@ -165,6 +166,11 @@ int preserve_tree_labels_note(struct inode *inode,
 int preserve_tree_label_give(struct inode *inode, const char *name, const void *value,
 			     size_t size);
 int preserve_tree_label_load(struct inode *inode, const struct preserve_tree_extra *extra);
+
+/* policy.c */
+int preserve_tree_policies_note(struct shared_policy *sp, struct preserve_tree_writer *w,
+				u32 *nr);
+int preserve_tree_policy_load(struct shared_policy *sp, const struct preserve_tree_extra *extra);
 
 /* image.c */
 void preserve_tree_put_super(struct preserve_tree_sb *ts);

@@ -5,6 +5,7 @@
  *
  *	codec.c   the bytes of an image (pure)
  *	label.c   labels of security modules
+ *	policy.c  memory policies as extras
  *	image.c   an image: sections, and all runs of frames in it
  *	data.c    giving a file its memory
  *	inode.c   making an inode
