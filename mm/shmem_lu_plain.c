@@ -88,9 +88,9 @@ static int swap_in_all(struct inode *inode)
  * @inode: Its inode; locked. It is not in the pool.
  *
  * Context: Process context.
- * Return: 0 if all of it is there; -EBUSY if a page is pinned or busy, -ENOSPC if the
- *         pool cannot take it, or another negative errno. The file is as it was then, but
- *         for the places of some of its pages.
+ * Return: 0 if all of it is there; -EBUSY if a page is pinned or busy, -EHWPOISON if one is
+ *         defective, -ENOSPC if the pool cannot take it, or another negative errno. The file
+ *         is as it was then, but for the places of some of its pages.
  */
 int shmem_lu_enter(struct inode *inode)
 {
@@ -285,7 +285,8 @@ static int enter_for_good(struct inode *inode)
  * Return: 0; -ENOTTY for any other ioctl; -EBADF if @file is not open for writing; -EPERM
  *         without CAP_IPC_LOCK; -EOPNOTSUPP without KHO or LUO, for a file of a mounted
  *         tmpfs, and for one with memory tags; -EBUSY while the file is preserved, or one of
- *         its pages is pinned or busy; -ENOSPC if the pool cannot take it; -EINTR.
+ *         its pages is pinned or busy; -EHWPOISON if one is defective; -ENOSPC if the pool
+ *         cannot take it; -EINTR.
  */
 long shmem_lu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {

@@ -37,6 +37,10 @@ struct ucounts;
  * @all_restored: A file that crossed has all of its folios now. Called once, in process
  *            context, perhaps with the inode locked by another task that waits; may be
  *            NULL.
+ * @move_begin: Folios that lie from one page index to another are about to move, and none is
+ *            locked. 0, or an error if they cannot now. Process context, may sleep, and waits
+ *            for no other task that moves folios. May be NULL, as @move_end.
+ * @move_end: They have.
  * @frozen:   Does a file whose map begins stand still for the next kernel already? Asked under
  *            the xa_lock of i_pages; NULL: it does not.
  */
@@ -45,6 +49,8 @@ struct preserve_file_ops {
 	int (*insert)(struct address_space *mapping, struct folio_batch *batch,
 		      pgoff_t index, gfp_t gfp);
 	void (*all_restored)(struct address_space *mapping);
+	int (*move_begin)(struct address_space *mapping, pgoff_t start, pgoff_t end);
+	void (*move_end)(struct address_space *mapping, pgoff_t start, pgoff_t end);
 	bool (*frozen)(const struct address_space *mapping);
 };
 
@@ -265,6 +271,8 @@ u64 preserve_file_nr_unrestored(const struct preserve_file *pf);
 bool preserve_file_keeps_map(const struct preserve_file *pf);
 int preserve_file_commit(struct preserve_file *pf);
 void preserve_file_freeze(struct preserve_file *pf);
+void preserve_file_give_up(struct preserve_file *pf);
+void preserve_file_hold(struct preserve_file *pf);
 bool preserve_freeze_fails(void);
 void preserve_file_unfreeze(struct preserve_file *pf);
 bool preserve_file_frozen(const struct preserve_file *pf);
@@ -307,6 +315,10 @@ void preserve_file_begin(struct preserve_file *pf);
 void preserve_file_restored(struct preserve_file *pf, u64 nr);
 bool preserve_file_incomplete(const struct preserve_file *pf);
 int preserve_file_restore_at(struct preserve_file *pf, pgoff_t index, gfp_t gfp);
+void preserve_insert_prepare(struct folio *folio, struct address_space *mapping,
+			     pgoff_t index, bool swapbacked);
+int preserve_insert(struct address_space *mapping, struct folio_batch *batch,
+		    pgoff_t index, gfp_t gfp, bool swapbacked);
 int preserve_file_restore_range(struct preserve_file *pf, pgoff_t index, pgoff_t end,
 				gfp_t gfp);
 int preserve_file_restore_all(struct preserve_file *pf, gfp_t gfp);

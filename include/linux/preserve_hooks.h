@@ -121,6 +121,8 @@ void __preserve_folio_removed(struct address_space *mapping,
 void __preserve_folio_moved(struct address_space *mapping, struct folio *new,
 			    struct folio *old);
 unsigned char __preserve_incore(struct address_space *mapping, pgoff_t index);
+bool __preserve_may_add(struct address_space *mapping, const struct folio *folio);
+int preserve_clear(struct address_space *mapping, pgoff_t start, pgoff_t end, bool killable);
 void __preserve_folio_tagged(struct folio *folio);
 
 /**
@@ -213,6 +215,18 @@ static inline void __preserve_folio_moved(struct address_space *mapping,
 
 static inline unsigned char __preserve_incore(struct address_space *mapping,
 					      pgoff_t index)
+{
+	return 0;
+}
+
+static inline bool __preserve_may_add(struct address_space *mapping,
+				      const struct folio *folio)
+{
+	return true;
+}
+
+static inline int preserve_clear(struct address_space *mapping, pgoff_t start, pgoff_t end,
+				 bool killable)
 {
 	return 0;
 }
@@ -331,19 +345,42 @@ static inline void preserve_folio_moved(struct address_space *mapping,
 }
 
 /**
+ * preserve_may_add - May a folio come into the page cache of this file?
+ * @mapping: The file's; shmem asks in a way of its own.
+ * @folio:   The folio.
+ *
+ * Context: xa_lock of i_pages held, interrupts off.
+ * Return: False if it is not of the pool, and the file's memory is; or if the file stands still
+ *         for the next kernel.
+ */
+static inline bool preserve_may_add(struct address_space *mapping, const struct folio *folio)
+{
+	return !preserve_mapping(mapping) || __preserve_may_add(mapping, folio);
+}
+
+/**
  * preserve_may_move - May a folio of this file move there?
  * @mapping: The file's.
  * @dst:     The target.
  * @src:     The folio.
  *
+ * What nobody but its owner may reach does not move, except within the pool: that is up to
+ * its file system's migrate_folio().
+ *
+ * A defective page stays, too: its copy would pass for a good one. memory_failure() takes it
+ * off the LRU lists, but a folio that is made of what has crossed is on them.
+ *
  * Context: Any.
- * Return: True, unless it would leave the pool, or is a huge page that stays where it is.
+ * Return: True, unless it would leave the pool, is a huge page that stays where it is, has a
+ *         defective page, or belongs to an inaccessible file that is not the pool's.
  */
 static inline bool preserve_may_move(const struct address_space *mapping,
-				     const struct folio *dst, const struct folio *src)
+				     const struct folio *dst, struct folio *src)
 {
-	return !preserve_mapping(mapping) ||
-	       (!folio_test_hugetlb(src) && preserve_pool_block(&dst->page));
+	if (!preserve_mapping(mapping))
+		return !mapping_inaccessible(mapping);
+	return !folio_test_hugetlb(src) && !folio_contain_hwpoisoned_page(src) &&
+	       preserve_pool_block(&dst->page);
 }
 
 /**

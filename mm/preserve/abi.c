@@ -32,6 +32,12 @@
 #define HUGETLB_LINE
 #endif
 
+#ifdef CONFIG_PRESERVE_GUEST_MEMFD
+#define GUEST_LINE	"\nhandler " PRESERVE_GUEST_COMPATIBLE
+#else
+#define GUEST_LINE
+#endif
+
 /* Without huge pages what has come in them stays reserved. */
 #ifdef CONFIG_PRESERVE_HUGETLB
 #define HEADER_COMPAT	PRESERVE_HEADER_COMPAT
@@ -48,7 +54,7 @@
 	LINE("image", PRESERVE_TREE_VERSION, PRESERVE_TREE_COMPAT,	\
 	     PRESERVE_TREE_INCOMPAT)					\
 	"page_shift " __stringify(PAGE_SHIFT)				\
-	MEMFD_LINE TMPFS_LINE HUGETLB_LINE "\nblock_order "
+	MEMFD_LINE TMPFS_LINE HUGETLB_LINE GUEST_LINE "\nblock_order "
 
 /* What the preprocessor cannot make text of. */
 static_assert(pageblock_order < 100);

@@ -271,6 +271,7 @@ bool preserve_retrieve_again(int err)
 	case -EBUSY:
 	case -EAGAIN:
 	case -EINTR:
+	case -ENODEV:
 		return true;
 	default:
 		return false;

@@ -378,7 +378,8 @@ static int file_pack(struct packing *p, struct preserve_file *pf)
 	pgoff_t from = 0;
 	int err = 0;
 
-	while (!err && segment_next(p, pf, &from, &seg)) {
+	/* A file that nobody else has goes as soon as this walk leaves it. */
+	while (!err && preserve_file_used(pf) && segment_next(p, pf, &from, &seg)) {
 		if (seg.move || (!p->hi && segment_scattered(&seg)))
 			err = segment_move(p, pf, &seg);
 		err = err ?: interrupted();

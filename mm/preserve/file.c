@@ -298,8 +298,35 @@ void preserve_file_freeze(struct preserve_file *pf)
 }
 
 /**
+ * preserve_file_give_up - In place of preserve_file_freeze(): nothing of a file may cross.
+ * @pf: A claimed file.
+ *
+ * Context: Process context, in the reboot path.
+ */
+void preserve_file_give_up(struct preserve_file *pf)
+{
+	preserve_in_place_lock(pf);
+	give_up(pf);
+	preserve_in_place_unlock(pf);
+}
+
+/**
+ * preserve_file_hold - Let what would fill a hole wait, until preserve_file_unfreeze().
+ * @pf: A file that is not preserved; nothing leaves its page cache, and compaction pauses.
+ *
+ * For a file that changes faster than a map can be made of its page cache.
+ *
+ * Context: Process context, the inode locked.
+ */
+void preserve_file_hold(struct preserve_file *pf)
+{
+	guard(spinlock_irq)(&pf->mapping->i_pages.xa_lock);
+	WRITE_ONCE(pf->phase, PRESERVE_FROZEN);
+}
+
+/**
  * preserve_file_unfreeze - Let the map follow the file again: no kexec came.
- * @pf: From preserve_file_freeze(), or preserve_file_freeze_map().
+ * @pf: From preserve_file_freeze(), preserve_file_freeze_map() or preserve_file_hold().
  *
  * Context: Process context.
  */

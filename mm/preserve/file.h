@@ -12,6 +12,7 @@
  *	in_place.c  files whose memory is elsewhere, and stays there
  *	accept.c  accepting a handed-over record
  *	demand.c  making folios of a retrieved file's frames
+ *	insert.c  putting them into the page cache, for backends
  *	background.c  making those that no task asks for
  *	move.c    moving folios into the pool and within it
  *	compact.c packing the pool

@@ -680,6 +680,9 @@ DEFINE_DEBUGFS_ATTRIBUTE(freeze_fops, NULL, freeze_set, "%llu\n");
 
 static u32 fail_freeze;
 
+/* As long as this is set, a freeze that is to fail waits. */
+static bool hold_freeze;
+
 /**
  * preserve_freeze_fails - Does a test want this file's freeze to fail?
  *
@@ -691,7 +694,11 @@ static u32 fail_freeze;
  */
 bool preserve_freeze_fails(void)
 {
-	return fail_freeze && !--fail_freeze;
+	if (!fail_freeze || --fail_freeze)
+		return false;
+	while (READ_ONCE(hold_freeze))
+		schedule_timeout_uninterruptible(1);
+	return true;
 }
 
 /**
@@ -735,6 +742,7 @@ int __init preserve_handover_start(void)
 	dir = debugfs_create_dir("preserve", NULL);
 	debugfs_create_file_unsafe("freeze", 0200, dir, NULL, &freeze_fops);
 	debugfs_create_u32("fail_freeze", 0600, dir, &fail_freeze);
+	debugfs_create_bool("hold_freeze", 0600, dir, &hold_freeze);
 	return 0;
 }
 

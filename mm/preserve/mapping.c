@@ -50,6 +50,16 @@ void __preserve_folio_moved(struct address_space *mapping, struct folio *new,
 	preserve_file_add(pf, new);
 }
 
+bool __preserve_may_add(struct address_space *mapping, const struct folio *folio)
+{
+	const struct preserve_file *pf = preserve_file_of(mapping);
+
+	/* What comes into a file whose memory is elsewhere is asked for in in_place_add.c. */
+	if (!pf || pf->in_place)
+		return true;
+	return pf->phase != PRESERVE_FROZEN && preserve_pool_block(&folio->page);
+}
+
 unsigned char __preserve_incore(struct address_space *mapping, pgoff_t index)
 {
 	struct preserve_file *pf = preserve_file_of(mapping);
@@ -157,6 +167,48 @@ void preserve_file_set_plain(struct preserve_file *pf, bool plain)
 bool preserve_file_is_plain(const struct preserve_file *pf)
 {
 	return READ_ONCE(pf->plain);
+}
+
+static void folio_clear(struct address_space *mapping, struct folio *folio)
+{
+	folio_lock(folio);
+	if (folio->mapping == mapping && !folio_test_uptodate(folio)) {
+		folio_zero_range(folio, 0, folio_size(folio));
+		flush_dcache_folio(folio);
+		folio_mark_uptodate(folio);
+	}
+	folio_unlock(folio);
+}
+
+/**
+ * preserve_clear - Zero folios that are there, but have no content yet.
+ * @mapping: Their file's.
+ * @start:   First page index; what a large folio has before it is zeroed as well.
+ * @end:     Behind the last.
+ * @killable: Stop if the task is killed.
+ *
+ * Context: Process context, no folio locked.
+ * Return: 0 or -EINTR.
+ */
+int preserve_clear(struct address_space *mapping, pgoff_t start, pgoff_t end, bool killable)
+{
+	struct folio_batch fbatch;
+	unsigned int i;
+
+	/* A large folio may begin before the range. */
+	start = round_down(start, pageblock_nr_pages);
+	folio_batch_init(&fbatch);
+	while (start < end &&
+	       filemap_get_folios(mapping, &start, end - 1, &fbatch)) {
+		for (i = 0; i < folio_batch_count(&fbatch); i++)
+			if (!folio_test_uptodate(fbatch.folios[i]))
+				folio_clear(mapping, fbatch.folios[i]);
+		folio_batch_release(&fbatch);
+		if (killable && fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+	}
+	return 0;
 }
 
 /**

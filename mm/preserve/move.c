@@ -46,6 +46,7 @@
  * @is_out: Folios move out of the pool, rather than into it.
  * @left:  Folios that have stayed where they were in this round.
  * @first: Page index of the first of them.
+ * @is_bad: One of them has a defective page, and stays for good.
  */
 struct move {
 	pgoff_t index;
@@ -56,6 +57,7 @@ struct move {
 	bool is_out;
 	unsigned long left;
 	pgoff_t first;
+	bool is_bad;
 };
 
 static struct folio *target_in_run(struct folio *src, unsigned long private)
@@ -90,6 +92,12 @@ static struct folio *target_in_pool(struct folio *src, unsigned long private)
 	return dst;
 }
 
+/* A page that cannot be read is not copied. */
+static bool isolate(struct folio *folio, struct list_head *list)
+{
+	return !folio_contain_hwpoisoned_page(folio) && isolate_folio_to_list(folio, list);
+}
+
 /* Puts the file's folios of a range on a list, all that can be had. */
 static unsigned int isolate_range(struct address_space *mapping, pgoff_t index,
 				  pgoff_t end, struct list_head *list)
@@ -104,10 +112,39 @@ static unsigned int isolate_range(struct address_space *mapping, pgoff_t index,
 			continue;
 		}
 		index = folio_next_index(folio);
-		nr += isolate_folio_to_list(folio, list);
+		nr += isolate(folio, list);
 		folio_put(folio);
 	}
 	return nr;
+}
+
+/*
+ * Moves what is isolated, as far as that works; the rest stays on the list. Who else has the
+ * folios in page tables, if anyone, is asked once for all of them.
+ */
+static int migrate_list(struct address_space *mapping, struct list_head *list,
+			new_folio_t *target, struct move *m)
+{
+	const struct preserve_file *pf = preserve_file_of(mapping);
+	const struct preserve_file_ops *ops = pf ? pf->ops : NULL;
+	pgoff_t start = ULONG_MAX, end = 0;
+	const struct folio *folio;
+	int err = 0;
+
+	if (list_empty(list))
+		return 0;
+	list_for_each_entry(folio, list, lru) {
+		start = min(start, folio->index);
+		end = max(end, folio_next_index(folio));
+	}
+	if (ops && ops->move_begin)
+		err = ops->move_begin(mapping, start, end);
+	if (err)
+		return err;
+	migrate_pages(list, target, NULL, (unsigned long)m, MIGRATE_SYNC, MR_COMPACTION, NULL);
+	if (ops && ops->move_end)
+		ops->move_end(mapping, start, end);
+	return 0;
 }
 
 /**
@@ -135,8 +172,7 @@ int preserve_move_pages(struct address_space *mapping, pgoff_t index,
 		if (!isolate_range(mapping, from, min(from + BATCH, end),
 				   &list))
 			continue;
-		migrate_pages(&list, target, NULL, (unsigned long)&m,
-			      MIGRATE_SYNC, MR_COMPACTION, NULL);
+		migrate_list(mapping, &list, target, &m);
 		putback_movable_pages(&list);
 		if (fatal_signal_pending(current))
 			return -EINTR;
@@ -145,16 +181,17 @@ int preserve_move_pages(struct address_space *mapping, pgoff_t index,
 	return 0;
 }
 
-static void stays(struct move *m, const struct folio *folio)
+static void stays(struct move *m, struct folio *folio)
 {
 	m->left++;
+	m->is_bad |= folio_contain_hwpoisoned_page(folio);
 	m->first = min(m->first, folio->index);
 }
 
 /* What migrate_pages() has left on its list. */
 static void put_back(struct move *m, struct list_head *list)
 {
-	const struct folio *folio;
+	struct folio *folio;
 
 	list_for_each_entry(folio, list, lru)
 		stays(m, folio);
@@ -182,7 +219,7 @@ static unsigned int isolate_misplaced(struct address_space *mapping,
 			if (!preserve_pool_block(&folio->page) == m->is_out)
 				continue;
 			seen++;
-			if (isolate_folio_to_list(folio, list))
+			if (isolate(folio, list))
 				pages += folio_nr_pages(folio);
 			else
 				stays(m, folio);
@@ -213,10 +250,7 @@ static int move_in_batch(struct address_space *mapping, struct move *m,
 		m->is_short = false;
 		m->left = left;
 		seen = isolate_misplaced(mapping, m, index, &list);
-		if (!list_empty(&list))
-			migrate_pages(&list, target_in_pool, NULL,
-				      (unsigned long)m, MIGRATE_SYNC,
-				      MR_COMPACTION, NULL);
+		migrate_list(mapping, &list, target_in_pool, m);
 		put_back(m, &list);
 		if (fatal_signal_pending(current))
 			return -EINTR;
@@ -299,6 +333,8 @@ static int move_all(struct address_space *mapping, struct move *m)
 		seen = move_round(mapping, m, from);
 		if (seen == -EINTR || seen == -ENOMEM || (!seen && !from))
 			return seen;
+		if (m->is_bad)
+			return -EHWPOISON;
 		if (seen == -ENOSPC && !preserve_pool_may_grow(m->nid))
 			break;
 		from = m->left ? m->first : 0;
@@ -313,7 +349,7 @@ static int move_all(struct address_space *mapping, struct move *m)
  * Context: Process context, no folio locked.
  * Return: 0 when a look at the whole file finds all of them there; -ENOSPC if the pool
  *         cannot take them; -EBUSY if one cannot be moved, because it is pinned or
- *         busy; -EINTR.
+ *         busy; -EHWPOISON if one is defective; -EINTR.
  */
 int preserve_move_in(struct address_space *mapping)
 {
@@ -331,7 +367,7 @@ int preserve_move_in(struct address_space *mapping)
  * Context: Process context, no folio locked.
  * Return: 0 when a look at the whole file finds none of them there; -ENOMEM if there is
  *         no room elsewhere; -EBUSY if one cannot be moved, because it is pinned or
- *         busy; -EINTR.
+ *         busy; -EHWPOISON if one is defective; -EINTR.
  */
 int preserve_move_out(struct address_space *mapping)
 {

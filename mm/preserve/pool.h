@@ -40,6 +40,8 @@
  *
  *	mem_hotplug_lock (the kernel's): memory that goes offline
  *	inode lock (the kernel's): preserve, unpreserve
+ *	invalidate_lock of a guest_memfd (the kernel's): punching, fallocate, freezing; only
+ *		tried where folios move
  *	hugetlb's fault mutexes: folios that come into files in huge pages
  *	a file's in_place->adding (rwsem, in_place.c): no folio comes into the file
  *	preserve_size_lock (mutex, size.c): which blocks are the pool's; held while
@@ -49,7 +51,8 @@
  *	  preserve_header_lock (mutex, handover.c): blocks that join and leave, and the
  *		image of them all
  *	  a file's restore->sem, then one of its mutexes (demand.c): a folio is made;
- *		under the inode lock where a range is dropped or a file claimed
+ *		under the inode lock where a file is claimed, and under that or a guest_memfd's
+ *		invalidate_lock where a range is dropped
  *	    take_lock (mutex, frames.c): handed-over frames that find an owner
  *	    i_pages' xa_lock, interrupts off: a file's struct preserve_file
  *	      frame_cache.lock, interrupts off: the frames one CPU has at hand
