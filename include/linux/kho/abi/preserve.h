@@ -232,6 +232,7 @@ static_assert(sizeof(struct preserve_bitmaps_ser) == 24);
 #define PRESERVE_FILE_MEMFD		1
 #define PRESERVE_FILE_TREE		2	/* the image of a tree */
 #define PRESERVE_FILE_HUGETLB		3	/* its memory is huge pages outside of the pool */
+#define PRESERVE_FILE_GUEST		4	/* guest_memfd */
 
 /* With a kind: the file could not be made consistent in time, and nothing of it crosses. */
 #define PRESERVE_FILE_GIVEN_UP		0x80000000U
@@ -266,6 +267,17 @@ static_assert(sizeof(struct preserve_time_ser) == 16);
 #define PRESERVE_FILE_BTIME		3
 #define PRESERVE_FILE_TIMES		4
 
+/* In preserve_file_ser.guest_flags. A file with one that is not known is refused. */
+#define PRESERVE_GUEST_MMAP		0x1	/* user space may map it */
+#define PRESERVE_GUEST_INIT_SHARED	0x2	/* its memory begins as shared */
+
+/*
+ * In preserve_file_ser.guest_type: the machine that the memory belongs to. Of others the
+ * memory cannot be carried over.
+ */
+#define PRESERVE_GUEST_TYPE_DEFAULT	0
+#define PRESERVE_GUEST_TYPE_SW_PROTECTED	1	/* x86: KVM_X86_SW_PROTECTED_VM */
+
 /* In preserve_file_ser.user. */
 #define PRESERVE_FILE_NOBODY		0xffffffffU
 
@@ -282,11 +294,13 @@ static_assert(sizeof(struct preserve_time_ser) == 16);
  * @i_size:   File size, bytes.
  * @pos:      File position, bytes.
  * @seals:    F_SEAL_* as F_GET_SEALS shows them.
+ * @guest_type: For %PRESERVE_FILE_GUEST in its place: PRESERVE_GUEST_TYPE_*.
  * @mode:     Permission bits of the inode.
  * @uid:      Owner, in the initial user namespace.
  * @gid:      Group, in the initial user namespace.
  * @name_len: Length of @name, bytes, without its end.
  * @fsflags:  FS_*_FL as FS_IOC_GETFLAGS shows them.
+ * @guest_flags: For %PRESERVE_FILE_GUEST in its place: PRESERVE_GUEST_*.
  * @map:      The file map: kind %PRMAP_FILE, page index to frame.
  * @times:    Of the last modification, change and access, and of birth.
  * @write_hint: As F_GET_RW_HINT shows it.
@@ -298,7 +312,8 @@ static_assert(sizeof(struct preserve_time_ser) == 16);
  * @name:     The file's name, ends with a zero byte.
  * @extras:   Extended attributes, labels, ACLs and memory policies, each as a tree's image
  *            (<linux/kho/abi/preserve_tree.h>) has it. For %PRESERVE_FILE_HUGETLB labels, then
- *            parts of the file for which huge pages are reserved.
+ *            parts of the file for which huge pages are reserved. For %PRESERVE_FILE_GUEST labels,
+ *            then memory policies.
  * @csum:     xxh64, seed 0, of all bytes before this field.
  */
 struct preserve_file_ser {
@@ -311,12 +326,18 @@ struct preserve_file_ser {
 	__u32 f_flags;
 	__u64 i_size;
 	__u64 pos;
-	__u32 seals;
+	union {
+		__u32 seals;
+		__u32 guest_type;
+	};
 	__u32 mode;
 	__u32 uid;
 	__u32 gid;
 	__u32 name_len;
-	__u32 fsflags;
+	union {
+		__u32 fsflags;
+		__u32 guest_flags;
+	};
 	struct prmap_root_ser map;
 	struct preserve_time_ser times[PRESERVE_FILE_TIMES];
 	__u32 write_hint;
@@ -361,6 +382,9 @@ static_assert(sizeof(struct preserve_file_ser) == 3896);
 
 /* The same for files of hugetlb. */
 #define PRESERVE_HUGETLB_COMPATIBLE	"preserve-hugetlb-v2"
+
+/* The same for guest_memfd. */
+#define PRESERVE_GUEST_COMPATIBLE	"preserve-guest-memfd-v1"
 
 /**
  * DOC: What a kernel writes and reads
