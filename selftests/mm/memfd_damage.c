@@ -87,30 +87,6 @@ static int page_check(int fd, __u64 seed, unsigned int at)
 	return huge_check(fd, seed, at, 1, shape->page) ? 0 : -EILSEQ;
 }
 
-/* A bit, a byte or a word. */
-static void hurt(void *where, size_t length)
-{
-	__u64 value = below(1ULL << 62) << below(3);
-	char *at = (char *)where + below(length);
-
-	switch (below(4)) {
-	case 0:
-		*at ^= 1 << below(8);
-		break;
-	case 1:
-		*at = value;
-		break;
-	case 2:
-		memset(at, below(2) ? 0xff : 0, length - (at - (char *)where) < 8 ?
-		       length - (at - (char *)where) : 8);
-		break;
-	default:
-		at = (char *)where + (at - (char *)where) / 8 * 8;
-		memcpy(at, &value, length - (at - (char *)where) < 8 ?
-		       length - (at - (char *)where) : 8);
-	}
-}
-
 /* --- victims --- */
 
 /* Of a tree's files, records count by themselves. */
@@ -127,38 +103,6 @@ static bool is_committed(unsigned int nr)
 	return nr % 4 == 3;
 }
 
-/* False if it has no map any more. */
-static bool record_hurt(struct preserve_file_ser *rec, unsigned int nr)
-{
-	struct prmap_leaf *leaf = physical_map(rec->map.top, PAGE);
-	bool done = false;
-
-	/* What an earlier kernel has left in free memory. */
-	if (!leaf || !leaf->head.nr || leaf->head.nr > PRMAP_LEAF_CAP)
-		goto out;
-	switch (below(3)) {
-	case 0:
-		hurt(rec, sizeof(*rec) - sizeof(rec->csum));
-		if (is_committed(nr))
-			record_commit(rec);
-		break;
-	case 1:
-		hurt(&rec->map, sizeof(rec->map) - sizeof(rec->map.sum));
-		if (is_committed(nr))
-			root_commit(rec);
-		break;
-	default:
-		hurt(leaf, offsetof(struct prmap_leaf, word) + leaf->head.nr * 8);
-		if (is_committed(nr) && leaf->head.nr <= PRMAP_LEAF_CAP)
-			leaf_commit(rec, leaf);
-	}
-	done = true;
-out:
-	if (leaf)
-		munmap(leaf, PAGE);
-	return done;
-}
-
 /* The beginning, a section's header or what is in it. */
 static void image_hurt(struct preserve_tree_ser *image, unsigned int nr)
 {
@@ -167,7 +111,7 @@ static void image_hurt(struct preserve_tree_ser *image, unsigned int nr)
 	struct preserve_section_ser *sec;
 
 	if (no == sections) {
-		hurt(image, offsetof(struct preserve_tree_ser, csum));
+		random_hurt(image, offsetof(struct preserve_tree_ser, csum));
 		if (is_committed(nr))
 			image_commit(image);
 		nr_hurt++;
@@ -179,9 +123,9 @@ static void image_hurt(struct preserve_tree_ser *image, unsigned int nr)
 		return;
 	nr_hurt++;
 	if (below(4))
-		hurt(section_bytes(sec), sec->length);
+		random_hurt(section_bytes(sec), sec->length);
 	else
-		hurt(sec, offsetof(struct preserve_section_ser, csum));
+		random_hurt(sec, offsetof(struct preserve_section_ser, csum));
 	if (is_committed(nr) &&
 	    (char *)section_bytes(sec) + sec->length <= (char *)image + IMAGE_PAGE)
 		section_commit(image, sec);
@@ -195,10 +139,10 @@ static void page_hurt(void *page, __u64 phys)
 
 	if (rec->magic == PRESERVE_FILE_MAGIC && sscanf(rec->name, "memfd:file-%u", &nr) == 1 &&
 	    rec->map.height == 1 && is_victim(nr))
-		nr_hurt += record_hurt(rec, nr);
+		nr_hurt += record_hurt(rec, is_committed(nr));
 	else if (rec->magic == PRESERVE_FILE_MAGIC && sscanf(rec->name, "of-%u-", &nr) == 1 &&
 		 rec->map.height == 1 && is_victim(nr) && below(2))
-		nr_hurt_inside += record_hurt(rec, nr);
+		nr_hurt_inside += record_hurt(rec, is_committed(nr));
 	else if (image->magic == PRESERVE_TREE_MAGIC &&
 		 sscanf(image->source, "tree-%u", &nr) == 1 &&
 		 image->length <= IMAGE_PAGE && is_victim(nr))

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Defective memory: a poisoned page of a file fails, before and after a kexec,
- * and no other page does; a poisoned frame is never used again, whether it is
- * still in a file, was punched out of it, or its file is closed.
+ * and no other page does, also when memory moves; a poisoned frame is never used
+ * again, whether it is still in a file, was punched out of it, or its file is closed.
  */
 
 #include <errno.h>
@@ -22,17 +22,18 @@
 
 #define SESSION		"poison"
 #define SHMEM_ENABLED	"/sys/kernel/mm/transparent_hugepage/shmem_enabled"
+#define COMPACT		"/sys/kernel/mm/preserve/compact"
 #define PAGE		PLACE_PAGE
 #define NR_PAGES	64
 #define HUGE_PAGES	512
-#define POOL		MIB(10)
+#define POOL		MIB(16)
 #define SEED		3
 
 /* Where the poison goes: before and after the file is preserved, and a hole. */
 enum { BEFORE = 7, PRESERVED = 21, PUNCHED = 40 };
 #define HUGE_BAD	100
 
-enum { TOKEN_STATE = 1, TOKEN_SMALL, TOKEN_HUGE, TOKEN_FREED };
+enum { TOKEN_STATE = 1, TOKEN_SMALL, TOKEN_HUGE, TOKEN_FREED, TOKEN_APART, TOKEN_BETWEEN };
 
 #define MAX_BAD		8
 
@@ -216,6 +217,22 @@ static void add_state(int session, const struct state *state)
 	add(session, fd, TOKEN_STATE);
 }
 
+/* A page of one, a page of the other: what moves when one of them is gone. */
+static void make_apart(int session, struct state *state)
+{
+	int between = preserve_memfd_create("between", 0);
+	int apart = preserve_memfd_create("apart", 0);
+	unsigned int page;
+
+	require(apart >= 0 && between >= 0, "two files");
+	for (page = 0; page < NR_PAGES; page++)
+		require(!pattern_write(apart, SEED, page * PAGE, PAGE) &&
+			!pattern_write(between, SEED, page * PAGE, PAGE), "fill them");
+	poison(apart, BEFORE, state);
+	add(session, apart, TOKEN_APART);
+	add(session, between, TOKEN_BETWEEN);
+}
+
 static const int small_bad[] = { BEFORE, PRESERVED, -1 };
 static const int huge_bad[] = { HUGE_BAD, -1 };
 
@@ -242,6 +259,7 @@ static void before(void)
 	add(session, freed, TOKEN_FREED);
 	poison(small, PRESERVED, &state);
 	poison(freed, 1, &state);
+	make_apart(session, &state);
 	others_are_good(small, NR_PAGES, small_bad, "preserved");
 	poisoned_is(&state);
 	add_state(session, &state);
@@ -254,6 +272,23 @@ static int get(int session, __u64 token)
 	require(fd >= 0, "file %llu is there: %d", (unsigned long long)token,
 		fd);
 	return fd;
+}
+
+static void move(int session)
+{
+	static const int bad[] = { BEFORE, -1 };
+	int apart = get(session, TOKEN_APART);
+	__s64 runs = place_fdinfo(apart, "preserve-runs");
+
+	check(is_bad(apart, BEFORE), "a page of a file in many pieces is bad");
+	others_are_good(apart, NR_PAGES, bad, "in pieces");
+	close(get(session, TOKEN_BETWEEN));
+	require(!text_write(COMPACT, "1"), "compact");
+	check(place_fdinfo(apart, "preserve-runs") < runs, "it moves: %lld runs, of %lld",
+	      (long long)place_fdinfo(apart, "preserve-runs"), (long long)runs);
+	check(is_bad(apart, BEFORE), "the page is still bad");
+	others_are_good(apart, NR_PAGES, bad, "moved");
+	close(apart);
 }
 
 static int get_files(int session, int *small, int *huge, struct state *state)
@@ -284,6 +319,7 @@ static void go_on(void)
 
 	get_files(session, &small, &huge, &state);
 	close(get(session, TOKEN_FREED));
+	move(session);
 	stage_session_finish(session);
 	pool_never_has(&state);
 

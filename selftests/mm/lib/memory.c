@@ -78,6 +78,22 @@ int pattern_check(int fd, __u64 seed, off_t offset, size_t length)
 	return 0;
 }
 
+void pattern_fill(void *at, __u64 seed, off_t offset, size_t length)
+{
+	fill(at, seed, offset, length);
+}
+
+bool pattern_is(const void *at, __u64 seed, off_t offset, size_t length)
+{
+	const __u64 *words = at;
+	size_t i;
+
+	for (i = 0; i < length / 8; i++)
+		if (words[i] != word_at(seed, offset / 8 + i))
+			return false;
+	return true;
+}
+
 bool range_is_zero(int fd, off_t offset, size_t length)
 {
 	static __thread char got[CHUNK];

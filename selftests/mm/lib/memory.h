@@ -25,6 +25,10 @@ int pattern_write(int fd, __u64 seed, off_t offset, size_t length);
 /* Looks at every byte. 0, -EILSEQ for a wrong one, or a negative errno. */
 int pattern_check(int fd, __u64 seed, off_t offset, size_t length);
 
+/* The same in memory that is mapped from @offset on. Both are multiples of eight. */
+void pattern_fill(void *at, __u64 seed, off_t offset, size_t length);
+bool pattern_is(const void *at, __u64 seed, off_t offset, size_t length);
+
 /* True when the range reads as zeroes. */
 bool range_is_zero(int fd, off_t offset, size_t length);
 
