@@ -13,7 +13,7 @@ from benchlib import figures
 
 # In the order in which bench/report runs them.
 NAMES = ("map", "memfd", "huge", "pool", "scale", "restore", "blackout", "tree", "postgres",
-         "qemu")
+         "qemu", "gmem")
 
 
 def load(name):
