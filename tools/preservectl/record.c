@@ -39,6 +39,8 @@ static const char *kind_text(uint32_t kind)
 		return "tree";
 	case PRESERVE_FILE_HUGETLB:
 		return "hugetlb";
+	case PRESERVE_FILE_GUEST:
+		return "guest_memfd";
 	default:
 		return "unknown";
 	}
@@ -92,8 +94,13 @@ struct json_object *record_document(const struct preserve_file_ser *record)
 	report_number(document, "uid", record->uid);
 	report_number(document, "gid", record->gid);
 	report_hex(document, "open_flags", record->f_flags);
-	report_hex(document, "seals", record->seals);
-	report_hex(document, "fsflags", record->fsflags);
+	if ((record->kind & ~PRESERVE_FILE_GIVEN_UP) == PRESERVE_FILE_GUEST) {
+		report_number(document, "guest_type", record->guest_type);
+		report_hex(document, "guest_flags", record->guest_flags);
+	} else {
+		report_hex(document, "seals", record->seals);
+		report_hex(document, "fsflags", record->fsflags);
+	}
 	report_number(document, "write_hint", record->write_hint);
 	report_number(document, "extras_bytes", record->extras_len);
 	report_number(document, "huge_order", record->huge_order);

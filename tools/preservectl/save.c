@@ -94,6 +94,8 @@ static const struct {
 	{ -ENOMEM, "there is not enough memory, or a huge page cannot move",
 	  "free some memory, or a huge page, and try again; the kernel log says more" },
 	{ -EOPNOTSUPP, "it has something that cannot cross", "the kernel log says what" },
+	{ -EHWPOISON, "a page of it is defective, and cannot move into the pool",
+	  "punch the page out, or have the file made in the pool; the kernel log has more" },
 	{ -E2BIG, "its attributes take too much room", "remove some of them" },
 	{ -EFBIG, "a directory has too many entries", "the kernel log names it" },
 	{ -EINVAL, "it is not the root of its file system, or not open for reading and writing",
