@@ -37,9 +37,10 @@ struct ucounts;
  * @all_restored: A file that crossed has all of its folios now. Called once, in process
  *            context, perhaps with the inode locked by another task that waits; may be
  *            NULL.
- * @move_begin: Folios that lie from one page index to another are about to move, and none is
- *            locked. 0, or an error if they cannot now. Process context, may sleep, and waits
- *            for no other task that moves folios. May be NULL, as @move_end.
+ * @move_begin: Folios that lie from one page index to another are about to move, and the
+ *            caller has none locked. 0, or an error if they cannot now. Process context, may
+ *            sleep, but not until a task has gone on that waits for moves to end. May be NULL,
+ *            as @move_end.
  * @move_end: They have.
  * @frozen:   Does a file whose map begins stand still for the next kernel already? Asked under
  *            the xa_lock of i_pages; NULL: it does not.
@@ -271,7 +272,7 @@ u64 preserve_file_nr_unrestored(const struct preserve_file *pf);
 bool preserve_file_keeps_map(const struct preserve_file *pf);
 int preserve_file_commit(struct preserve_file *pf);
 void preserve_file_freeze(struct preserve_file *pf);
-void preserve_file_give_up(struct preserve_file *pf);
+void preserve_file_give_up(struct preserve_file *pf, const char *why);
 void preserve_file_hold(struct preserve_file *pf);
 bool preserve_freeze_fails(void);
 void preserve_file_unfreeze(struct preserve_file *pf);

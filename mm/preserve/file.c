@@ -299,22 +299,26 @@ void preserve_file_freeze(struct preserve_file *pf)
 
 /**
  * preserve_file_give_up - In place of preserve_file_freeze(): nothing of a file may cross.
- * @pf: A claimed file.
+ * @pf:  A claimed file.
+ * @why: For the message.
  *
  * Context: Process context, in the reboot path.
  */
-void preserve_file_give_up(struct preserve_file *pf)
+void preserve_file_give_up(struct preserve_file *pf, const char *why)
 {
 	preserve_in_place_lock(pf);
 	give_up(pf);
 	preserve_in_place_unlock(pf);
+	pr_err_ratelimited("%s is given up: %s, the next kernel has nothing of it\n",
+			   pf->record->name, why);
 }
 
 /**
  * preserve_file_hold - Let what would fill a hole wait, until preserve_file_unfreeze().
- * @pf: A file that is not preserved; nothing leaves its page cache, and compaction pauses.
+ * @pf: A file; nothing leaves its page cache, and compaction pauses.
  *
- * For a file that changes faster than a map can be made of its page cache.
+ * For a file that changes faster than a map can be made of its page cache, before
+ * preserve_file_claim() or preserve_file_freeze().
  *
  * Context: Process context, the inode locked.
  */

@@ -20,6 +20,9 @@
 /* Folios on their way at a time. */
 #define BATCH		512U
 
+/* Page indices that they lie in at most: a backend may take all of those away meanwhile. */
+#define SPREAD		(4 * BATCH)
+
 /*
  * Rounds over a file that other tasks use, and the pauses before the later ones: from
  * 1 ms on, each is twice as long as the last, 383 ms in all. A page fault holds a
@@ -92,10 +95,23 @@ static struct folio *target_in_pool(struct folio *src, unsigned long private)
 	return dst;
 }
 
-/* A page that cannot be read is not copied. */
+/*
+ * A page that cannot be read is not copied; preserve_may_move() says so last. Here a backend's
+ * locks are not to be held while memory_failure() has the folio locked, and waits for them: it
+ * finds the folio isolated, or is seen by the second look.
+ */
 static bool isolate(struct folio *folio, struct list_head *list)
 {
-	return !folio_contain_hwpoisoned_page(folio) && isolate_folio_to_list(folio, list);
+	LIST_HEAD(one);
+
+	if (folio_contain_hwpoisoned_page(folio) || !isolate_folio_to_list(folio, &one))
+		return false;
+	if (folio_contain_hwpoisoned_page(folio)) {
+		putback_movable_pages(&one);
+		return false;
+	}
+	list_splice_tail(&one, list);
+	return true;
 }
 
 /* Puts the file's folios of a range on a list, all that can be had. */
@@ -199,6 +215,36 @@ static void put_back(struct move *m, struct list_head *list)
 }
 
 /*
+ * Collects what of @fbatch is on the wrong side, and not too far behind *first, which is set to
+ * where the first of all lies. Returns how many it has seen; *index is where it has stopped short.
+ */
+static unsigned int isolate_some(struct move *m, const struct folio_batch *fbatch,
+				 pgoff_t *first, pgoff_t *index, struct list_head *list,
+				 unsigned int *pages)
+{
+	unsigned int i, seen = 0;
+
+	for (i = 0; i < folio_batch_count(fbatch); i++) {
+		struct folio *folio = fbatch->folios[i];
+
+		if (!preserve_pool_block(&folio->page) == m->is_out)
+			continue;
+		*first = min(*first, folio->index);
+		if (folio->index - *first >= SPREAD) {
+			*index = folio->index;
+			*pages = BATCH;
+			break;
+		}
+		seen++;
+		if (isolate(folio, list))
+			*pages += folio_nr_pages(folio);
+		else
+			stays(m, folio);
+	}
+	return seen;
+}
+
+/*
  * Collects up to BATCH pages' worth of folios that are on the wrong side, from
  * *index on. Returns how many of them it has seen: 0 if there are no more.
  */
@@ -208,22 +254,12 @@ static unsigned int isolate_misplaced(struct address_space *mapping,
 {
 	unsigned int seen = 0, pages = 0;
 	struct folio_batch fbatch;
-	unsigned int i;
+	pgoff_t first = ULONG_MAX;
 
 	folio_batch_init(&fbatch);
 	while (pages < BATCH && !fatal_signal_pending(current) &&
 	       filemap_get_folios(mapping, index, ULONG_MAX, &fbatch)) {
-		for (i = 0; i < folio_batch_count(&fbatch); i++) {
-			struct folio *folio = fbatch.folios[i];
-
-			if (!preserve_pool_block(&folio->page) == m->is_out)
-				continue;
-			seen++;
-			if (isolate(folio, list))
-				pages += folio_nr_pages(folio);
-			else
-				stays(m, folio);
-		}
+		seen += isolate_some(m, &fbatch, &first, index, list, &pages);
 		folio_batch_release(&fbatch);
 		cond_resched();
 	}

@@ -40,8 +40,8 @@
  *
  *	mem_hotplug_lock (the kernel's): memory that goes offline
  *	inode lock (the kernel's): preserve, unpreserve
- *	invalidate_lock of a guest_memfd (the kernel's): punching, fallocate, freezing; only
- *		tried where folios move
+ *	invalidate_lock of a guest_memfd (the kernel's): punching, fallocate, freezing, moving;
+ *		only tried, by those that memory failure may wait for
  *	hugetlb's fault mutexes: folios that come into files in huge pages
  *	a file's in_place->adding (rwsem, in_place.c): no folio comes into the file
  *	preserve_size_lock (mutex, size.c): which blocks are the pool's; held while

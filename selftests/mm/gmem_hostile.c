@@ -248,7 +248,7 @@ static const struct attack {
 	{ "largest",		hurt_size_most,		0 },
 	{ "extras' length",	hurt_extras_len,	-EBADMSG },
 	{ "extras",		hurt_extras,		-EBADMSG },
-	{ "extra's kind",	hurt_extra_kind,	-EPROTO },
+	{ "extra's kind",	hurt_extra_kind,	-EOPNOTSUPP },
 	{ "extra to skip",	hurt_extra_skip,	0 },
 	{ "policy",		hurt_extra_policy,	-EUCLEAN },
 	{ "root's sum",		hurt_root_sum,		-EBADMSG },

@@ -42,11 +42,11 @@ enum { BUSY, HOLE, ZEROES, FILLED };
 
 /* What crosses beside the file. A page is BUSY from before its first word to behind its last. */
 struct notes {
-	_Atomic __u32 pages[NR_PAGES];
-	_Atomic __u64 changed;
-	_Atomic __u64 dropped;
-	_Atomic __u64 beats;
-	_Atomic __u64 ended;
+	atomic_uint pages[NR_PAGES];
+	atomic_ullong changed;
+	atomic_ullong dropped;
+	atomic_ullong beats;
+	atomic_ullong ended;
 };
 
 static const struct vmm_guest_config config = { .end = GUEST_SIZE, .beat_pages = BEAT_PAGES };
@@ -79,11 +79,11 @@ static __u64 word_of(__u64 at, __u32 by, __u64 i)
 
 static void page_fill(__u64 at, __u32 by)
 {
-	volatile __u64 *word = (void *)(host + at * PAGE);
+	atomic_ullong *word = (void *)(host + at * PAGE);
 	__u64 i;
 
 	for (i = 0; i < WORDS; i++)
-		word[i] = word_of(at, by, i);
+		atomic_store_explicit(&word[i], word_of(at, by, i), memory_order_relaxed);
 }
 
 /* What cannot be done, because the next kernel is about to come, has changed nothing. */

@@ -20,6 +20,7 @@
 #include "vmm.h"
 
 #define COMPACT		"/sys/kernel/mm/preserve/compact"
+#define ADMIT_PLAIN	"/sys/kernel/mm/preserve/admit_plain"
 #define SIZE		MIB(16)
 #define PAGES		(SIZE / PLACE_PAGE)
 #define GUESTS		4
@@ -95,6 +96,21 @@ static void into_the_pool(void)
 	}
 }
 
+/* The administrator's next kernel may be one that knows nothing of such files. */
+static void not_admitted(void)
+{
+	int fd = machine_new(0), err;
+
+	require(!text_write(ADMIT_PLAIN, "0"), "admit_plain");
+	err = try_preserve(fd);
+	check(err == -EOPNOTSUPP, "not admitted: %s", strerror(-err));
+	require(!text_write(ADMIT_PLAIN, "1"), "admit_plain");
+	err = try_preserve(fd);
+	check(!err, "admitted: %s", strerror(-err));
+	vmm_destroy(&vmm);
+	close(fd);
+}
+
 static void pin_holds(void)
 {
 	int fd = machine_new(0), pin, err, tries;
@@ -149,6 +165,7 @@ static void within_the_pool(void)
 static void run(void)
 {
 	into_the_pool();
+	not_admitted();
 	pin_holds();
 	within_the_pool();
 }

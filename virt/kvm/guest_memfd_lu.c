@@ -27,6 +27,7 @@
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/io.h>
+#include <linux/jiffies.h>
 #include <linux/kho/abi/preserve_tree.h>
 #include <linux/kvm_host.h>
 #include <linux/liveupdate.h>
@@ -42,6 +43,9 @@
 
 #include "guest_memfd.h"
 #include "guest_memfd_lu.h"
+
+/* Jiffies for what has invalidate_lock to let it go: a part of a fallocate(), a punch. */
+#define LOCK_WAIT	(10 * HZ)
 
 /* Covers @gmem_ready, until a file holds the module that it belongs to. */
 static DEFINE_MUTEX(ready_lock);
@@ -188,19 +192,37 @@ static int record_fill(struct preserve_file *pf, struct preserve_file_ser *rec,
 }
 
 /*
+ * Locks out what makes holes, and allocates in bulk. Nothing is queued up for the lock: memory
+ * failure waits for it with a folio locked, for which what has the lock now may wait. False
+ * after LOCK_WAIT: they may wait for each other for good.
+ */
+static bool holes_lock(struct inode *inode)
+{
+	const unsigned long end = jiffies + LOCK_WAIT;
+
+	while (!down_write_trylock(&inode->i_mapping->invalidate_lock)) {
+		if (time_after(jiffies, end))
+			return false;
+		schedule_timeout_uninterruptible(1);
+	}
+	return true;
+}
+
+/*
  * The guest may fill holes faster than a map can be made of the page cache: then it waits for
  * that. Inode locked.
  */
 static struct preserve_file_ser *claim_still(struct preserve_file *pf, struct inode *inode)
 {
-	struct preserve_file_ser *rec;
+	struct preserve_file_ser *rec = ERR_PTR(-EBUSY);
 
 	preserve_compact_pause();
-	filemap_invalidate_lock(inode->i_mapping);
-	preserve_file_hold(pf);
-	rec = preserve_file_claim(pf);
-	preserve_file_unfreeze(pf);
-	filemap_invalidate_unlock(inode->i_mapping);
+	if (holes_lock(inode)) {
+		preserve_file_hold(pf);
+		rec = preserve_file_claim(pf);
+		preserve_file_unfreeze(pf);
+		filemap_invalidate_unlock(inode->i_mapping);
+	}
 	preserve_compact_resume();
 	return rec;
 }
@@ -272,37 +294,40 @@ static void kvm_gmem_lu_unpreserve(struct liveupdate_file_op_args *args)
 	inode_unlock(inode);
 }
 
-/*
- * What a hole is stands still from here on. Nothing is queued up for the lock: memory failure
- * waits for it with a folio locked, for which what has the lock now may wait.
- */
-static void holes_stop(struct inode *inode)
+/* Holes stand still; also for faults, while the map is made anew if it has to be. */
+static void file_seal(struct preserve_file *pf, const struct file *file)
 {
-	WRITE_ONCE(GMEM_I(inode)->lu_freezing, true);
-	while (!down_write_trylock(&inode->i_mapping->invalidate_lock))
-		schedule_timeout_uninterruptible(1);
+	struct preserve_file_ser *rec = preserve_file_record(pf);
+	struct inode *inode = file_inode(file);
+
+	preserve_note_state(rec, file);
+	/* One label must not hold up the kexec. */
+	if (extras_update(rec, inode))
+		pr_warn_ratelimited("%s: its label and memory policies cross as they were when it was preserved\n",
+				    rec->name);
+	if (kvm_gmem_lu_encrypted(inode)) {
+		preserve_file_give_up(pf, "its memory is encrypted since it was preserved");
+		return;
+	}
+	preserve_file_hold(pf);
+	preserve_file_freeze(pf);
 }
 
 static int kvm_gmem_lu_freeze(struct liveupdate_file_op_args *args)
 {
 	struct inode *inode = file_inode(args->file);
 	struct preserve_file *pf = inode_pf(inode);
-	struct preserve_file_ser *rec = preserve_file_record(pf);
 
 	if (preserve_freeze_fails())
 		return -EIO;
 	preserve_compact_pause();
-	holes_stop(inode);
-	preserve_note_state(rec, args->file);
-	/* One label must not hold up the kexec. */
-	if (extras_update(rec, inode))
-		pr_warn_ratelimited("%s: its label and memory policies cross as they were when it was preserved\n",
-				    rec->name);
-	if (kvm_gmem_lu_encrypted(inode))
-		preserve_file_give_up(pf);
-	else
-		preserve_file_freeze(pf);
-	filemap_invalidate_unlock(inode->i_mapping);
+	WRITE_ONCE(GMEM_I(inode)->lu_freezing, true);
+	if (holes_lock(inode)) {
+		file_seal(pf, args->file);
+		filemap_invalidate_unlock(inode->i_mapping);
+	} else {
+		preserve_file_give_up(pf, "another task does not let go of it");
+	}
 	preserve_compact_resume();
 	return 0;
 }
@@ -363,7 +388,7 @@ static int extras_give(struct inode *inode, const struct preserve_file_ser *rec)
 		else if (extra.kind == PRESERVE_EXTRA_POLICY)
 			err = preserve_tree_policy_load(&GMEM_I(inode)->policy, &extra);
 		else if (!(extra.kind & PRESERVE_EXTRA_SKIP))
-			err = -EPROTO;
+			err = -EOPNOTSUPP;
 	}
 	return err;
 }

@@ -19,8 +19,9 @@
  *
  * Locks: inode lock (preserve, unpreserve) -> invalidate_lock (freeze, punch, bind: exclusive;
  * fallocate, folios that move: shared) -> locks of mm/preserve. KVM's slots_lock is outside of
- * invalidate_lock. Memory failure takes the latter with a folio locked, so freeze only tries it,
- * and so does the task that moves folios.
+ * invalidate_lock. Memory failure takes the latter with a folio locked: so preserve and freeze
+ * only try it, for a limited time, and so does the task that moves folios, which then locks none
+ * that memory failure has.
  */
 #ifndef __KVM_GUEST_MEMFD_LU_H__
 #define __KVM_GUEST_MEMFD_LU_H__

@@ -16,7 +16,7 @@
  * What has no content yet (fallocate) would show what was in the frame before: folios of the
  * pool are zeroed as they come.
  *
- * All are dirty. A clean folio has a copy elsewhere, and mm drops it where that helps:
+ * Those are dirty as well. A clean folio has a copy elsewhere, and mm drops it where that helps:
  * mapping_evict_folio(), for a page that is defective or about to be.
  */
 #include <linux/folio_batch.h>
@@ -41,6 +41,9 @@
 /* Freezing a file for the next kernel waits for no more than this being punched or allocated. */
 #define FALLOCATE_PART	SZ_16M
 
+/* Jiffies that a task which moves folios waits for invalidate_lock. */
+#define LOCK_TRIES	25
+
 /* Counts folios that have come into the page cache, and lets them go on like any other. */
 static void folio_finish(struct folio *folio)
 {
@@ -64,13 +67,18 @@ static int insert(struct address_space *mapping, struct folio_batch *batch, pgof
 
 /*
  * Takes a range away from the guest, whose vCPUs try again until move_end(). Bindings must be
- * stable in between.
+ * stable in between. The lock is only tried, for some time: a guest that has holes punched all
+ * the while lets go of it now and then, and what holds it longer may be memory failure's.
  */
 static int move_begin(struct address_space *mapping, pgoff_t start, pgoff_t end)
 {
-	/* What freezes the file has it, and waits for the task that moves folios. */
-	if (!filemap_invalidate_trylock_shared(mapping))
-		return -EAGAIN;
+	int tries;
+
+	for (tries = 0; !filemap_invalidate_trylock_shared(mapping); tries++) {
+		if (tries == LOCK_TRIES)
+			return -EAGAIN;
+		schedule_timeout_uninterruptible(1);
+	}
 	/* Content is bound to its place. */
 	if (kvm_gmem_lu_encrypted(mapping->host)) {
 		filemap_invalidate_unlock_shared(mapping);
@@ -203,8 +211,9 @@ int kvm_gmem_lu_migrate_folio(struct address_space *mapping, struct folio *dst,
  *
  * Context: Process context.
  * Return: The file's struct preserve_file; an ERR_PTR: -EBUSY if a page is pinned or busy,
- *         -EHWPOISON if one is defective, -ENOSPC if the pool cannot take it, -ENOMEM, -EINTR.
- *         The file is as it was then, but for the places of some of its pages.
+ *         -EHWPOISON if one is defective, -ENOSPC if the pool cannot take it, -EOPNOTSUPP if
+ *         such files are not admitted, -ENOMEM, -EINTR. The file is as it was then, but for the
+ *         places of some of its pages.
  */
 struct preserve_file *kvm_gmem_lu_enter(struct inode *inode)
 {
@@ -214,6 +223,9 @@ struct preserve_file *kvm_gmem_lu_enter(struct inode *inode)
 
 	if (preserve_mapping(mapping))
 		return pf;
+	/* The administrator wants the next kernel to be one without our code. */
+	if (!READ_ONCE(preserve_admit_plain))
+		return ERR_PTR(-EOPNOTSUPP);
 	pf = preserve_file_new(mapping, &kvm_gmem_lu_file_ops);
 	if (!pf)
 		return ERR_PTR(-ENOMEM);

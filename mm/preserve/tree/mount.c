@@ -249,7 +249,7 @@ struct fs_context *preserve_super_make(const struct preserve_tree_ops *ops,
 	int err;
 
 	if (!type)
-		return ERR_PTR(-ENODEV);
+		return ERR_PTR(-EOPNOTSUPP);
 	fc = fs_context_for_mount(type, 0);
 	put_filesystem(type);
 	if (IS_ERR(fc))
